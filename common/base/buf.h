@@ -1,0 +1,74 @@
+/* buf.h - growing bytes with a bound and a sticky failure.
+ *
+ * Writers append without checking each call; the failure (no memory, or beyond max_bytes) sticks
+ * and is asked once at the end. A failed buffer keeps what it had and ignores further appends. data
+ * is always NUL-terminated once something was appended, so that text can be printed.
+ *
+ * Threads: one at a time.
+ * Owns:    its memory; kt_buf_take hands it over.
+ * Fails:   sticky; kt_buf_status says KT_NO_MEMORY or KT_TOO_LARGE.
+ */
+#ifndef KT_BASE_BUF_H
+#define KT_BASE_BUF_H
+
+#include "base/status.h"
+#include "base/str.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+
+struct kt_buf {
+    char *data;
+    size_t len_bytes;
+    size_t cap_bytes;
+    size_t max_bytes; /* 0 = unbounded */
+    enum kt_status failed;
+};
+
+void kt_buf_init(struct kt_buf *buf, size_t max_bytes);
+void kt_buf_done(struct kt_buf *buf);  /* also right on zeroed memory */
+void kt_buf_clear(struct kt_buf *buf); /* forgets content and failure, keeps the memory */
+enum kt_status kt_buf_status(const struct kt_buf *buf) KT_MUST_CHECK;
+bool kt_buf_reserve(struct kt_buf *buf, size_t more_bytes);
+void kt_buf_append(struct kt_buf *buf, const void *data, size_t len_bytes);
+void kt_buf_append_str(struct kt_buf *buf, struct kt_str text);
+void kt_buf_append_text(struct kt_buf *buf, const char *text);
+void kt_buf_append_byte(struct kt_buf *buf, char byte);
+void kt_buf_printf(struct kt_buf *buf, const char *fmt, ...) KT_PRINTF(2, 3);
+void kt_buf_vprintf(struct kt_buf *buf, const char *fmt, va_list args);
+void kt_buf_append_i64(struct kt_buf *buf, int64_t value); /* decimal, without printf */
+void kt_buf_append_u64(struct kt_buf *buf, uint64_t value);
+void kt_buf_append_hex(struct kt_buf *buf, const void *data, size_t len_bytes);
+void kt_buf_consume(struct kt_buf *buf, size_t len_bytes); /* drops the first bytes */
+struct kt_str kt_buf_str(const struct kt_buf *buf);        /* borrowed */
+char *kt_buf_take(struct kt_buf *buf,
+                  size_t *ret_len_bytes); /* heap block, NUL behind it; NULL if failed */
+
+/* Little-endian numbers and LEB128 varints, for our own formats. */
+void kt_buf_put_u16(struct kt_buf *buf, uint16_t value);
+void kt_buf_put_u32(struct kt_buf *buf, uint32_t value);
+void kt_buf_put_u64(struct kt_buf *buf, uint64_t value);
+void kt_buf_put_f64(struct kt_buf *buf, double value);
+void kt_buf_put_varint(struct kt_buf *buf, uint64_t value);
+void kt_buf_put_svarint(struct kt_buf *buf, int64_t value);     /* zigzag */
+void kt_buf_put_bytes(struct kt_buf *buf, struct kt_str bytes); /* varint length, then bytes */
+
+/* Reading the same, from hostile bytes: `bad` sticks at the first shortage or overlong number and
+ * every later get returns 0 or an empty slice. */
+struct kt_rd {
+    const unsigned char *pos, *end;
+    bool bad;
+};
+void kt_rd_init(struct kt_rd *rd, const void *data, size_t len_bytes);
+size_t kt_rd_left(const struct kt_rd *rd);
+uint8_t kt_rd_u8(struct kt_rd *rd);
+uint16_t kt_rd_u16(struct kt_rd *rd);
+uint32_t kt_rd_u32(struct kt_rd *rd);
+uint64_t kt_rd_u64(struct kt_rd *rd);
+double kt_rd_f64(struct kt_rd *rd);
+uint64_t kt_rd_varint(struct kt_rd *rd);
+int64_t kt_rd_svarint(struct kt_rd *rd);
+struct kt_str kt_rd_bytes(struct kt_rd *rd); /* varint length, then bytes; borrowed */
+struct kt_str kt_rd_raw(struct kt_rd *rd, size_t len_bytes); /* borrowed */
+
+#endif

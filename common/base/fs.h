@@ -1,0 +1,56 @@
+/* fs.h - files, directories, durable writes, and the lock on a database.
+ *
+ * Paths are UTF-8. Every write that must survive a crash goes: write beside, fsync, rename, fsync
+ * the directory. This is one of the few places that know the operating system.
+ *
+ * Threads: any.
+ * Owns:    kt_lock_file until kt_lock_release.
+ * Fails:   KT_IO with path and reason; KT_NOT_FOUND when a file to read is absent; KT_TOO_LARGE;
+ *          KT_BUSY when the lock is held, with the holder named in the message.
+ */
+#ifndef KT_BASE_FS_H
+#define KT_BASE_FS_H
+
+#include "base/buf.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+bool kt_fs_exists(const char *path);
+bool kt_fs_is_dir(const char *path);
+enum kt_status kt_fs_mkdirs(const char *path, struct kt_error *err) KT_MUST_CHECK;
+/* The directories above `path`. */
+enum kt_status kt_fs_mkdirs_for(const char *path, struct kt_error *err) KT_MUST_CHECK;
+/* Appends the file to `ret_content`; refuses more than max_bytes. */
+enum kt_status kt_fs_read(const char *path, size_t max_bytes, struct kt_buf *ret_content,
+                          struct kt_error *err) KT_MUST_CHECK;
+enum kt_status kt_fs_write_durably(const char *path, struct kt_str content,
+                                   struct kt_error *err) KT_MUST_CHECK;
+enum kt_status kt_fs_remove(const char *path,
+                            struct kt_error *err) KT_MUST_CHECK; /* absent is OK */
+enum kt_status kt_fs_rename(const char *from, const char *to, struct kt_error *err) KT_MUST_CHECK;
+enum kt_status kt_fs_sync_dir(const char *path, struct kt_error *err) KT_MUST_CHECK;
+int64_t kt_fs_size(const char *path); /* -1 when absent */
+
+/* An exclusive lock that ends with the process, however it ends. The lock file says who holds it
+ * (pid and `what`), and a refusal quotes that. */
+struct kt_lock_file;
+enum kt_status kt_lock_acquire(const char *path, const char *what, struct kt_lock_file **ret_lock,
+                               struct kt_error *err) KT_MUST_CHECK;
+void kt_lock_release(struct kt_lock_file **lock);
+
+int kt_process_id(void);
+const char *kt_host_name(void); /* static storage */
+
+/* Calls fn(arg, signal) on a thread of its own, for SIGTERM and SIGINT (Ctrl-C and close events on
+ * Windows) and, where there is one, SIGHUP. Call once, before any other thread starts; SIGPIPE is
+ * ignored from then on. */
+enum kt_signal { KT_SIGNAL_STOP, KT_SIGNAL_RELOAD };
+typedef void (*kt_signal_fn)(void *arg, enum kt_signal signal);
+enum kt_status kt_signals_start(kt_signal_fn fn, void *arg, struct kt_error *err) KT_MUST_CHECK;
+
+/* Peak and present resident memory of this process in bytes, 0 when unknown. */
+uint64_t kt_process_resident_bytes(void);
+
+#endif
