@@ -1,0 +1,121 @@
+/* coord.h - who is there, who leads, and what the cluster is configured to: seen through one
+ * interface with three makers (etcd, standalone, and a fake for tests).
+ *
+ * A coord registers its process under a lease, keeps the lease alive, watches everything below the
+ * prefix and publishes immutable views. A key of ours that vanishes while we live is put again (a
+ * living lease can be lost); the leader key never is: it is won by a campaign or not held.
+ *
+ * Lease clock: starts before the keepalive is sent, moves only by a grant or keepalive of the
+ * current lease, and ends after 0.9 × min(requested, granted) TTL. It counts time in suspend.
+ *
+ * Views: built from a list and a watch from its revision + 1; on cancel, compaction or the end of
+ * the stream listed again and compared (keys that are gone are gone); a full list every 60 s; a
+ * watch that was silent for ttl is checked by a read. All events of one etcd revision enter one
+ * view together.
+ *
+ * Threads: two of its own (lease, watch). on_change runs on them with no lock held and must not
+ * block: wake somebody. Everything else from any thread; campaign, update and resign block for at
+ *          most one etcd call and are called by one thread at a time.
+ * Owns:    its threads, its lease. Views are counted references.
+ * Fails:   start with KT_BAD_VALUE, KT_NO_MEMORY; an etcd that does not answer is no failure of
+ * start: it is tried again for ever (0.2 s … 1 s) and logged once per change.
+ */
+#ifndef KT_COORD_COORD_H
+#define KT_COORD_COORD_H
+
+#include "coord/config.h"
+
+struct kt_coord; /* opaque */
+
+struct kt_coord_view {
+    int refs;                    /* atomic; use ref/unref */
+    bool complete;               /* a full list was read at least once */
+    bool reachable;              /* etcd answered the newest call (watch, list or keepalive) */
+    int64_t revision;            /* etcd's; 0 when unknown */
+    uint64_t number;             /* rises with every view published */
+    struct kt_service *services; /* data nodes and gateways, by key */
+    size_t service_count;
+    struct {
+        bool present, mine; /* mine: under my current lease */
+        char id[KT_ID_LEN + 1];
+        char addr[KT_ADDR_MAX];
+        uint64_t epoch;
+        int64_t create_revision, lease;
+    } leader;
+    struct {
+        bool present, valid; /* valid: it could be parsed */
+        struct kt_cluster_config value;
+        char *text; /* as it stands in etcd, for comparing */
+        int64_t mod_revision;
+        char why_invalid[160];
+    } config;
+    bool own_key_present; /* my service key is in etcd, under my current lease */
+    int64_t own_lease;    /* 0 = none */
+};
+
+struct kt_coord_options {
+    const char *endpoints; /* etcd */
+    const char *prefix;    /* "/kamaitachi" */
+    int64_t ttl_s;         /* 3..60 */
+    const char *service_name, *addr;
+    const struct kt_service *self; /* first value; registered at once. NULL = watch only */
+    void (*on_change)(void *ctx);
+    void *on_change_ctx;
+    /* false: do not register until kt_coord_set_service is called */
+    bool register_now;
+};
+
+enum kt_status kt_coord_start_etcd(const struct kt_coord_options *options,
+                                   struct kt_coord **ret_coord, struct kt_error *err) KT_MUST_CHECK;
+/* Leader of itself: campaigns win at once, nothing leaves the process. */
+enum kt_status kt_coord_start_standalone(const struct kt_coord_options *options,
+                                         struct kt_coord **ret_coord,
+                                         struct kt_error *err) KT_MUST_CHECK;
+
+struct kt_coord_view *kt_coord_view(struct kt_coord *coord); /* counted; never NULL */
+void kt_coord_view_unref(struct kt_coord_view **view);
+/* Monotonic ms until which the current lease certainly lives; 0 = no lease. */
+int64_t kt_coord_lease_end_mono_ms(struct kt_coord *coord);
+
+/* Changes my entry: put at once when role, state or kept changed, else at most every ttl/3. */
+void kt_coord_set_service(struct kt_coord *coord, const struct kt_service *self);
+/* Uses another ttl from the next lease on (the cluster's). */
+void kt_coord_set_ttl(struct kt_coord *coord, int64_t ttl_s);
+
+enum kt_txn_outcome { KT_TXN_DONE, KT_TXN_REFUSED, KT_TXN_UNKNOWN };
+/* One txn: if the leader key is absent or under my lease, and the config key is still as in `view`
+ * (mod_revision and value, or absent), put the leader key with my lease and the new config.
+ * REFUSED: a compare did not hold. UNKNOWN: no answer, or no lease. The new config's nonce tells
+ * whose it is. */
+enum kt_txn_outcome kt_coord_campaign(struct kt_coord *coord, const struct kt_coord_view *view,
+                                      const struct kt_cluster_config *config, struct kt_error *err);
+/* One txn: if the leader key is under my lease and config is as in `view`, put the new config. */
+enum kt_txn_outcome kt_coord_update_config(struct kt_coord *coord, const struct kt_coord_view *view,
+                                           const struct kt_cluster_config *config,
+                                           struct kt_error *err);
+/* Deletes the leader key if its create_revision is still the view's: my own when I resign, or one
+ * that names my id under an earlier lease. */
+enum kt_txn_outcome kt_coord_delete_leader(struct kt_coord *coord, const struct kt_coord_view *view,
+                                           struct kt_error *err);
+/* Removes my entry (revoking the lease) within timeout_ms, then stops the threads. The coord can
+ * still be asked for its last view. */
+void kt_coord_deregister(struct kt_coord *coord, int64_t timeout_ms);
+void kt_coord_free(
+    struct kt_coord **coord); /* stops without deregistering if that was not called */
+
+/* The fake maker: many coords of one process share a kt_coord_fake instead of an etcd; tests set
+ * leader and config, drop leases and choose outcomes. */
+struct kt_coord_fake;
+struct kt_coord_fake *kt_coord_fake_new(void);
+void kt_coord_fake_free(struct kt_coord_fake **fake);
+enum kt_status kt_coord_start_fake(struct kt_coord_fake *fake,
+                                   const struct kt_coord_options *options,
+                                   struct kt_coord **ret_coord, struct kt_error *err) KT_MUST_CHECK;
+void kt_coord_fake_drop_lease(struct kt_coord_fake *fake, const char *addr); /* its keys vanish */
+void kt_coord_fake_next_outcome(struct kt_coord_fake *fake, enum kt_txn_outcome outcome);
+void kt_coord_fake_set_config(struct kt_coord_fake *fake, const char *text); /* NULL = absent */
+void kt_coord_fake_set_leader(struct kt_coord_fake *fake, const char *id, const char *addr,
+                              uint64_t epoch); /* id NULL = absent */
+void kt_coord_fake_set_reachable(struct kt_coord_fake *fake, bool reachable);
+
+#endif
