@@ -1,0 +1,110 @@
+/* change.h - what a log entry says: the replicated commands and their bytes.
+ *
+ * Apply reads the log and nothing else, so a change carries everything it needs: keys as text,
+ * values as doubles. Limits of one request are checked before a change gets its number; limits of
+ * the cluster (how many indicators) are settings in the first epoch-start, and apply decides them
+ * alike everywhere.
+ *
+ * Format (little-endian, varints are LEB128, zigzag when signed):
+ *   u8 format = 1 | u8 kind | body
+ *   EPOCH_START: epoch_id text, settings (count, then (name, i64)), cursor_key bytes
+ *   SAVE: string table (count, texts) | subjects | records; keys, periods, indicators, dates and
+ * names are indices into the table
+ *
+ * Threads: one at a time per object.
+ * Owns:    the builder its bytes; a decoded change borrows strings from the bytes and owns its
+ * arrays. Fails:   decode with KT_CORRUPT (every length and index is checked); build with
+ * KT_TOO_LARGE, KT_NO_MEMORY.
+ */
+#ifndef KT_STORE_CHANGE_H
+#define KT_STORE_CHANGE_H
+
+#include "base/buf.h"
+#include "series/series.h"
+
+enum kt_change_kind { KT_CHANGE_EPOCH_START = 1, KT_CHANGE_SAVE = 2 };
+
+struct kt_change_stay { /* a subject's stay in a topic; bounds are inclusive */
+    struct kt_str topic;
+    int64_t from_s, to_s; /* KT_TIME_MIN / KT_TIME_MAX = open */
+};
+struct kt_change_tag {
+    struct kt_str name;
+    const struct kt_str *values;
+    size_t count;
+};
+enum kt_topics_mode {
+    KT_TOPICS_KEEP,
+    KT_TOPICS_REPLACE,    /* save's `topics`: the stays become these */
+    KT_TOPICS_ADD_IF_NONE /* import's topic: an open stay, if the subject has none in that topic */
+};
+struct kt_change_subject {
+    struct kt_str key;
+    struct kt_opt_text name, status, listing_date, category; /* NULL clears to "" */
+    enum kt_topics_mode topics_mode;
+    const struct kt_change_stay *stays;
+    size_t stay_count;
+    const struct kt_change_tag *tags; /* each named tag is replaced; no values = removed */
+    size_t tag_count;
+};
+struct kt_change_value {
+    struct kt_str indicator;
+    bool is_null;
+    double number; /* finite */
+};
+struct kt_change_record {
+    struct kt_str subject;
+    int64_t time_s;
+    struct kt_str period;
+    bool declare_given;
+    int64_t declare_s;
+    struct kt_opt_text end_date, year;
+    const struct kt_change_value *values;
+    size_t value_count;
+};
+
+/* Building a SAVE: strings are copied into the builder's table as they come. */
+struct kt_change_builder;
+struct kt_change_builder *kt_change_builder_new(size_t max_bytes); /* NULL when out of memory */
+void kt_change_builder_free(struct kt_change_builder **builder);
+void kt_change_builder_reset(struct kt_change_builder *builder);
+enum kt_status kt_change_add_subject(struct kt_change_builder *builder,
+                                     const struct kt_change_subject *subject,
+                                     struct kt_error *err) KT_MUST_CHECK;
+enum kt_status kt_change_add_record(struct kt_change_builder *builder,
+                                    const struct kt_change_record *record,
+                                    struct kt_error *err) KT_MUST_CHECK;
+size_t kt_change_record_count(const struct kt_change_builder *builder);
+size_t kt_change_subject_count(const struct kt_change_builder *builder);
+size_t kt_change_bytes(const struct kt_change_builder *builder); /* approximately, so far */
+/* Appends the encoded change. */
+enum kt_status kt_change_encode(const struct kt_change_builder *builder, struct kt_buf *ret_bytes,
+                                struct kt_error *err) KT_MUST_CHECK;
+
+#define KT_CURSOR_KEY_BYTES 32
+struct kt_change_epoch_start {
+    struct kt_str epoch_id; /* 16 hex */
+    bool first;             /* the cluster's first entry: settings and cursor_key are there */
+    int64_t max_indicators;
+    unsigned char cursor_key[KT_CURSOR_KEY_BYTES];
+};
+void kt_change_encode_epoch_start(const struct kt_change_epoch_start *start,
+                                  struct kt_buf *ret_bytes);
+
+struct kt_change { /* decoded */
+    enum kt_change_kind kind;
+    struct kt_change_epoch_start epoch_start;
+    struct kt_change_subject *subjects;
+    size_t subject_count;
+    struct kt_change_record *records;
+    size_t record_count;
+    void *memory; /* the arrays */
+};
+/* Borrows from `bytes`. */
+enum kt_status kt_change_decode(struct kt_str bytes, struct kt_change *ret_change,
+                                struct kt_error *err) KT_MUST_CHECK;
+void kt_change_done(struct kt_change *change);
+/* The kind alone; 0 when the bytes are no change. */
+int kt_change_kind_of(struct kt_str bytes);
+
+#endif

@@ -1,0 +1,130 @@
+/* store.h - the two SQLite files of a data node: the log that makes a write durable, and the data.
+ *
+ * X.log.db (synchronous=FULL): entries, epochs, identity, kept configuration, commit position.
+ * X.db (synchronous=NORMAL): subjects, topics, indicators, versions, applied_seq. What is in the
+ * log and not yet in the data is redone at open. Both are WAL, both can be read with the sqlite3
+ * shell, PRAGMA user_version counts the schema. X.lock keeps a second process out.
+ *
+ * Refused at open, naming both files: ids that differ between the two; a log that ends before
+ * applied_seq or begins after applied_seq + 1; a newer schema.
+ *
+ * Threads: log_* writes from one thread at a time (mutex KT_RANK_STORE_WRITE), apply from one
+ * thread at a time; log_read, load_series, view and the rest from any (a pool of read connections).
+ * Owns:    connections, the lock, the newest catalogue view.
+ * Fails:   KT_IO, KT_CORRUPT, KT_BUSY (another process holds the database; it is named),
+ * KT_NO_MEMORY. After KT_IO of a log append the transaction is rolled back; what is on disk is as
+ * before.
+ */
+#ifndef KT_STORE_STORE_H
+#define KT_STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "store/catalogue.h"
+#include "store/change.h"
+
+struct kt_store; /* opaque */
+
+struct kt_store_options {
+    const char *path;       /* "data/master.db"; directories are made */
+    int read_connections;   /* 1..64 */
+    int64_t max_indicators; /* put into the first epoch-start by the founder; 4096 */
+    void (*on_progress)(void *ctx, const char *what, uint64_t done,
+                        uint64_t total); /* may be NULL */
+    void *on_progress_ctx;
+};
+
+enum kt_status kt_store_open(const struct kt_store_options *options, struct kt_store **ret_store,
+                             struct kt_error *err) KT_MUST_CHECK;
+void kt_store_close(struct kt_store **store); /* checkpoints both files */
+
+/* --- identity and kept configuration (in the log file) --- */
+struct kt_store_identity {
+    char node_id[KT_ID_LEN + 1];    /* made at first open */
+    char cluster_id[KT_ID_LEN + 1]; /* "" = empty node */
+    bool was_in_cluster; /* ever joined or founded one with etcd: never standalone again */
+    bool was_standalone;
+    uint64_t epoch;              /* greatest seen or ended; never below the last entry's */
+    uint64_t commit_seq;         /* known at open: the greater of the log's and applied_seq */
+    uint64_t end_seq, end_epoch; /* the log's last entry; 0 = empty */
+};
+void kt_store_identity(struct kt_store *store, struct kt_store_identity *ret_identity);
+/* Each is durable (fsynced) when it returns. */
+enum kt_status kt_store_set_cluster(struct kt_store *store, const char *cluster_id, bool standalone,
+                                    struct kt_error *err) KT_MUST_CHECK;
+/* The newest cluster configuration as text, and the epoch; a smaller epoch than kept is refused. */
+enum kt_status kt_store_set_kept(struct kt_store *store, struct kt_str config_json, uint64_t epoch,
+                                 struct kt_error *err) KT_MUST_CHECK;
+enum kt_status kt_store_kept(struct kt_store *store, struct kt_buf *ret_config_json,
+                             struct kt_error *err) KT_MUST_CHECK; /* "" = none */
+
+/* --- the log --- */
+struct kt_entry {
+    uint64_t seq, epoch;
+    int64_t wall_ms;
+    struct kt_str key;  /* idempotency key, "" = none */
+    struct kt_str body; /* an encoded change */
+};
+struct kt_epoch { /* one element of the epoch vector */
+    uint64_t epoch;
+    char epoch_id[KT_ID_LEN + 1];
+    uint64_t first_seq;
+};
+/* One transaction, fsynced when it returns. Entries continue the log without a gap (KT_CORRUPT
+ * otherwise); an epoch-start also extends the epoch vector. commit_seq rides along. */
+enum kt_status kt_store_log_append(struct kt_store *store, const struct kt_entry *entries,
+                                   size_t count, uint64_t commit_seq,
+                                   struct kt_error *err) KT_MUST_CHECK;
+/* Remembers a commit position without entries; not fsynced (it rides in the next append). */
+void kt_store_log_note_commit(struct kt_store *store, uint64_t commit_seq);
+
+struct kt_entries { /* in one block of memory */
+    struct kt_entry *items;
+    size_t count;
+    struct kt_buf memory;
+};
+void kt_entries_done(struct kt_entries *entries);
+/* Entries after `after_seq` up to `until_seq`, at least one if there is one, then as many as fit
+ * into max_bytes of bodies. KT_GONE when the log no longer reaches back. */
+enum kt_status kt_store_log_read(struct kt_store *store, uint64_t after_seq, uint64_t until_seq,
+                                 size_t max_bytes, struct kt_entries *ret_entries,
+                                 struct kt_error *err) KT_MUST_CHECK;
+/* Epoch and epoch_id of the entry at seq; KT_NOT_FOUND beyond the end or below the vector. */
+enum kt_status kt_store_log_entry_id(struct kt_store *store, uint64_t seq,
+                                     struct kt_epoch *ret_epoch,
+                                     struct kt_error *err) KT_MUST_CHECK;
+/* A copy of the epoch vector, ascending; heap, freed by the caller with kt_free. */
+enum kt_status kt_store_epochs(struct kt_store *store, struct kt_epoch **ret_epochs,
+                               size_t *ret_count, struct kt_error *err) KT_MUST_CHECK;
+void kt_store_log_end(struct kt_store *store, uint64_t *ret_seq, uint64_t *ret_epoch);
+int64_t kt_store_log_last_wall_ms(struct kt_store *store); /* stamp of the last entry; 0 = empty */
+
+/* --- the data --- */
+struct kt_apply_result { /* one per entry */
+    uint64_t seq;
+    enum kt_status
+        status; /* KT_OK or why apply refused it (same on every node); nothing was changed */
+    char field[72];
+    char message[200];
+    uint32_t subjects, records, values; /* named by the change */
+};
+/* One transaction; then the new catalogue view is published. Entries follow applied_seq without a
+ * gap. results may be NULL. */
+enum kt_status kt_store_apply(struct kt_store *store, const struct kt_entry *entries, size_t count,
+                              struct kt_apply_result *results, struct kt_error *err) KT_MUST_CHECK;
+uint64_t kt_store_applied(struct kt_store *store);
+/* Waits until applied ≥ seq; false at the deadline. */
+bool kt_store_wait_applied(struct kt_store *store, uint64_t seq, int64_t deadline_mono_ms);
+struct kt_catalogue *kt_store_view(struct kt_store *store); /* newest; counted */
+/* One range scan. The series knows every change up to its loaded_revision ≥ the newest view's at
+ * the time of the call. */
+enum kt_status kt_store_load_series(struct kt_store *store, uint32_t subject,
+                                    struct kt_series **ret_series,
+                                    struct kt_error *err) KT_MUST_CHECK;
+/* The greatest applied revision stamped at or before wall_ms; 0 when none. */
+enum kt_status kt_store_revision_at(struct kt_store *store, int64_t wall_ms, uint64_t *ret_revision,
+                                    struct kt_error *err) KT_MUST_CHECK;
+/* The cluster's cursor key, from its first entry; false before that is applied. */
+bool kt_store_cursor_key(struct kt_store *store, unsigned char ret_key[KT_CURSOR_KEY_BYTES]);
+
+#endif
