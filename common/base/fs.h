@@ -50,7 +50,12 @@ enum kt_signal { KT_SIGNAL_STOP, KT_SIGNAL_RELOAD };
 typedef void (*kt_signal_fn)(void *arg, enum kt_signal signal);
 enum kt_status kt_signals_start(kt_signal_fn fn, void *arg, struct kt_error *err) KT_MUST_CHECK;
 
-/* Peak and present resident memory of this process in bytes, 0 when unknown. */
+/* Present and peak resident memory of this process in bytes, 0 when unknown. */
 uint64_t kt_process_resident_bytes(void);
+uint64_t kt_process_peak_bytes(void);
+
+/* The system's sentence for an errno value, for any thread; returns dest. */
+#define KT_ERRNO_TEXT_MAX 96
+const char *kt_errno_text(int code, char dest[KT_ERRNO_TEXT_MAX]);
 
 #endif

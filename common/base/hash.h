@@ -18,6 +18,8 @@
 
 uint64_t kt_hash64(const void *data, size_t len_bytes);
 uint32_t kt_crc32c(uint32_t crc, const void *data, size_t len_bytes); /* start with 0 */
+/* The same without the processor's instruction; for tests. */
+uint32_t kt_crc32c_by_tables(uint32_t crc, const void *data, size_t len_bytes);
 void kt_sha256(const void *data, size_t len_bytes, unsigned char ret_digest[32]);
 void kt_hmac_sha256(struct kt_str key, struct kt_str data, unsigned char ret_mac[32]);
 bool kt_equal_const_time(struct kt_str a, struct kt_str b);

@@ -33,6 +33,9 @@ bool kt_log_enabled(enum kt_log_level level);
 void kt_log_write(enum kt_log_level level, const char *area, const char *event, const char *fields,
                   ...) KT_PRINTF(4, 5);
 
+/* Writes the `repeated=N` lines still owed; before the process ends. */
+void kt_log_flush(void);
+
 #define kt_log(level, area, event, ...)                                                            \
     do {                                                                                           \
         if (kt_log_enabled(KT_LOG_##level)) {                                                      \
