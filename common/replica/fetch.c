@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/* Both directions of the wire, and the comparison of epoch vectors. */
+#include "replica/fetch.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "json/read.h"
+#include "json/write.h"
+
+#include <string.h>
+
+#define FRAME_FIXED_BYTES (8 + 8 + 8 + 2) /* seq, epoch, wall_ms, key length */
+#define HEAD_MAX_BYTES (1U << 20)
+
+void kt_fetch_request_done(struct kt_fetch_request *request)
+{
+    kt_free(request->vector);
+    request->vector = NULL;
+    request->vector_count = 0;
+}
+
+static void write_vector(struct kt_jw *jw, const struct kt_epoch *vector, size_t count)
+{
+    kt_jw_key_text(jw, "vector");
+    kt_jw_array(jw);
+    for (size_t i = 0; i < count; i++) {
+        kt_jw_array(jw);
+        kt_jw_u64(jw, vector[i].epoch);
+        kt_jw_text(jw, vector[i].epoch_id);
+        kt_jw_u64(jw, vector[i].first_seq);
+        kt_jw_array_end(jw);
+    }
+    kt_jw_array_end(jw);
+}
+
+void kt_fetch_request_format(const struct kt_fetch_request *request, struct kt_buf *ret_json)
+{
+    struct kt_jw jw;
+    kt_jw_init(&jw, ret_json);
+    kt_jw_object(&jw);
+    kt_jw_kv_text(&jw, "cluster", request->cluster);
+    kt_jw_kv_text(&jw, "node", request->node);
+    kt_jw_kv_text(&jw, "session", request->session);
+    kt_jw_kv_u64(&jw, "request", request->request);
+    kt_jw_kv_u64(&jw, "took", request->took);
+    kt_jw_kv_u64(&jw, "epoch", request->epoch);
+    kt_jw_kv_u64(&jw, "after", request->after);
+    kt_jw_key_text(&jw, "after_id");
+    if (request->after == 0) {
+        kt_jw_null(&jw);
+    } else {
+        kt_jw_object(&jw);
+        kt_jw_kv_u64(&jw, "epoch", request->after_id.epoch);
+        kt_jw_kv_text(&jw, "epoch_id", request->after_id.epoch_id);
+        kt_jw_object_end(&jw);
+    }
+    write_vector(&jw, request->vector, request->vector_count);
+    kt_jw_kv_u64(&jw, "commit", request->commit);
+    kt_jw_kv_i64(&jw, "wait_ms", request->wait_ms);
+    kt_jw_kv_i64(&jw, "max_bytes", request->max_bytes);
+    kt_jw_object_end(&jw);
+}
+
+/* --- parsing a request --- */
+
+#define WHOLE_MAX (INT64_C(1) << 53)
+
+static enum kt_status need_u64(struct kt_json_fields *fields, const char *name, uint64_t *ret,
+                               struct kt_error *err)
+{
+    int64_t value = 0;
+    bool present = false;
+    enum kt_status status = kt_json_get_int(fields, name, 0, WHOLE_MAX, &value, &present, err);
+    if (status == KT_OK && !present) {
+        status = kt_fail_field(err, KT_BAD_VALUE, name, "%s is missing", name);
+    }
+    if (status == KT_OK) {
+        *ret = (uint64_t)value;
+    }
+    return status;
+}
+
+static bool copy_id(struct kt_str text, char dest[KT_ID_LEN + 1])
+{
+    uint64_t ignored;
+    if (text.len != KT_ID_LEN || !kt_parse_hex_u64(text, &ignored)) {
+        return false;
+    }
+    memcpy(dest, text.data, KT_ID_LEN);
+    dest[KT_ID_LEN] = '\0';
+    return true;
+}
+
+static enum kt_status need_id(struct kt_json_fields *fields, const char *name,
+                              char dest[KT_ID_LEN + 1], struct kt_error *err)
+{
+    struct kt_str text = {NULL, 0};
+    bool present = false;
+    enum kt_status status = kt_json_get_string(fields, name, &text, &present, err);
+    if (status == KT_OK && (!present || !copy_id(text, dest))) {
+        status = kt_fail_field(err, KT_BAD_VALUE, name, "%s must be 16 hexadecimal digits", name);
+    }
+    return status;
+}
+
+static enum kt_status parse_epoch(const struct kt_json_value *item, struct kt_epoch *ret,
+                                  struct kt_error *err)
+{
+    const struct kt_json_value *part[3] = {NULL, NULL, NULL};
+    if (kt_json_type(item) == KT_JSON_ARRAY && kt_json_count(item) == 3) {
+        part[0] = kt_json_next(item, NULL);
+        part[1] = kt_json_next(item, part[0]);
+        part[2] = kt_json_next(item, part[1]);
+    }
+    if (!part[0] || kt_json_type(part[0]) != KT_JSON_NUMBER ||
+        kt_json_type(part[1]) != KT_JSON_STRING || kt_json_type(part[2]) != KT_JSON_NUMBER ||
+        !copy_id(kt_json_string(part[1]), ret->epoch_id)) {
+        return kt_fail_field(err, KT_BAD_VALUE, "vector",
+                             "vector must hold [epoch, \"epoch_id\", first_seq]");
+    }
+    double epoch = kt_json_number(part[0]), first = kt_json_number(part[2]);
+    if (!(epoch >= 1 && epoch <= (double)WHOLE_MAX && first >= 1 && first <= (double)WHOLE_MAX)) {
+        return kt_fail_field(err, KT_BAD_VALUE, "vector", "vector: numbers out of range");
+    }
+    ret->epoch = (uint64_t)epoch;
+    ret->first_seq = (uint64_t)first;
+    return KT_OK;
+}
+
+static enum kt_status parse_vector(struct kt_json_fields *fields, struct kt_fetch_request *request,
+                                   struct kt_error *err)
+{
+    const struct kt_json_value *array = NULL;
+    bool present = false;
+    enum kt_status status = kt_json_get_array(fields, "vector", &array, &present, err);
+    if (status != KT_OK || !present || kt_json_count(array) == 0) {
+        return status;
+    }
+    size_t count = kt_json_count(array);
+    if (count > KT_FETCH_VECTOR_MAX) {
+        return kt_fail_field(err, KT_BAD_VALUE, "vector", "vector: more than %d epochs",
+                             KT_FETCH_VECTOR_MAX);
+    }
+    request->vector = kt_calloc(count, sizeof(*request->vector));
+    if (!request->vector) {
+        return kt_fail(err, KT_NO_MEMORY, "a fetch's epoch vector");
+    }
+    for (const struct kt_json_value *item = kt_json_next(array, NULL); item;
+         item = kt_json_next(array, item)) {
+        status = parse_epoch(item, &request->vector[request->vector_count], err);
+        if (status != KT_OK) {
+            return status;
+        }
+        const struct kt_epoch *now = &request->vector[request->vector_count];
+        if (request->vector_count > 0 &&
+            (now[-1].epoch >= now->epoch || now[-1].first_seq > now->first_seq)) {
+            return kt_fail_field(err, KT_BAD_VALUE, "vector", "vector must ascend");
+        }
+        request->vector_count++;
+    }
+    return KT_OK;
+}
+
+static enum kt_status parse_after_id(struct kt_json_fields *fields,
+                                     struct kt_fetch_request *request, struct kt_error *err)
+{
+    const struct kt_json_value *object = NULL;
+    bool present = false;
+    enum kt_status status = kt_json_get_object(fields, "after_id", &object, &present, err);
+    if (status != KT_OK || request->after == 0) {
+        return status;
+    }
+    if (!present) {
+        return kt_fail_field(err, KT_BAD_VALUE, "after_id", "after_id is missing");
+    }
+    struct kt_json_fields inner;
+    status = kt_json_fields_init(&inner, object, "after_id", err);
+    if (status == KT_OK) {
+        status = need_u64(&inner, "epoch", &request->after_id.epoch, err);
+    }
+    if (status == KT_OK) {
+        status = need_id(&inner, "epoch_id", request->after_id.epoch_id, err);
+    }
+    return status;
+}
+
+static enum kt_status parse_fields(struct kt_json_fields *fields, struct kt_fetch_request *request,
+                                   struct kt_error *err)
+{
+    enum kt_status status = need_id(fields, "cluster", request->cluster, err);
+    if (status == KT_OK) {
+        status = need_id(fields, "node", request->node, err);
+    }
+    if (status == KT_OK) {
+        status = need_id(fields, "session", request->session, err);
+    }
+    struct {
+        const char *name;
+        uint64_t *value;
+    } numbers[] = {{"request", &request->request},
+                   {"took", &request->took},
+                   {"epoch", &request->epoch},
+                   {"after", &request->after},
+                   {"commit", &request->commit}};
+    for (size_t i = 0; i < KT_ARRAY_LEN(numbers) && status == KT_OK; i++) {
+        status = need_u64(fields, numbers[i].name, numbers[i].value, err);
+    }
+    if (status == KT_OK) {
+        status = kt_json_get_int(fields, "wait_ms", 0, KT_FETCH_WAIT_MAX_MS, &request->wait_ms,
+                                 NULL, err);
+    }
+    request->max_bytes = 1 << 20;
+    if (status == KT_OK) {
+        status = kt_json_get_int(fields, "max_bytes", 1, INT64_C(1) << 30, &request->max_bytes,
+                                 NULL, err);
+    }
+    if (status == KT_OK) {
+        status = parse_after_id(fields, request, err);
+    }
+    if (status == KT_OK) {
+        status = parse_vector(fields, request, err);
+    }
+    return status == KT_OK ? kt_json_fields_finish(fields, err) : status;
+}
+
+enum kt_status kt_fetch_request_parse(struct kt_str json, struct kt_fetch_request *ret_request,
+                                      struct kt_error *err)
+{
+    struct kt_json *doc = NULL;
+    struct kt_fetch_request request;
+    memset(&request, 0, sizeof(request));
+    enum kt_status status = kt_json_parse(json, KT_JSON_DEPTH_DEFAULT, &doc, err);
+    if (status != KT_OK) {
+        return status;
+    }
+    struct kt_json_fields fields;
+    status = kt_json_fields_init(&fields, kt_json_root(doc), "", err);
+    if (status == KT_OK) {
+        status = parse_fields(&fields, &request, err);
+    }
+    kt_json_free(&doc);
+    if (status != KT_OK) {
+        kt_fetch_request_done(&request);
+        return status;
+    }
+    *ret_request = request;
+    return KT_OK;
+}
+
+/* --- the answer --- */
+
+void kt_fetch_head_format(const struct kt_fetch_head *head, const struct kt_epoch *vector,
+                          size_t vector_count, struct kt_buf *ret_bytes)
+{
+    size_t length_at = ret_bytes->len_bytes;
+    kt_buf_put_u32(ret_bytes, 0);
+    size_t start = ret_bytes->len_bytes;
+    struct kt_jw jw;
+    kt_jw_init(&jw, ret_bytes);
+    kt_jw_object(&jw);
+    kt_jw_kv_u64(&jw, "epoch", head->epoch);
+    kt_jw_kv_u64(&jw, "request", head->request);
+    kt_jw_kv_u64(&jw, "commit", head->commit);
+    kt_jw_kv_i64(&jw, "now_wall_ms", head->now_wall_ms);
+    if (head->differs) {
+        kt_jw_kv_bool(&jw, "differs", true);
+        kt_jw_kv_u64(&jw, "common", head->common);
+        write_vector(&jw, vector, vector_count);
+    }
+    kt_jw_object_end(&jw);
+    if (kt_buf_status(ret_bytes) == KT_OK) {
+        uint32_t len = (uint32_t)(ret_bytes->len_bytes - start);
+        for (int i = 0; i < 4; i++) {
+            ret_bytes->data[length_at + (size_t)i] = (char)(unsigned char)(len >> (8 * i));
+        }
+    }
+}
+
+void kt_fetch_frame_append(const struct kt_entry *entry, struct kt_buf *ret_bytes)
+{
+    size_t body_len = FRAME_FIXED_BYTES + entry->key.len + entry->body.len;
+    KT_ASSERT(body_len <= UINT32_MAX && entry->key.len <= UINT16_MAX);
+    kt_buf_put_u32(ret_bytes, (uint32_t)body_len);
+    size_t crc_at = ret_bytes->len_bytes;
+    kt_buf_put_u32(ret_bytes, 0);
+    size_t start = ret_bytes->len_bytes;
+    kt_buf_put_u64(ret_bytes, entry->seq);
+    kt_buf_put_u64(ret_bytes, entry->epoch);
+    kt_buf_put_u64(ret_bytes, (uint64_t)entry->wall_ms);
+    kt_buf_put_u16(ret_bytes, (uint16_t)entry->key.len);
+    kt_buf_append_str(ret_bytes, entry->key);
+    kt_buf_append_str(ret_bytes, entry->body);
+    if (kt_buf_status(ret_bytes) == KT_OK) {
+        uint32_t crc = kt_crc32c(0, ret_bytes->data + start, ret_bytes->len_bytes - start);
+        for (int i = 0; i < 4; i++) {
+            ret_bytes->data[crc_at + (size_t)i] = (char)(unsigned char)(crc >> (8 * i));
+        }
+    }
+}
+
+static enum kt_status parse_head_fields(const struct kt_json_value *root,
+                                        struct kt_fetch_head *head, struct kt_error *err)
+{
+    struct kt_json_fields fields;
+    enum kt_status status = kt_json_fields_init(&fields, root, "", err);
+    if (status == KT_OK) {
+        status = need_u64(&fields, "epoch", &head->epoch, err);
+    }
+    if (status == KT_OK) {
+        status = need_u64(&fields, "request", &head->request, err);
+    }
+    if (status == KT_OK) {
+        status = need_u64(&fields, "commit", &head->commit, err);
+    }
+    if (status == KT_OK) {
+        status = kt_json_get_int(&fields, "now_wall_ms", -WHOLE_MAX, WHOLE_MAX, &head->now_wall_ms,
+                                 NULL, err);
+    }
+    if (status == KT_OK) {
+        status = kt_json_get_bool(&fields, "differs", &head->differs, NULL, err);
+    }
+    if (status == KT_OK && head->differs) {
+        status = need_u64(&fields, "common", &head->common, err);
+    }
+    return status;
+}
+
+enum kt_status kt_fetch_head_parse(struct kt_str bytes, struct kt_fetch_head *ret_head,
+                                   struct kt_str *ret_frames, struct kt_error *err)
+{
+    struct kt_rd rd;
+    kt_rd_init(&rd, bytes.data, bytes.len);
+    uint32_t len = kt_rd_u32(&rd);
+    struct kt_str json = kt_rd_raw(&rd, len);
+    if (rd.bad || len > HEAD_MAX_BYTES) {
+        return kt_fail(err, KT_CORRUPT, "a fetch answer of %zu bytes is cut short", bytes.len);
+    }
+    struct kt_json *doc = NULL;
+    struct kt_fetch_head head = {0};
+    enum kt_status status = kt_json_parse(json, KT_JSON_DEPTH_DEFAULT, &doc, err);
+    if (status == KT_OK) {
+        status = parse_head_fields(kt_json_root(doc), &head, err);
+        kt_json_free(&doc);
+    }
+    if (status != KT_OK) {
+        if (err && status != KT_NO_MEMORY) {
+            err->status = KT_CORRUPT;
+        }
+        kt_wrap(err, "the head of a fetch answer");
+        return status == KT_NO_MEMORY ? status : KT_CORRUPT;
+    }
+    *ret_head = head;
+    *ret_frames = kt_str_n((const char *)rd.pos, kt_rd_left(&rd));
+    return KT_OK;
+}
+
+enum kt_status kt_fetch_frame_next(struct kt_str *frames, struct kt_entry *ret_entry,
+                                   bool *ret_more, struct kt_error *err)
+{
+    if (frames->len == 0) {
+        *ret_more = false;
+        return KT_OK;
+    }
+    struct kt_rd rd;
+    kt_rd_init(&rd, frames->data, frames->len);
+    uint32_t len = kt_rd_u32(&rd);
+    uint32_t crc = kt_rd_u32(&rd);
+    struct kt_str frame = kt_rd_raw(&rd, len);
+    if (rd.bad || len < FRAME_FIXED_BYTES) {
+        return kt_fail(err, KT_CORRUPT, "a frame of the log is cut short");
+    }
+    if (kt_crc32c(0, frame.data, frame.len) != crc) {
+        return kt_fail(err, KT_CORRUPT, "a frame of the log has a wrong checksum");
+    }
+    struct kt_rd in;
+    struct kt_entry entry;
+    kt_rd_init(&in, frame.data, frame.len);
+    entry.seq = kt_rd_u64(&in);
+    entry.epoch = kt_rd_u64(&in);
+    entry.wall_ms = (int64_t)kt_rd_u64(&in);
+    uint16_t key_len = kt_rd_u16(&in);
+    entry.key = kt_rd_raw(&in, key_len);
+    entry.body = kt_rd_raw(&in, kt_rd_left(&in));
+    if (in.bad) {
+        return kt_fail(err, KT_CORRUPT, "a frame of the log has a wrong key length");
+    }
+    *ret_entry = entry;
+    *ret_more = true;
+    *frames = kt_str_n((const char *)rd.pos, kt_rd_left(&rd));
+    return KT_OK;
+}
+
+/* --- epoch vectors --- */
+
+static uint64_t epoch_end(const struct kt_epoch *epochs, size_t count, size_t index, uint64_t end)
+{
+    return index + 1 < count ? epochs[index + 1].first_seq - 1 : end;
+}
+
+uint64_t kt_epochs_common(const struct kt_epoch *a, size_t a_count, uint64_t a_end,
+                          const struct kt_epoch *b, size_t b_count, uint64_t b_end)
+{
+    for (size_t i = a_count; i-- > 0;) {
+        for (size_t j = b_count; j-- > 0;) {
+            if (a[i].epoch == b[j].epoch && strcmp(a[i].epoch_id, b[j].epoch_id) == 0) {
+                uint64_t end_a = epoch_end(a, a_count, i, a_end);
+                uint64_t end_b = epoch_end(b, b_count, j, b_end);
+                return end_a < end_b ? end_a : end_b;
+            }
+        }
+    }
+    return 0;
+}
+
+const struct kt_epoch *kt_epochs_at(const struct kt_epoch *epochs, size_t count, uint64_t seq)
+{
+    for (size_t i = count; i-- > 0;) {
+        if (epochs[i].first_seq <= seq) {
+            return &epochs[i];
+        }
+    }
+    return NULL;
+}
