@@ -43,7 +43,8 @@ struct kt_conf_key {
     const char *unit;   /* "ms", "bytes", "" … for the docs */
     const char *choices; /* ENUM: "a|b|c" */
     const char *text;    /* one or two sentences for docs/CONFIG.md and the .ini files */
-    /* Further check of the parsed text; NULL = none. Says why in err->message. */
+    /* Further check of the parsed text; NULL = none. Says why in err->message. An empty STR or
+     * SECRET that min allows means "not set": the check is not asked about it. */
     enum kt_status (*check)(const char *value, struct kt_error *err);
 };
 
@@ -57,19 +58,24 @@ struct kt_conf_table {
 /* Where a value came from, for -check-config. */
 enum kt_conf_source { KT_CONF_DEFAULT, KT_CONF_FILE, KT_CONF_ENV, KT_CONF_FLAG };
 
-struct kt_conf {
-    const struct kt_conf_table *table;
-    void *target;                 /* the caller's struct */
-    enum kt_conf_source *sources; /* one per key */
-    int *lines;                   /* line in the file, 0 = not from the file */
-    char *file;                   /* path, or NULL */
-};
-
-/* Sets every default. `preset_of` may override a default for this executable (NULL = keep): the
- * master's port is 8080, the slave's 8081. */
+/* Defaults of one executable: the master's port is 8080, the slave's 8081. */
 struct kt_conf_preset {
     const char *section, *key, *value;
 };
+
+struct kt_conf {
+    const struct kt_conf_table *table;
+    void *target;                         /* the caller's struct */
+    enum kt_conf_source *sources;         /* one per key */
+    int *lines;                           /* line in the file, 0 = not from the file */
+    char *file;                           /* path, or NULL */
+    const struct kt_conf_preset *presets; /* borrowed like the table */
+    size_t preset_count;
+};
+
+/* Zeroes the target and sets every default; `presets` override the table's (value NULL = keep) and
+ * live as long as `conf`. When init or kt_conf_load fails, there is nothing to free; when one of
+ * the others fails, kt_conf_done is still due. */
 enum kt_status kt_conf_init(struct kt_conf *conf, const struct kt_conf_table *table, void *target,
                             const struct kt_conf_preset *presets, size_t preset_count,
                             struct kt_error *err) KT_MUST_CHECK;

@@ -30,6 +30,8 @@ enum kt_json_type {
 };
 
 #define KT_JSON_DEPTH_DEFAULT 16
+#define KT_JSON_DEPTH_MAX 128      /* the most that max_depth may be: cJSON recurses */
+#define KT_JSON_VALUES_MAX 4000000 /* a value takes some 80 bytes; more are KT_TOO_LARGE */
 
 /* Refuses: empty text, a BOM, depth > max_depth, doubled members, numbers that overflow a double,
  * \u0000 in strings, lone surrogates. */

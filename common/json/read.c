@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* read.c - the tree: check, then cJSON, then the getters.
+ *
+ * cJSON converts numbers with strtod. That rounds correctly and reads '.' as the point because no
+ * part of Kamaitachi calls setlocale(); its static error pointer is written by every parse, but
+ * nobody reads it. A struct kt_json_value is a cJSON node under another name. */
+#include "json/read.h"
+
+#include "base/mem.h"
+#include "json/json_internal.h"
+
+#include <cjson/cJSON.h>
+#include <pthread.h>
+#include <string.h>
+
+struct kt_json {
+    cJSON *root;
+};
+
+static const cJSON *node(const struct kt_json_value *value)
+{
+    return (const cJSON *)(const void *)value;
+}
+
+static const struct kt_json_value *value_of(const cJSON *item)
+{
+    return (const struct kt_json_value *)(const void *)item;
+}
+
+static void set_hooks(void)
+{
+    cJSON_Hooks hooks = {kt_malloc, kt_free};
+    cJSON_InitHooks(&hooks);
+}
+
+/* cJSON gives no reason, but after the check memory is all that it can lack. */
+static enum kt_status build(struct kt_str text, struct kt_json *json, struct kt_error *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_hooks);
+    json->root = cJSON_ParseWithLengthOpts(text.data, text.len, NULL, 0);
+    if (!json->root) {
+        return kt_fail(err, KT_NO_MEMORY, "no memory for a JSON document of %zu bytes", text.len);
+    }
+    return kt_json_check_unique(json->root, err);
+}
+
+enum kt_status kt_json_parse(struct kt_str text, int max_depth, struct kt_json **ret_json,
+                             struct kt_error *err)
+{
+    KT_AUTOFREE char *copy = NULL;
+    enum kt_status status = kt_json_check(text, max_depth, &copy, err);
+    if (status != KT_OK) {
+        return status;
+    }
+    struct kt_json *json = kt_calloc(1, sizeof(*json));
+    if (!json) {
+        return kt_fail(err, KT_NO_MEMORY, "no memory for a JSON document");
+    }
+    status = build(copy ? kt_str_n(copy, text.len) : text, json, err);
+    if (status != KT_OK) {
+        kt_json_free(&json);
+        return status;
+    }
+    *ret_json = json;
+    return KT_OK;
+}
+
+void kt_json_free(struct kt_json **json)
+{
+    if (*json) {
+        cJSON_Delete((*json)->root);
+        kt_free(*json);
+        *json = NULL;
+    }
+}
+
+const struct kt_json_value *kt_json_root(const struct kt_json *json)
+{
+    return value_of(json->root);
+}
+
+enum kt_json_type kt_json_type(const struct kt_json_value *value)
+{
+    switch (node(value)->type & 0xFF) {
+    case cJSON_NULL:
+        return KT_JSON_NULL;
+    case cJSON_True:
+    case cJSON_False:
+        return KT_JSON_BOOL;
+    case cJSON_Number:
+        return KT_JSON_NUMBER;
+    case cJSON_String:
+        return KT_JSON_STRING;
+    case cJSON_Array:
+        return KT_JSON_ARRAY;
+    default:
+        KT_ASSERT(cJSON_IsObject(node(value)));
+        return KT_JSON_OBJECT;
+    }
+}
+
+const char *kt_json_type_name(enum kt_json_type type)
+{
+    static const char *const names[] = {
+        [KT_JSON_NULL] = "null",       [KT_JSON_BOOL] = "true or false",
+        [KT_JSON_NUMBER] = "a number", [KT_JSON_STRING] = "a string",
+        [KT_JSON_ARRAY] = "an array",  [KT_JSON_OBJECT] = "an object",
+    };
+    KT_ASSERT((size_t)type < KT_ARRAY_LEN(names));
+    return names[type];
+}
+
+/* Texts hold no NUL: the check refuses \u0000 and raw control characters. */
+struct kt_str kt_json_string(const struct kt_json_value *value)
+{
+    KT_ASSERT(cJSON_IsString(node(value)));
+    return kt_str(node(value)->valuestring);
+}
+
+/* Adding 0 turns -0 into 0 and changes nothing else. */
+double kt_json_number(const struct kt_json_value *value)
+{
+    KT_ASSERT(cJSON_IsNumber(node(value)));
+    return node(value)->valuedouble + 0.0;
+}
+
+bool kt_json_bool(const struct kt_json_value *value)
+{
+    KT_ASSERT(cJSON_IsBool(node(value)));
+    return cJSON_IsTrue(node(value));
+}
+
+size_t kt_json_count(const struct kt_json_value *value)
+{
+    size_t count = 0;
+    KT_ASSERT(cJSON_IsArray(node(value)) || cJSON_IsObject(node(value)));
+    for (const cJSON *item = node(value)->child; item; item = item->next) {
+        count++;
+    }
+    return count;
+}
+
+const struct kt_json_value *kt_json_next(const struct kt_json_value *container,
+                                         const struct kt_json_value *previous)
+{
+    KT_ASSERT(cJSON_IsArray(node(container)) || cJSON_IsObject(node(container)));
+    return value_of(previous ? node(previous)->next : node(container)->child);
+}
+
+struct kt_str kt_json_name(const struct kt_json_value *member)
+{
+    KT_ASSERT(node(member)->string);
+    return kt_str(node(member)->string);
+}
+
+const struct kt_json_value *kt_json_member(const struct kt_json_value *object, const char *name)
+{
+    KT_ASSERT(cJSON_IsObject(node(object)));
+    for (const cJSON *item = node(object)->child; item; item = item->next) {
+        if (strcmp(item->string, name) == 0) {
+            return value_of(item);
+        }
+    }
+    return NULL;
+}

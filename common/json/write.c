@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* write.c - commas, colons and escapes; runs of plain bytes are copied as a whole. */
+#include "json/write.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { DEPTH_MAX = 60 };
+
+void kt_jw_init(struct kt_jw *jw, struct kt_buf *buf)
+{
+    *jw = (struct kt_jw){.buf = buf};
+}
+
+static uint64_t level_bit(const struct kt_jw *jw)
+{
+    return UINT64_C(1) << jw->depth;
+}
+
+/* Before each value and each key: the comma, and that a value may stand here. */
+static void begin_item(struct kt_jw *jw)
+{
+    uint64_t bit = level_bit(jw);
+    if (jw->has_items & bit) {
+        KT_ASSERT(jw->depth > 0); /* one value at the top */
+        kt_buf_append_byte(jw->buf, ',');
+    }
+    jw->has_items |= bit;
+}
+
+static void begin_value(struct kt_jw *jw)
+{
+    if (jw->after_key) {
+        jw->after_key = false;
+        return;
+    }
+    KT_ASSERT(!(jw->is_object & level_bit(jw)));
+    begin_item(jw);
+}
+
+static void open_container(struct kt_jw *jw, bool is_object)
+{
+    begin_value(jw);
+    KT_ASSERT(jw->depth < DEPTH_MAX);
+    jw->depth++;
+    uint64_t bit = level_bit(jw);
+    jw->has_items &= ~bit;
+    jw->is_object = is_object ? jw->is_object | bit : jw->is_object & ~bit;
+    kt_buf_append_byte(jw->buf, is_object ? '{' : '[');
+}
+
+static void close_container(struct kt_jw *jw, bool is_object)
+{
+    KT_ASSERT(jw->depth > 0 && !jw->after_key);
+    KT_ASSERT(((jw->is_object & level_bit(jw)) != 0) == is_object);
+    jw->depth--;
+    kt_buf_append_byte(jw->buf, is_object ? '}' : ']');
+}
+
+void kt_jw_object(struct kt_jw *jw)
+{
+    open_container(jw, true);
+}
+
+void kt_jw_object_end(struct kt_jw *jw)
+{
+    close_container(jw, true);
+}
+
+void kt_jw_array(struct kt_jw *jw)
+{
+    open_container(jw, false);
+}
+
+void kt_jw_array_end(struct kt_jw *jw)
+{
+    close_container(jw, false);
+}
+
+/* The length of the UTF-8 character at `at` (a byte ≥ 0x80), 0 when it is none: the ranges are
+ * those of the Unicode standard's table of well-formed sequences. */
+static size_t utf8_char(const unsigned char *at, size_t left)
+{
+    unsigned char first = at[0];
+    size_t len = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+    if (first < 0xC2 || first > 0xF4 || left < len) {
+        return 0;
+    }
+    unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+    unsigned char high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+    if (at[1] < low || at[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < len; i++) {
+        if ((at[i] & 0xC0) != 0x80) {
+            return 0;
+        }
+    }
+    return len;
+}
+
+static void append_escape(struct kt_buf *buf, unsigned char byte)
+{
+    static const char short_from[] = "\"\\\b\f\n\r\t", short_to[] = "\"\\bfnrt";
+    static const char hex[] = "0123456789abcdef";
+    const char *found = byte ? strchr(short_from, byte) : NULL;
+    if (found) {
+        char text[2] = {'\\', short_to[found - short_from]};
+        kt_buf_append(buf, text, sizeof(text));
+    } else {
+        char text[6] = {'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]};
+        kt_buf_append(buf, text, sizeof(text));
+    }
+}
+
+static void append_string(struct kt_buf *buf, struct kt_str text)
+{
+    const unsigned char *pos = (const unsigned char *)text.data, *plain = pos;
+    const unsigned char *end = pos + text.len;
+    kt_buf_append_byte(buf, '"');
+    while (pos < end) {
+        size_t len = *pos < 0x80 ? 1 : utf8_char(pos, (size_t)(end - pos));
+        if (len != 0 && *pos >= 0x20 && *pos != '"' && *pos != '\\') {
+            pos += len;
+            continue;
+        }
+        kt_buf_append(buf, plain, (size_t)(pos - plain));
+        if (len == 0) {
+            kt_buf_append(buf, "\xEF\xBF\xBD", 3); /* U+FFFD */
+        } else {
+            append_escape(buf, *pos);
+        }
+        plain = ++pos;
+    }
+    kt_buf_append(buf, plain, (size_t)(pos - plain));
+    kt_buf_append_byte(buf, '"');
+}
+
+void kt_jw_key(struct kt_jw *jw, struct kt_str name)
+{
+    KT_ASSERT(jw->is_object & level_bit(jw) && !jw->after_key);
+    begin_item(jw);
+    append_string(jw->buf, name);
+    kt_buf_append_byte(jw->buf, ':');
+    jw->after_key = true;
+}
+
+void kt_jw_key_text(struct kt_jw *jw, const char *name)
+{
+    kt_jw_key(jw, kt_str(name));
+}
+
+void kt_jw_str(struct kt_jw *jw, struct kt_str value)
+{
+    begin_value(jw);
+    append_string(jw->buf, value);
+}
+
+void kt_jw_text(struct kt_jw *jw, const char *value)
+{
+    kt_jw_str(jw, kt_str(value));
+}
+
+void kt_jw_f64(struct kt_jw *jw, double value)
+{
+    if (!isfinite(value)) {
+        kt_jw_null(jw);
+        return;
+    }
+    char text[KT_F64_TEXT_MAX];
+    begin_value(jw);
+    kt_buf_append(jw->buf, text, kt_format_f64(value, text));
+}
+
+void kt_jw_i64(struct kt_jw *jw, int64_t value)
+{
+    begin_value(jw);
+    kt_buf_append_i64(jw->buf, value);
+}
+
+void kt_jw_u64(struct kt_jw *jw, uint64_t value)
+{
+    begin_value(jw);
+    kt_buf_append_u64(jw->buf, value);
+}
+
+void kt_jw_bool(struct kt_jw *jw, bool value)
+{
+    kt_jw_raw(jw, value ? KT_STR("true") : KT_STR("false"));
+}
+
+void kt_jw_null(struct kt_jw *jw)
+{
+    kt_jw_raw(jw, KT_STR("null"));
+}
+
+void kt_jw_raw(struct kt_jw *jw, struct kt_str json)
+{
+    KT_ASSERT(json.len > 0);
+    begin_value(jw);
+    kt_buf_append_str(jw->buf, json);
+}
+
+void kt_jw_kv_str(struct kt_jw *jw, const char *name, struct kt_str value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_str(jw, value);
+}
+
+void kt_jw_kv_text(struct kt_jw *jw, const char *name, const char *value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_text(jw, value);
+}
+
+void kt_jw_kv_f64(struct kt_jw *jw, const char *name, double value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_f64(jw, value);
+}
+
+void kt_jw_kv_i64(struct kt_jw *jw, const char *name, int64_t value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_i64(jw, value);
+}
+
+void kt_jw_kv_u64(struct kt_jw *jw, const char *name, uint64_t value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_u64(jw, value);
+}
+
+void kt_jw_kv_bool(struct kt_jw *jw, const char *name, bool value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_bool(jw, value);
+}
