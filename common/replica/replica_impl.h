@@ -20,8 +20,6 @@
 
 #include <stdatomic.h>
 
-struct kt_access;
-
 enum proposal_state { PROPOSAL_QUEUED, PROPOSAL_NUMBERED, PROPOSAL_DONE };
 
 /* A change on its way. Two references: the submitter's and the queue's. */
@@ -45,7 +43,7 @@ struct kt_replica {
     char service_name[64];
     struct kt_http_client *client; /* the log thread's */
     struct kt_thread replica_thread, log_thread;
-    int64_t started_at_ms;
+    int64_t started_at_ms, started_mono_ms;
 
     struct kt_mutex mutex;
     struct kt_cond view_cond, log_cond, fetch_cond, wall_cond;

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* What handlers call: submit a change, wait for a moment of the past, ask how things stand. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "replica/replica_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- submit --- */
+
+static struct proposal *make_proposal(struct kt_str key, struct kt_str body)
+{
+    struct proposal *proposal = kt_calloc(1, sizeof(*proposal));
+    if (!proposal) {
+        return NULL;
+    }
+    proposal->refs = 1;
+    kt_cond_init(&proposal->done);
+    kt_buf_init(&proposal->key, 0);
+    kt_buf_init(&proposal->body, 0);
+    kt_buf_append_str(&proposal->key, key);
+    kt_buf_append_str(&proposal->body, body);
+    if (kt_buf_status(&proposal->key) != KT_OK || kt_buf_status(&proposal->body) != KT_OK) {
+        kt_proposal_unref(proposal);
+        return NULL;
+    }
+    return proposal;
+}
+
+/* Mutex held. */
+static enum kt_status may_submit(const struct kt_replica *replica, size_t body_bytes,
+                                 struct kt_error *err)
+{
+    const struct kt_core *core = &replica->core;
+    if (replica->stopping) {
+        return kt_fail(err, KT_UNAVAILABLE, "this node is stopping");
+    }
+    if (core->role == KT_CORE_STOPPED) {
+        return kt_fail(err, KT_UNAVAILABLE, "this node has stopped: %s", core->stopped_why);
+    }
+    if (core->role != KT_CORE_LEADING) {
+        if (core->leader_id[0]) {
+            return kt_fail(err, KT_NOT_LEADER, "this node follows; the leader is %s",
+                           core->leader_addr);
+        }
+        return kt_fail(err, KT_UNAVAILABLE, "there is no leader: waiting for %s",
+                       core->waiting_for);
+    }
+    if (replica->queue_bytes + (int64_t)body_bytes > replica->options.queue_max_bytes &&
+        replica->queue_head) {
+        return kt_fail(err, KT_BUSY, "%zu writes wait already", replica->queue_entries);
+    }
+    return KT_OK;
+}
+
+static void enqueue(struct kt_replica *replica, struct proposal *proposal)
+{
+    proposal->refs++;
+    if (replica->queue_tail) {
+        replica->queue_tail->next = proposal;
+    } else {
+        replica->queue_head = proposal;
+    }
+    replica->queue_tail = proposal;
+    replica->queue_entries++;
+    replica->queue_bytes += (int64_t)proposal->body.len_bytes;
+    kt_cond_signal(&replica->log_cond);
+}
+
+static void withdraw(struct kt_replica *replica, struct proposal *proposal)
+{
+    struct proposal **at = &replica->queue_head, *before = NULL;
+    while (*at != proposal) {
+        before = *at;
+        at = &(*at)->next;
+    }
+    *at = proposal->next;
+    if (replica->queue_tail == proposal) {
+        replica->queue_tail = before;
+    }
+    replica->queue_entries--;
+    replica->queue_bytes -= (int64_t)proposal->body.len_bytes;
+    kt_proposal_unref(proposal);
+}
+
+/* Mutex held on entry and return. */
+static enum kt_status await(struct kt_replica *replica, struct proposal *proposal,
+                            int64_t deadline_mono_ms, struct kt_submit_result *ret_result,
+                            struct kt_error *err)
+{
+    while (proposal->state != PROPOSAL_DONE &&
+           kt_cond_wait(&proposal->done, &replica->mutex, deadline_mono_ms)) {
+    }
+    switch (proposal->state) {
+    case PROPOSAL_QUEUED:
+        withdraw(replica, proposal);
+        return kt_fail(err, KT_UNAVAILABLE, "the write waited too long for its turn");
+    case PROPOSAL_NUMBERED:
+        return kt_fail(err, KT_OUTCOME_UNKNOWN,
+                       "the write has a number but was not committed in time");
+    case PROPOSAL_DONE:
+        break;
+    }
+    if (proposal->status != KT_OK) {
+        if (err) {
+            *err = proposal->error;
+        }
+        return proposal->status;
+    }
+    *ret_result = proposal->result;
+    return KT_OK;
+}
+
+enum kt_status kt_replica_submit(struct kt_replica *replica, struct kt_str key, struct kt_str body,
+                                 int64_t deadline_mono_ms, struct kt_submit_result *ret_result,
+                                 struct kt_error *err)
+{
+    struct proposal *proposal = make_proposal(key, body);
+    if (!proposal) {
+        return kt_fail(err, KT_UNAVAILABLE, "out of memory for a write of %zu bytes", body.len);
+    }
+    kt_mutex_lock(&replica->mutex);
+    enum kt_status status = may_submit(replica, body.len, err);
+    if (status == KT_OK) {
+        enqueue(replica, proposal);
+        status = await(replica, proposal, deadline_mono_ms, ret_result, err);
+    }
+    kt_proposal_unref(proposal);
+    kt_mutex_unlock(&replica->mutex);
+    return status;
+}
+
+/* --- hold --- */
+
+/* Where the leader's clock stands now, as far as this node can tell. Mutex held. */
+static int64_t leader_now_ms(const struct kt_replica *replica)
+{
+    return replica->leader_wall_ms + (kt_now_mono_ms() - replica->leader_wall_mono_ms);
+}
+
+static enum kt_status hold_as_leader(struct kt_replica *replica, uint64_t seq, struct kt_error *err)
+{
+    int64_t now_ms = kt_now_wall_ms();
+    if (now_ms > replica->stamp_floor_ms) {
+        replica->stamp_floor_ms = now_ms; /* what was answered as past stays past */
+    }
+    if (seq > kt_store_applied(replica->store)) {
+        return kt_fail_field(err, KT_BAD_VALUE, "recorded_by",
+                             "recorded_by: revision %llu is beyond the newest, %llu",
+                             (unsigned long long)seq,
+                             (unsigned long long)kt_store_applied(replica->store));
+    }
+    return KT_OK;
+}
+
+/* Waits for what the answers of the leader show. */
+static enum kt_status hold_as_follower(struct kt_replica *replica, uint64_t seq, int64_t wall_ms,
+                                       int64_t deadline_mono_ms, struct kt_error *err)
+{
+    uint64_t answers = replica->answers_taken;
+    bool told = replica->leader_wall_mono_ms != 0;
+    /* A moment that has not come yet is held as soon as the present is. */
+    int64_t now_ms = told ? leader_now_ms(replica) : 0;
+    int64_t want_ms = told && wall_ms > now_ms ? now_ms : wall_ms;
+    for (;;) {
+        if (seq ? kt_store_applied(replica->store) >= seq
+                : told && replica->held_wall_ms >= want_ms) {
+            return KT_OK;
+        }
+        /* Two answers on, the newer of them was asked for after this question came. */
+        if (seq && replica->answers_taken >= answers + 2 && replica->leader_commit < seq) {
+            return kt_fail_field(err, KT_BAD_VALUE, "recorded_by",
+                                 "recorded_by: revision %llu is beyond the newest, %llu",
+                                 (unsigned long long)seq,
+                                 (unsigned long long)replica->leader_commit);
+        }
+        if (replica->log_stop ||
+            !kt_cond_wait(&replica->wall_cond, &replica->mutex, deadline_mono_ms)) {
+            return kt_fail_field(err, KT_UNAVAILABLE, "recorded_by",
+                                 "this node does not hold everything up to recorded_by yet");
+        }
+        if (!told && replica->leader_wall_mono_ms != 0) {
+            told = true;
+            now_ms = leader_now_ms(replica);
+            want_ms = wall_ms > now_ms ? now_ms : wall_ms;
+        }
+    }
+}
+
+enum kt_status kt_replica_hold(struct kt_replica *replica, uint64_t seq, int64_t wall_ms,
+                               int64_t deadline_mono_ms, struct kt_error *err)
+{
+    kt_mutex_lock(&replica->mutex);
+    enum kt_status status = replica->core.role == KT_CORE_LEADING && replica->core.started
+                                ? hold_as_leader(replica, seq, err)
+                                : hold_as_follower(replica, seq, wall_ms, deadline_mono_ms, err);
+    kt_mutex_unlock(&replica->mutex);
+    return status;
+}
+
+/* --- status --- */
+
+void kt_replica_brief(struct kt_replica *replica, struct kt_replica_brief *ret_brief)
+{
+    /* Relaxed: see replica_impl.h. */
+    int64_t whole = atomic_load_explicit(&replica->whole_mono_ms, memory_order_relaxed);
+    ret_brief->revision = kt_store_applied(replica->store);
+    ret_brief->epoch = atomic_load_explicit(&replica->epoch, memory_order_relaxed);
+    ret_brief->is_leader = atomic_load_explicit(&replica->is_leader, memory_order_relaxed);
+    int64_t since = whole ? whole : replica->started_mono_ms;
+    ret_brief->lag_ms = ret_brief->is_leader ? 0 : kt_now_mono_ms() - since;
+}
+
+static void copy_peers(const struct kt_replica *replica, struct kt_replica_status *ret_status)
+{
+    int64_t now_ms = kt_now_mono_ms();
+    for (size_t i = 0; i < replica->peer_count; i++) {
+        memcpy(ret_status->peers[i].id, replica->peers[i].id, sizeof(ret_status->peers[i].id));
+        ret_status->peers[i].after = replica->peers[i].after;
+        ret_status->peers[i].seen_ago_ms = now_ms - replica->peers[i].seen_mono_ms;
+    }
+    ret_status->peer_count = replica->peer_count;
+}
+
+void kt_replica_status(struct kt_replica *replica, struct kt_replica_status *ret_status)
+{
+    kt_mutex_lock(&replica->mutex);
+    const struct kt_core *core = &replica->core;
+    *ret_status = replica->counters;
+    memcpy(ret_status->node_id, core->options.id, sizeof(ret_status->node_id));
+    memcpy(ret_status->cluster_id, core->cluster, sizeof(ret_status->cluster_id));
+    ret_status->role = core->role;
+    bool leads = core->role == KT_CORE_LEADING;
+    ret_status->ready = leads ? core->started : replica->was_up && core->role != KT_CORE_STOPPED;
+    memcpy(ret_status->leader_id, leads ? core->options.id : core->leader_id,
+           sizeof(ret_status->leader_id));
+    memcpy(ret_status->leader_addr, leads ? core->options.addr : core->leader_addr,
+           sizeof(ret_status->leader_addr));
+    memcpy(ret_status->waiting_for, core->waiting_for, sizeof(ret_status->waiting_for));
+    memcpy(ret_status->stopped_why, core->stopped_why, sizeof(ret_status->stopped_why));
+    ret_status->end_seq = core->end_seq;
+    ret_status->commit_seq = core->commit_seq;
+    ret_status->queue_entries = replica->queue_entries;
+    ret_status->queue_bytes = (uint64_t)replica->queue_bytes;
+    copy_peers(replica, ret_status);
+    kt_mutex_unlock(&replica->mutex);
+    kt_replica_brief(replica, &ret_status->brief);
+}
+
+struct kt_coord_view *kt_replica_view(struct kt_replica *replica)
+{
+    return kt_coord_view(replica->coord);
+}
