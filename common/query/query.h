@@ -4,6 +4,10 @@
  * yet refused as not_supported), planned against one view of the catalogue, and run over the series
  * of the subjects it picked. Everything in an answer speaks of the view's revision.
  *
+ * Where the contract leaves a choice: an empty list (ids, subjects, periods) counts as absent; an
+ * empty string is no name (topic, field: KT_BAD_VALUE); periods as an array may hold "", the period
+ * of records without one; period's `limit` 0 is really all, more than 10000 is refused.
+ *
  * Threads: any; one env per request.
  * Owns:    nothing beyond the call.
  * Fails:   KT_BAD_VALUE / KT_UNKNOWN_FIELD / KT_NOT_SUPPORTED naming the field, KT_TOO_LARGE
@@ -44,10 +48,15 @@ enum kt_status kt_query_snapshot(const struct kt_query_env *env, struct kt_str b
 enum kt_status kt_query_period(const struct kt_query_env *env, struct kt_str body,
                                struct kt_http_response *response,
                                struct kt_error *err) KT_MUST_CHECK;
+/* GET …?ids=…&limit=5: the query string as the JSON body that says the same (params.c). Digits
+ * become numbers where the field is one; everything else stays text, which the two above judge. */
+enum kt_status kt_query_body_of_params(const struct kt_http_request *request,
+                                       struct kt_buf *ret_body, struct kt_error *err) KT_MUST_CHECK;
 
 /* Field rules shared with writes (fields.c). */
 /* A list: an array of strings, or a csv string split at commas and trimmed. Keys are names
- * of 1..128 bytes. The strings live in the document or in `arena`. */
+ * of 1..128 bytes. The strings live in the document or in `arena`. An empty array and a blank csv
+ * are present with no items; more than max_items are KT_TOO_LARGE. */
 enum kt_status kt_field_list(struct kt_json_fields *fields, const char *name, size_t max_items,
                              struct kt_arena *arena, struct kt_str **ret_items, size_t *ret_count,
                              bool *ret_present, struct kt_error *err) KT_MUST_CHECK;

@@ -1,0 +1,112 @@
+/* query_impl.h - what the files of query/ share: the parsed question, the plan, the row writer.
+ *
+ * parse.c turns a body into a question (no store needed), plan.c binds it to one catalogue view,
+ * snapshot.c and period.c walk the subjects and rows.c writes what they picked.
+ *
+ * Threads: one request's worker.
+ * Owns:    a plan its view, document and arena, until query_plan_done.
+ * Fails:   as query.h.
+ */
+#ifndef KT_QUERY_QUERY_IMPL_H
+#define KT_QUERY_QUERY_IMPL_H
+
+#include "query/query.h"
+#include "json/write.h"
+
+#define KT_QUERY_NAME_MAX 128
+#define KT_QUERY_LIMIT_MAX 10000
+
+enum query_op { QUERY_SNAPSHOT, QUERY_PERIOD };
+enum recorded_kind { RECORDED_NEWEST, RECORDED_REVISION, RECORDED_TIME };
+
+struct question {
+    enum query_op op;
+    struct kt_str *ids, *subjects, *periods; /* periods ascend by bytes */
+    size_t id_count, subject_count, period_count;
+    struct kt_str topic, field; /* len 0 = not given */
+    bool ascending;
+    int64_t offset, limit; /* limit 0 = all (period only) */
+    int64_t from_s, to_s;  /* snapshot: to_s is the timestamp */
+    bool timestamp_given;
+    int64_t as_of_s;
+    enum recorded_kind recorded;
+    uint64_t recorded_revision;
+    int64_t recorded_wall_ms;
+};
+
+/* As kt_field_list; with min_bytes 0 the items of an array may be "". */
+enum kt_status query_list(struct kt_json_fields *fields, const char *name, size_t min_bytes,
+                          size_t max_items, struct kt_arena *arena, struct kt_str **ret_items,
+                          size_t *ret_count, bool *ret_present, struct kt_error *err) KT_MUST_CHECK;
+/* The question's strings live in *ret_json or the arena. */
+enum kt_status query_parse(enum query_op op, struct kt_str body,
+                           const struct kt_query_limits *limits, struct kt_arena *arena,
+                           struct kt_json **ret_json, struct question *ret_question,
+                           struct kt_error *err) KT_MUST_CHECK;
+
+struct column {
+    uint32_t number;      /* the indicator's */
+    struct kt_str prefix; /* `,"key":`, made when first written */
+};
+enum sort_by { SORT_INDICATOR, SORT_REPORT_DATE, SORT_SUBJECT, SORT_NAME };
+
+struct plan {
+    const struct kt_query_env *env;
+    struct kt_arena *arena;
+    struct kt_json *json;
+    struct question q;
+    struct kt_catalogue *view;
+    struct kt_bounds bounds;
+
+    /* The subjects to look at, in the order of the question. */
+    const struct kt_subject **subjects;
+    size_t subject_count;
+
+    /* The indicators to write: all columns in order, or (all_ids) those that the series has. */
+    bool all_ids;
+    struct column *columns;
+    size_t column_count;
+    uint32_t *rank; /* all_ids: column of an indicator number; UINT32_MAX = not in the view */
+    uint32_t rank_limit;
+    uint32_t *picked; /* columns of the series at hand */
+    size_t picked_count;
+
+    enum sort_by sort;
+    uint32_t sort_indicator;
+
+    struct kt_buf scratch;
+    uint64_t ticks;
+    int64_t values; /* written so far */
+};
+
+/* Parses and binds. The plan is right for query_plan_done whether it worked or not. */
+enum kt_status query_plan(const struct kt_query_env *env, enum query_op op, struct kt_str body,
+                          struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
+void query_plan_done(struct plan *plan);
+/* Called for each subject and record; looks at the clock now and then. */
+enum kt_status query_tick(struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
+/* Is it one of the periods asked for? */
+bool query_wants_period(const struct question *question, struct kt_str period);
+/* The record that a snapshot shows of this series, or -1. */
+ptrdiff_t query_newest(const struct plan *plan, const struct kt_series *series);
+
+/* Sets the columns to write for the records of this series. */
+void query_pick_columns(struct plan *plan, const struct kt_series *series);
+/* `,"key":value` for each picked column that has one; the first comma is left out when `first`.
+ * KT_TOO_LARGE beyond limits.max_values or the body's bound. */
+enum kt_status query_write_values(struct plan *plan, const struct kt_series *series, size_t index,
+                                  bool first, struct kt_buf *body,
+                                  struct kt_error *err) KT_MUST_CHECK;
+void query_write_subject(struct kt_jw *jw, const struct kt_subject *subject);
+struct kt_str query_shown_name(const struct kt_subject *subject);
+/* `dest` is room for a derived text; own texts are borrowed. */
+struct kt_str query_end_date(const struct kt_record *record, char dest[11]);
+struct kt_str query_year(const struct kt_record *record, char dest[11]);
+struct kt_str query_declare_date(const struct kt_record *record, char dest[11]); /* or "" */
+
+/* The sticky failure of a body as an error. */
+enum kt_status query_body_status(const struct kt_buf *body, struct kt_error *err) KT_MUST_CHECK;
+/* Takes back what a failed answer has written. */
+void query_body_restore(struct kt_buf *body, size_t len_bytes);
+
+#endif

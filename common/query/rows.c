@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* rows.c - what both answers have in common: the subject's object, the values, the dates.
+ *
+ * Values go straight into the body: their keys are escaped once a request, not once a row.
+ */
+#include "query/query_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_u32(const void *a, const void *b)
+{
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    return (left > right) - (left < right);
+}
+
+void query_pick_columns(struct plan *plan, const struct kt_series *series)
+{
+    if (!plan->all_ids) {
+        if (plan->picked_count < plan->column_count) {
+            for (size_t i = 0; i < plan->column_count; i++) {
+                plan->picked[i] = (uint32_t)i;
+            }
+            plan->picked_count = plan->column_count;
+        }
+        return;
+    }
+    size_t count = 0;
+    const uint32_t *numbers = kt_series_indicators(series, &count);
+    plan->picked_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        /* The series may have been loaded after the view: indicators that came since are not in
+         * it. */
+        uint32_t rank = numbers[i] < plan->rank_limit ? plan->rank[numbers[i]] : UINT32_MAX;
+        if (rank != UINT32_MAX) {
+            plan->picked[plan->picked_count++] = rank;
+        }
+    }
+    if (plan->picked_count > 1) {
+        qsort(plan->picked, plan->picked_count, sizeof(*plan->picked), compare_u32);
+    }
+}
+
+static enum kt_status make_prefix(struct plan *plan, struct column *column, struct kt_error *err)
+{
+    struct kt_jw jw;
+    kt_buf_clear(&plan->scratch);
+    kt_jw_init(&jw, &plan->scratch);
+    kt_jw_object(&jw);
+    kt_jw_key(&jw, kt_catalogue_indicator(plan->view, column->number));
+    if (kt_buf_status(&plan->scratch) == KT_OK) {
+        plan->scratch.data[0] = ','; /* was the brace */
+        column->prefix = kt_arena_dup(plan->arena, kt_buf_str(&plan->scratch));
+    }
+    return column->prefix.data ? KT_OK : kt_fail(err, KT_NO_MEMORY, "no memory for the answer");
+}
+
+enum kt_status query_write_values(struct plan *plan, const struct kt_series *series, size_t index,
+                                  bool first, struct kt_buf *body, struct kt_error *err)
+{
+    char text[KT_F64_TEXT_MAX];
+    for (size_t i = 0; i < plan->picked_count; i++) {
+        struct column *column = &plan->columns[plan->picked[i]];
+        double value;
+        if (!kt_series_value(series, index, column->number, &plan->bounds, &value)) {
+            continue;
+        }
+        if (!column->prefix.data) {
+            enum kt_status status = make_prefix(plan, column, err);
+            if (status != KT_OK) {
+                return status;
+            }
+        }
+        kt_buf_append(body, column->prefix.data + first, column->prefix.len - first);
+        kt_buf_append(body, text, kt_format_f64(value, text));
+        first = false;
+        plan->values++;
+    }
+    if (plan->values > plan->env->limits.max_values) {
+        return kt_fail(err, KT_TOO_LARGE, "the answer has more than %lld values; ask for less",
+                       (long long)plan->env->limits.max_values);
+    }
+    return query_body_status(body, err);
+}
+
+struct kt_str query_shown_name(const struct kt_subject *subject)
+{
+    return subject->name.len ? subject->name : subject->key;
+}
+
+void query_write_subject(struct kt_jw *jw, const struct kt_subject *subject)
+{
+    kt_jw_object(jw);
+    kt_jw_kv_str(jw, "subject", subject->key);
+    kt_jw_kv_str(jw, "name", query_shown_name(subject));
+    kt_jw_kv_str(jw, "status", subject->status);
+    kt_jw_kv_str(jw, "listing_date", subject->listing_date);
+    kt_jw_kv_str(jw, "category", subject->category);
+    kt_jw_object_end(jw);
+}
+
+struct kt_str query_end_date(const struct kt_record *record, char dest[11])
+{
+    if (record->end_date.named == KT_NAMED) {
+        return record->end_date.text;
+    }
+    kt_format_date(record->time_s, dest);
+    return kt_str_n(dest, 10);
+}
+
+struct kt_str query_year(const struct kt_record *record, char dest[11])
+{
+    if (record->year.named == KT_NAMED) {
+        return record->year.text;
+    }
+    kt_format_date(record->time_s, dest);
+    return kt_str_n(dest, 4);
+}
+
+struct kt_str query_declare_date(const struct kt_record *record, char dest[11])
+{
+    if (!record->declare_given) {
+        return kt_str("");
+    }
+    kt_format_date(record->declare_s, dest);
+    return kt_str_n(dest, 10);
+}
+
+enum kt_status query_body_status(const struct kt_buf *body, struct kt_error *err)
+{
+    enum kt_status status = kt_buf_status(body);
+    if (status == KT_TOO_LARGE) {
+        return kt_fail(err, status, "the answer is larger than %zu bytes; ask for less",
+                       body->max_bytes);
+    }
+    return status == KT_OK ? KT_OK : kt_fail(err, status, "no memory for the answer");
+}
+
+void query_body_restore(struct kt_buf *body, size_t len_bytes)
+{
+    body->len_bytes = len_bytes;
+    body->failed = KT_OK;
+    if (body->data) {
+        body->data[len_bytes] = '\0';
+    }
+}
