@@ -1,0 +1,144 @@
+# shellcheck shell=bash
+# Masters, slaves and the gateway: names, ports, configuration files, health.
+
+node_names() { # masters first
+    local i
+    for i in $(seq "$masters"); do printf '%s\n' "$(numbered master "$i")"; done
+    for i in $(seq "$slaves"); do printf '%s\n' "$(numbered slave "$i")"; done
+}
+
+numbered() { if [ "$2" -eq 1 ]; then printf '%s' "$1"; else printf '%s%s' "$1" "$2"; fi; }
+program_of() { printf '%s' "${1%%[0-9]*}"; }
+
+port_of() {
+    local name i=0
+    if [ "$1" = gateway ]; then
+        printf '%s' "$gateway_port"
+        return
+    fi
+    for name in $(node_names); do
+        if [ "$name" = "$1" ]; then
+            printf '%s' $((node_port + i))
+            return
+        fi
+        i=$((i + 1))
+    done
+}
+
+address_of() { printf '127.0.0.1:%s' "$(port_of "$1")"; }
+
+# conf/ has a file for the first ones; each further node gets one of its own, made from its
+# program's.
+config_of() {
+    local source target
+    if [ -f "$root/conf/$1.ini" ]; then
+        printf '%s' "$root/conf/$1.ini"
+        return
+    fi
+    source=$root/conf/$(program_of "$1").ini
+    target=$data_dir/conf/$1.ini
+    mkdir -p "$data_dir/conf"
+    {
+        printf '# %s: made by scripts/start_cluster.sh from conf/%s.ini.\n' "$1" "$(program_of "$1")"
+        sed -e "/^\[server\]/,/^\[/s/^#\{0,1\} *port *=.*/port = $(port_of "$1")/" "$source"
+    } >"$target"
+    printf '%s' "$target"
+}
+
+start_node() { # NAME
+    local name=$1 program dir config
+    program=$(program_of "$name")
+    is_running "$name" && return 0
+    dir=$data_dir/nodes/$name
+    mkdir -p "$dir"
+    config=$(config_of "$name")
+    local settings=(
+        "KAMAITACHI_SERVER_PORT=$(port_of "$name")"
+        "KAMAITACHI_SERVER_SERVICE_ADDR=127.0.0.1"
+        "KAMAITACHI_ETCD_ENDPOINTS=$etcd_endpoints"
+        "KAMAITACHI_ETCD_PREFIX=$prefix"
+    )
+    if [ "$program" != gateway ]; then
+        settings+=(
+            "KAMAITACHI_STORE_DB=$dir/$name.db"
+            "KAMAITACHI_CACHE_SNAPSHOT_PATH=$dir/$name.cache"
+            "KAMAITACHI_CLUSTER_EXPECT=$((masters + slaves))"
+        )
+    fi
+    start_process "$name" env "${settings[@]}" "$root/bin/$program" -config "$config"
+}
+
+health_of() { # NAME: ok, or what keeps it from it
+    local answer
+    answer=$(curl --noproxy '*' -sS --max-time 2 "http://$(address_of "$1")/health" 2>/dev/null) ||
+        answer=''
+    answer=$(printf '%s' "$answer" | sed -n 's/.*"status":"\([^"]*\)".*/\1/p')
+    printf '%s' "${answer:-no answer}"
+}
+
+all_healthy() { # NAMES…; remembers in $failed_name who has ended
+    local name health
+    for name in "$@"; do
+        if ! is_running "$name"; then
+            failed_name=$name
+            waiting_for="$name has ended"
+            return 2
+        fi
+        health=$(health_of "$name")
+        if [ "$health" != ok ]; then
+            failed_name=$name
+            waiting_for="$name: $health"
+            return 1
+        fi
+    done
+    waiting_for=''
+}
+
+start_nodes() {
+    local name all=()
+    for name in $(node_names) gateway; do
+        start_node "$name"
+        all+=("$name")
+    done
+    wait_until 60 "starting ${all[*]}" all_healthy "${all[@]}" || fail_start "$failed_name"
+}
+
+number_in() { # TEXT MEMBER: the number of "MEMBER":123
+    printf '%s' "$1" | sed -n "s/.*\"$2\":\([0-9][0-9]*\).*/\1/p"
+}
+
+revision_of() { number_in "$(http_get "http://$(address_of "$1")/health")" revision; }
+
+all_at_revision() { # REVISION
+    local name revision
+    for name in $(node_names); do
+        revision=$(revision_of "$name")
+        waiting_for="$name is at ${revision:-?} of $1"
+        [ "${revision:-0}" -ge "$1" ] || return 1
+    done
+    waiting_for=''
+}
+
+print_status() { # exit status 0 when everything is up and well
+    local name rc=0 pid health
+    printf '%-10s %-22s %-9s %s\n' name address pid health
+    for name in $(etcd_names) $(node_names) gateway; do
+        pid=$(running_pid "$name") || pid=-
+        case $name in
+        etcd*)
+            health=$([ "$pid" = - ] && printf 'not running' || printf 'running')
+            printf '%-10s %-22s %-9s %s\n' "$name" \
+                "127.0.0.1:$(etcd_client_port "${name#etcd}")" "$pid" "$health"
+            ;;
+        *)
+            health='not running'
+            [ "$pid" = - ] || health=$(health_of "$name")
+            [ "$health" = ok ] || rc=1
+            printf '%-10s %-22s %-9s %s\n' "$name" "$(address_of "$name")" "$pid" "$health"
+            ;;
+        esac
+        [ "$pid" != - ] || rc=1
+    done
+    [ "$etcd_kind" = private ] || say "etcd at $etcd_endpoints (not ours)"
+    return "$rc"
+}
