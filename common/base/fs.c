@@ -142,10 +142,12 @@ enum kt_status kt_fs_read(const char *path, size_t max_bytes, struct kt_buf *ret
     }
     enum kt_status status = read_all(fd, path, max_bytes, ret_content, err);
     kt_os_close(fd);
-    if (status != KT_OK && ret_content->data) {
+    if (status != KT_OK) {
         ret_content->len_bytes = before;
-        ret_content->data[before] = '\0';
         ret_content->failed = KT_OK;
+        if (ret_content->data) {
+            ret_content->data[before] = '\0';
+        }
     }
     return status;
 }
