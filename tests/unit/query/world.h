@@ -1,0 +1,49 @@
+/* world.h - a real store in a directory of its own, changes made by hand, questions asked as text.
+ *
+ * Threads: the test's own.
+ * Owns:    the store, cache, builder and the last answer, until world_close.
+ * Fails:   what only prepares a test aborts with a message; asking returns the status.
+ */
+#ifndef KT_TEST_QUERY_WORLD_H
+#define KT_TEST_QUERY_WORLD_H
+
+#include "query/query.h"
+#include "store/store.h"
+
+struct world {
+    struct kt_store *store;
+    struct kt_series_cache *cache;
+    struct kt_change_builder *builder;
+    struct kt_arena *arena;
+    struct kt_query_env env;
+    uint64_t seq; /* the newest revision; 1 is the epoch start */
+    int64_t wall_ms;
+    struct kt_http_response response;
+    struct kt_error err;
+};
+
+/* The epoch start is stamped with start_ms; later commits with what they are given. */
+void world_open(struct world *world, const char *name, int64_t start_ms);
+void world_close(struct world *world);
+
+void world_subject(struct world *world, const char *key, const char *name, const char *category);
+void world_stay(struct world *world, const char *key, const char *topic, int64_t from_s,
+                int64_t to_s);
+/* data: "eps=1.5 rev=null"; declare, end_date and year may be NULL; declare and time are dates. */
+void world_record(struct world *world, const char *subject, const char *time, const char *period,
+                  const char *declare, const char *data);
+void world_record_texts(struct world *world, const char *subject, const char *time,
+                        const char *period, const char *end_date, const char *year,
+                        const char *data);
+/* Makes what was added one revision, stamped wall_ms; returns its number. */
+uint64_t world_commit(struct world *world, int64_t wall_ms);
+uint64_t world_commit_on(struct world *world, const char *date); /* at noon */
+
+int64_t world_date(const char *date); /* seconds at 00:00:00 */
+/* The answer's text, or "" with world->err filled. */
+const char *world_snapshot(struct world *world, const char *body);
+const char *world_period(struct world *world, const char *body);
+/* The same; the status. */
+enum kt_status world_ask(struct world *world, bool period, const char *body);
+
+#endif
