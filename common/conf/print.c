@@ -8,10 +8,14 @@ enum { COMMENT_WIDTH = 96 };
 
 void kt_conf_print(const struct kt_conf *conf, struct kt_buf *ret_text)
 {
+    struct kt_buf value;
+    kt_buf_init(&value, 0);
     for (size_t i = 0; i < conf->table->count; i++) {
         const struct kt_conf_key *key = &conf->table->keys[i];
-        kt_buf_printf(ret_text, "[%s] %s = ", key->section, key->key);
-        kt_conf_format_value(key, conf->target, ret_text);
+        kt_buf_clear(&value);
+        kt_conf_format_value(key, conf->target, &value);
+        kt_buf_printf(ret_text, "[%s] %s =%s", key->section, key->key, value.len_bytes ? " " : "");
+        kt_buf_append_str(ret_text, kt_buf_str(&value));
         switch (conf->sources[i]) {
         case KT_CONF_DEFAULT:
             kt_buf_append_text(ret_text, "   # default\n");
@@ -27,6 +31,10 @@ void kt_conf_print(const struct kt_conf *conf, struct kt_buf *ret_text)
             break;
         }
     }
+    if (kt_buf_status(&value) != KT_OK) {
+        ret_text->failed = kt_buf_status(&value);
+    }
+    kt_buf_done(&value);
 }
 
 /* The table's sections in the order in which they first appear; a section's keys need not stand

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { STR_MAX_DEFAULT = 1024, SHOWN_MAX = 64 };
@@ -45,27 +46,31 @@ static const char *type_text(enum kt_conf_type type)
     }
 }
 
-/* "WHERE: [section] key: 'value' is not WHAT (allowed RANGE)"; secrets are not shown. */
-static enum kt_status fail_value(const struct kt_conf_key *key, const char *text, const char *where,
-                                 const char *what, struct kt_error *err)
+/* "WHERE: [section] key: 'value' is not WHAT"; secrets are not shown. */
+static enum kt_status fail_text(const struct kt_conf_key *key, const char *text, const char *where,
+                                const char *what, struct kt_error *err)
 {
     char shown[SHOWN_MAX] = "***", field[64];
-    struct kt_buf range;
-    kt_buf_init(&range, 200);
     if (key->type != KT_CONF_SECRET) {
         kt_str_copy(shown, sizeof(shown), kt_str(text));
     }
+    snprintf(field, sizeof(field), "%.30s.%.30s", key->section, key->key);
+    return kt_fail_field(err, KT_BAD_VALUE, field, "%s: [%s] %s: '%s' is not %s", where,
+                         key->section, key->key, shown, what);
+}
+
+/* The same with the allowed range behind it. */
+static enum kt_status fail_value(const struct kt_conf_key *key, const char *text, const char *where,
+                                 const char *what, struct kt_error *err)
+{
+    char full[300];
+    struct kt_buf range;
+    kt_buf_init(&range, 200);
     kt_conf_format_range(key, &range);
-    struct kt_buf name;
-    kt_buf_init(&name, sizeof(field) - 1);
-    kt_buf_printf(&name, "%s.%s", key->section, key->key);
-    kt_str_copy(field, sizeof(field), kt_buf_str(&name));
-    kt_buf_done(&name);
-    kt_fail_field(err, KT_BAD_VALUE, field, "%s: [%s] %s: '%s' is not %s%s%s%s", where,
-                  key->section, key->key, shown, what, range.len_bytes ? " (allowed " : "",
-                  range.data ? range.data : "", range.len_bytes ? ")" : "");
+    snprintf(full, sizeof(full), range.len_bytes ? "%s (allowed %s)" : "%s", what,
+             range.data ? range.data : "");
     kt_buf_done(&range);
-    return KT_BAD_VALUE;
+    return fail_text(key, text, where, full, err);
 }
 
 /* "64k", "512M", "2g": powers of 1024. */
@@ -136,7 +141,7 @@ static enum kt_status assign_text(const struct kt_conf_key *key, void *target, c
         return fail_value(key, text, where, type_text(key->type), err);
     }
     if (!kt_utf8_is_name(value, 0, value.len)) {
-        return fail_value(key, "…", where, "valid UTF-8 without control characters", err);
+        return fail_text(key, "…", where, "valid UTF-8 without control characters", err);
     }
     char *copy = kt_strdup(text);
     if (!copy) {
@@ -162,7 +167,7 @@ static enum kt_status run_check(const struct kt_conf_key *key, const char *text,
         kt_str_copy(what + 6, sizeof(what) - 6, kt_str(": "));
         kt_str_copy(what + 8, sizeof(what) - 8, kt_str(why.message));
     }
-    return fail_value(key, text, where, what, err);
+    return fail_text(key, text, where, what, err);
 }
 
 enum kt_status kt_conf_assign(const struct kt_conf_key *key, void *target, const char *text,

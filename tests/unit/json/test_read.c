@@ -228,7 +228,7 @@ static void members_beyond_256_are_unknown(void)
     CHECK_OK(kt_json_fields_init(&f, load(text.data), "", &err));
     kt_buf_done(&text);
     for (int i = 0; i < 257; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof(name), "k%d", i);
         CHECK(kt_json_get(&f, name, true) != NULL);
     }
