@@ -104,18 +104,30 @@ void kt_coord_free(
     struct kt_coord **coord); /* stops without deregistering if that was not called */
 
 /* The fake maker: many coords of one process share a kt_coord_fake instead of an etcd; tests set
- * leader and config, drop leases and choose outcomes. */
+ * leader and config, drop leases and choose outcomes. It has no threads: when a call that changes
+ * something returns, every view shows it, and on_change was called on the caller's thread, with no
+ * lock held, for each coord whose view changed, in the order of their start. Standalone works the
+ * same way. */
 struct kt_coord_fake;
 struct kt_coord_fake *kt_coord_fake_new(void);
 void kt_coord_fake_free(struct kt_coord_fake **fake);
 enum kt_status kt_coord_start_fake(struct kt_coord_fake *fake,
                                    const struct kt_coord_options *options,
                                    struct kt_coord **ret_coord, struct kt_error *err) KT_MUST_CHECK;
-void kt_coord_fake_drop_lease(struct kt_coord_fake *fake, const char *addr); /* its keys vanish */
+/* Its keys vanish (service and leader), also those of a coord that was freed without deregistering.
+ * A living coord stays without a lease until its kt_coord_set_service or kt_coord_fake_renew. */
+void kt_coord_fake_drop_lease(struct kt_coord_fake *fake, const char *addr);
+void kt_coord_fake_renew(struct kt_coord_fake *fake, const char *addr);
+/* Of the next txn alone. REFUSED: it is not run. UNKNOWN: it is run, and its answer is lost. */
 void kt_coord_fake_next_outcome(struct kt_coord_fake *fake, enum kt_txn_outcome outcome);
+/* The next txn is UNKNOWN and was not run. */
+void kt_coord_fake_lose_next(struct kt_coord_fake *fake);
 void kt_coord_fake_set_config(struct kt_coord_fake *fake, const char *text); /* NULL = absent */
+/* id NULL = absent. Under the lease of the coord with this id and address, else a foreign one. */
 void kt_coord_fake_set_leader(struct kt_coord_fake *fake, const char *id, const char *addr,
-                              uint64_t epoch); /* id NULL = absent */
+                              uint64_t epoch);
+/* false: views show no more than that they are cut off, txns are UNKNOWN and not run, lease clocks
+ * run out (leases themselves live on). */
 void kt_coord_fake_set_reachable(struct kt_coord_fake *fake, bool reachable);
 
 #endif
