@@ -35,7 +35,7 @@ void kt_buf_append_str(struct kt_buf *buf, struct kt_str text);
 void kt_buf_append_text(struct kt_buf *buf, const char *text);
 void kt_buf_append_byte(struct kt_buf *buf, char byte);
 void kt_buf_printf(struct kt_buf *buf, const char *fmt, ...) KT_PRINTF(2, 3);
-void kt_buf_vprintf(struct kt_buf *buf, const char *fmt, va_list args);
+void kt_buf_vprintf(struct kt_buf *buf, const char *fmt, va_list args) KT_PRINTF(2, 0);
 void kt_buf_append_i64(struct kt_buf *buf, int64_t value); /* decimal, without printf */
 void kt_buf_append_u64(struct kt_buf *buf, uint64_t value);
 void kt_buf_append_hex(struct kt_buf *buf, const void *data, size_t len_bytes);

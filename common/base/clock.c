@@ -174,6 +174,12 @@ void kt_format_wall_ms(int64_t wall_ms, char dest[25])
     *pos = '\0';
 }
 
+static char *put_text(char *dest, const char *text, size_t len)
+{
+    memcpy(dest, text, len);
+    return dest + len;
+}
+
 void kt_format_http_date(int64_t time_s, char dest[30])
 {
     static const char weekdays[] = "ThuFriSatSunMonTueWed"; /* 1970-01-01 was a Thursday */
@@ -182,14 +188,13 @@ void kt_format_http_date(int64_t time_s, char dest[30])
     int64_t days = floor_div(time_s, DAY_S);
     int year, month, day;
     kt_civil_from_days(days, &year, &month, &day);
-    memcpy(dest, weekdays + 3 * (days - floor_div(days, 7) * 7), 3);
-    memcpy(dest + 3, ", ", 2);
-    char *pos = put_digits(dest + 5, day, 2);
+    char *pos = put_text(dest, weekdays + 3 * (days - floor_div(days, 7) * 7), 3);
+    pos = put_digits(put_text(pos, ", ", 2), day, 2);
     *pos++ = ' ';
-    memcpy(pos, months + 3 * (size_t)(month - 1), 3);
-    pos[3] = ' ';
-    pos = put_digits(pos + 4, year, 4);
+    pos = put_text(pos, months + 3 * (size_t)(month - 1), 3);
+    *pos++ = ' ';
+    pos = put_digits(pos, year, 4);
     *pos++ = ' ';
     pos = put_time_of_day(pos, time_s);
-    memcpy(pos, " GMT", 5);
+    *put_text(pos, " GMT", 4) = '\0';
 }

@@ -53,10 +53,12 @@ void *kt_malloc(size_t size)
 
 void *kt_calloc(size_t count, size_t size)
 {
-    if (kt_fault_hit(KT_FAULT_ALLOC)) {
+    /* calloc checks the product too, but the sanitizers' one ends the program. */
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total) || kt_fault_hit(KT_FAULT_ALLOC)) {
         return NULL;
     }
-    return count && size ? calloc(count, size) : calloc(1, 1);
+    return calloc(1, total ? total : 1);
 }
 
 void *kt_realloc(void *ptr, size_t size)

@@ -98,7 +98,7 @@ bool kt_host_same(const char *host_a, const char *host_b)
     bool same = false;
     for (struct addrinfo *a = list_a; a && !same; a = a->ai_next) {
         for (struct addrinfo *b = list_b; b && !same; b = b->ai_next) {
-            struct kt_ip ip_a, ip_b;
+            struct kt_ip ip_a = {.len = 0}, ip_b = {.len = 0};
             same = ip_of_sockaddr(a->ai_addr, &ip_a) && ip_of_sockaddr(b->ai_addr, &ip_b) &&
                    ip_a.len == ip_b.len && memcmp(ip_a.bytes, ip_b.bytes, ip_a.len) == 0;
         }
@@ -276,30 +276,48 @@ static kt_socket accept_one(kt_socket listener, union any_addr *addr)
 #endif
 }
 
-enum kt_status kt_net_accept(kt_socket listener, int64_t wait_ms, kt_socket *ret_socket,
-                             char ret_peer[64], uint16_t *ret_peer_port, struct kt_error *err)
+/* Until a connection is there or the deadline has passed. */
+static enum kt_status accept_until(kt_socket listener, int64_t deadline_us, kt_socket *ret_socket,
+                                   union any_addr *ret_addr, struct kt_error *err)
 {
-    int64_t deadline_us = kt_now_mono_us() + (wait_ms > INT32_MAX ? INT32_MAX : wait_ms) * 1000;
-    union any_addr addr;
-    kt_socket sock;
     for (;;) {
         int64_t left_us = deadline_us - kt_now_mono_us();
         int ready = wait_readable(listener, (left_us + 999) / 1000);
-        sock = ready > 0 && !kt_fault_hit(KT_FAULT_IO) ? accept_one(listener, &addr) : KT_NO_SOCKET;
-        if (sock != KT_NO_SOCKET) {
-            break;
+        int code = ready < 0 ? KT_SOCKET_CODE() : 0;
+        if (ready > 0) {
+            kt_socket sock = accept_one(listener, ret_addr);
+            if (sock != KT_NO_SOCKET) {
+                *ret_socket = sock;
+                return KT_OK;
+            }
+            code = KT_SOCKET_CODE();
+            if (KT_SOCKET_EXHAUSTED(code)) {
+                return kt_fail(err, KT_BUSY, "accept: out of descriptors or memory");
+            }
         }
-        int code = KT_SOCKET_CODE();
-        if (ready > 0 && KT_SOCKET_EXHAUSTED(code)) {
-            return kt_fail(err, KT_BUSY, "accept: out of descriptors or memory");
-        }
-        if (ready != 0 && !KT_SOCKET_TRY_AGAIN(code)) {
+        if (code != 0 && !KT_SOCKET_TRY_AGAIN(code)) {
             char why[KT_ERRNO_TEXT_MAX];
             return kt_fail(err, KT_IO, "accept: %s", code_text(code, why));
         }
         if (left_us <= 0) {
-            return kt_fail(err, KT_TIMEOUT, "accept: no connection in %lld ms", (long long)wait_ms);
+            return kt_fail(err, KT_TIMEOUT, "accept: no connection came");
         }
+    }
+}
+
+enum kt_status kt_net_accept(kt_socket listener, int64_t wait_ms, kt_socket *ret_socket,
+                             char ret_peer[64], uint16_t *ret_peer_port, struct kt_error *err)
+{
+    int64_t span_ms = wait_ms < 0 ? 0 : wait_ms > INT32_MAX ? INT32_MAX : wait_ms;
+    union any_addr addr = {.v6 = {0}};
+    kt_socket sock = KT_NO_SOCKET;
+    if (kt_fault_hit(KT_FAULT_IO)) {
+        return kt_fail(err, KT_IO, "accept: injected fault");
+    }
+    enum kt_status status =
+        accept_until(listener, kt_now_mono_us() + span_ms * 1000, &sock, &addr, err);
+    if (status != KT_OK) {
+        return status;
     }
     if (make_private(sock) != 0) {
         kt_net_close(&sock);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_f64.c - doubles to text and back, against the C library as the oracle. */
+#include "base/buf.h"
 #include "base/hash.h"
 #include "base/str.h"
 #include "kt_test.h"
@@ -302,26 +303,33 @@ static void midpoints_go_to_the_even_neighbour(void)
     }
 }
 
+/* `count` times one digit (zeros behind "0."), then the rest. */
+static bool read_long(char digit, int count, const char *rest, double *ret)
+{
+    struct kt_buf text = {0};
+    for (int i = 0; i < count; i++) {
+        kt_buf_append_byte(&text, digit);
+        if (i == 0 && digit == '0') {
+            kt_buf_append_byte(&text, '.');
+        }
+    }
+    kt_buf_append_text(&text, rest);
+    bool read = kt_parse_f64(kt_buf_str(&text), ret);
+    kt_buf_done(&text);
+    return read;
+}
+
 static void texts_of_any_length_are_read(void)
 {
     enum { LONG = 100000 };
-    char *text = malloc(LONG + 20);
-    CHECK(text);
-    memset(text, '0', LONG);
-    double zeros = 7, ones = 7, big = 7, small = 7;
-    memcpy(text, "0.", 2);
-    bool read_zeros = kt_parse_f64(kt_str_n(text, LONG), &zeros);
-    memcpy(text + LONG, "1e100000", 8);
-    bool read_ones = kt_parse_f64(kt_str_n(text, LONG + 8), &ones);
-    memset(text, '9', LONG);
-    bool read_big = kt_parse_f64(kt_str_n(text, LONG), &big);
-    memcpy(text + LONG, "e-100000", 8);
-    bool read_small = kt_parse_f64(kt_str_n(text, LONG + 8), &small);
-    free(text);
-    CHECK(read_zeros && zeros == 0);
-    CHECK(read_ones && ones == 10);
-    CHECK(!read_big && big == 7);
-    CHECK(read_small && small == 1);
+    double value = 7;
+    CHECK(read_long('0', LONG, "0", &value) && value == 0);
+    CHECK(read_long('0', LONG, "1e100000", &value) && value == 1);
+    CHECK(read_long('9', LONG, "e-100000", &value) && value == 1);
+    CHECK(read_long('9', LONG, "e-100400", &value) && value == 0);
+    value = 7;
+    CHECK(!read_long('9', LONG, "", &value) && value == 7);
+    CHECK(!read_long('9', LONG, ".5e", &value) && value == 7);
 }
 
 static void no_locale_changes_numbers(void)

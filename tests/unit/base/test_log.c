@@ -156,7 +156,7 @@ static void json_lines_are_objects_with_numbers_as_numbers(void)
 static void lines_too_long_are_cut_and_say_so(void)
 {
     enum { LONG = 20000 };
-    char *value = malloc(LONG + 1);
+    KT_AUTOFREE char *value = kt_malloc(LONG + 1);
     CHECK(value);
     memset(value, '"', LONG);
     value[LONG] = '\0';
@@ -171,7 +171,6 @@ static void lines_too_long_are_cut_and_say_so(void)
         CHECK_STR(line + len - strlen(end), end);
         CHECK_INT(lines_of(log_text()), 1);
     }
-    free(value);
 }
 
 static void a_long_value_is_cut_between_characters(void)

@@ -183,7 +183,7 @@ static void listening_needs_a_literal_and_a_free_port(void)
 static void accepting_without_a_caller_times_out(void)
 {
     kt_socket listener = KT_NO_SOCKET, sock = KT_NO_SOCKET;
-    uint16_t port, peer_port;
+    uint16_t port = 0, peer_port;
     char peer[64];
     CHECK_OK(kt_net_listen("127.0.0.1", 0, 5, &listener, &port, &err));
     int64_t start_ms = kt_now_mono_ms();
@@ -191,6 +191,10 @@ static void accepting_without_a_caller_times_out(void)
     CHECK(kt_now_mono_ms() - start_ms >= 29);
     CHECK_FAILS(kt_net_accept(listener, 0, &sock, peer, &peer_port, &err), KT_TIMEOUT);
     CHECK_FAILS(kt_net_accept(listener, -5, &sock, peer, &peer_port, &err), KT_TIMEOUT);
+    kt_fault_set(KT_FAULT_IO, 1, 0);
+    enum kt_status status = kt_net_accept(listener, 1000, &sock, peer, &peer_port, &err);
+    kt_fault_set(KT_FAULT_IO, 0, 0);
+    CHECK_INT(status, KT_IO);
     CHECK(sock == KT_NO_SOCKET);
     kt_net_close(&listener);
 }
@@ -211,7 +215,7 @@ static int dial(uint16_t port)
 static void accepted_sockets_are_private_and_know_their_peer(void)
 {
     kt_socket listener = KT_NO_SOCKET, sock = KT_NO_SOCKET;
-    uint16_t port, peer_port = 0;
+    uint16_t port = 0, peer_port = 0;
     char peer[64];
     /* Through "::" where there is IPv6, so that the mapped address has to be unmapped. */
     if (kt_net_listen("::", 0, 5, &listener, &port, &err) != KT_OK) {
@@ -221,7 +225,7 @@ static void accepted_sockets_are_private_and_know_their_peer(void)
     CHECK(fd >= 0);
     CHECK_OK(kt_net_accept(listener, 20000, &sock, peer, &peer_port, &err));
     CHECK_STR(peer, "127.0.0.1");
-    struct sockaddr_in self;
+    struct sockaddr_in self = {0};
     socklen_t len = sizeof self;
     CHECK(getsockname(fd, (struct sockaddr *)&self, &len) == 0);
     CHECK_INT(peer_port, ntohs(self.sin_port));
@@ -239,7 +243,7 @@ static void accepted_sockets_are_private_and_know_their_peer(void)
 static void without_descriptors_accepting_is_busy(void)
 {
     kt_socket listener = KT_NO_SOCKET, sock = KT_NO_SOCKET;
-    uint16_t port, peer_port;
+    uint16_t port = 0, peer_port;
     char peer[64];
     CHECK_OK(kt_net_listen("127.0.0.1", 0, 5, &listener, &port, &err));
     int fd = dial(port);
