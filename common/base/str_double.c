@@ -174,6 +174,7 @@ size_t kt_format_f64(double value, char *dest)
     }
     if (value < 9007199254740992.0 && value == (double)(uint64_t)value) {
         pos += kt_format_u64((uint64_t)value, pos);
+        *pos = '\0';
         return (size_t)(pos - dest);
     }
     struct decimal d;
@@ -183,5 +184,7 @@ size_t kt_format_f64(double value, char *dest)
         memcpy(&bits, &value, sizeof bits);
         d = schubfach(bits);
     }
-    return (size_t)(put_decimal(pos, d) - dest);
+    pos = put_decimal(pos, d);
+    *pos = '\0';
+    return (size_t)(pos - dest);
 }

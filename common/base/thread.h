@@ -62,7 +62,8 @@ void kt_cond_done(struct kt_cond *cond);
 void kt_cond_signal(struct kt_cond *cond);
 void kt_cond_broadcast(struct kt_cond *cond);
 /* Waits until signalled or until deadline_mono_ms (of kt_now_mono_ms); false when the deadline has
- * passed. May wake for nothing. The caller holds the mutex. */
+ * passed. May wake for nothing. The caller holds the mutex, and it is the last lock it took: the
+ * wait gives it up and takes it again, which under a higher one would be against the order. */
 bool kt_cond_wait(struct kt_cond *cond, struct kt_mutex *mutex, int64_t deadline_mono_ms);
 
 typedef void (*kt_thread_fn)(void *arg);

@@ -57,10 +57,10 @@ static struct shape shape_of(const char *text)
 
 static const char *format(double value)
 {
-    static char text[KT_F64_TEXT_MAX + 1];
+    static char text[KT_F64_TEXT_MAX];
+    memset(text, 'x', sizeof text);
     size_t len = kt_format_f64(value, text);
-    text[len] = '\0';
-    return text;
+    return memchr(text, '\0', sizeof text) == text + len ? text : "no NUL behind the text";
 }
 
 /* True when `value` is written as it should be: reads back, no shorter text does, and of the texts
