@@ -51,8 +51,8 @@ bool kt_parse_hex_u64(struct kt_str text, uint64_t *ret_value); /* 1..16 digits 
  * underflow gives 0 or a subnormal. Independent of the locale. -0 is read as 0. */
 bool kt_parse_f64(struct kt_str text, double *ret_value);
 /* Shortest text that reads back the same; "0" for -0; no exponent between 1e-6 and 1e21 (as
- * ECMAScript's Number::toString). `value` is finite. Returns the length; needs 32 bytes; no NUL is
- * written. Source of the shortest digits: see str_double.c. */
+ * ECMAScript's Number::toString). `value` is finite. Returns the length; a NUL follows; needs 32
+ * bytes. Source of the shortest digits: see str_double.c. */
 #define KT_F64_TEXT_MAX 32
 size_t kt_format_f64(double value, char *dest);
 size_t kt_format_i64(int64_t value, char *dest); /* needs 21 bytes; no NUL is written */
