@@ -12,7 +12,6 @@
 #ifndef KT_NODE_SAVE_H
 #define KT_NODE_SAVE_H
 
-#include "base/arena.h"
 #include "store/change.h"
 
 struct kt_save_limits {
@@ -21,7 +20,6 @@ struct kt_save_limits {
 };
 
 enum kt_status kt_save_parse(struct kt_str body, const struct kt_save_limits *limits,
-                             struct kt_arena *arena, struct kt_change_builder *builder,
-                             struct kt_error *err) KT_MUST_CHECK;
+                             struct kt_change_builder *builder, struct kt_error *err) KT_MUST_CHECK;
 
 #endif

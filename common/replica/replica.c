@@ -396,7 +396,7 @@ static enum kt_status start_coord(struct kt_replica *replica, struct kt_error *e
     coord.service_name = replica->service_name;
     coord.addr = replica->addr;
     coord.self = self;
-    coord.register_now = true;
+    coord.register_now = false; /* the replica thread's first round does it */
     coord.on_change = on_coord_change;
     coord.on_change_ctx = replica;
     enum kt_status status =
@@ -414,8 +414,8 @@ static void init_sync(struct kt_replica *replica)
     kt_cond_init(&replica->wall_cond);
 }
 
-enum kt_status kt_replica_start(const struct kt_replica_options *options,
-                                struct kt_replica **ret_replica, struct kt_error *err)
+enum kt_status kt_replica_new(const struct kt_replica_options *options,
+                              struct kt_replica **ret_replica, struct kt_error *err)
 {
     struct kt_store_identity identity;
     kt_store_identity(options->store, &identity);
@@ -443,20 +443,23 @@ enum kt_status kt_replica_start(const struct kt_replica_options *options,
         kt_replica_publish(replica);
         status = start_coord(replica, err);
     }
-    if (status == KT_OK) {
-        replica->view = kt_coord_view(replica->coord);
-        status = kt_thread_start(&replica->log_thread, "log", kt_replica_log_main, replica, err);
-    }
-    if (status == KT_OK) {
-        status = kt_thread_start(&replica->replica_thread, "replica", replica_main, replica, err);
-    }
     if (status != KT_OK) {
-        kt_replica_stop(replica);
         kt_replica_free(&replica);
         return status;
     }
+    replica->view = kt_coord_view(replica->coord);
     *ret_replica = replica;
     return KT_OK;
+}
+
+enum kt_status kt_replica_start(struct kt_replica *replica, struct kt_error *err)
+{
+    enum kt_status status =
+        kt_thread_start(&replica->log_thread, "log", kt_replica_log_main, replica, err);
+    if (status == KT_OK) {
+        status = kt_thread_start(&replica->replica_thread, "replica", replica_main, replica, err);
+    }
+    return status;
 }
 
 void kt_replica_stop(struct kt_replica *replica)

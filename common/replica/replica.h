@@ -37,7 +37,7 @@ struct kt_replica_options {
     int64_t queue_max_bytes; /* bodies waiting to be written; beyond: KT_BUSY */
     int64_t batch_max_bytes; /* of one log transaction */
     int64_t max_indicators;  /* what a founder writes into the first epoch-start */
-    /* Makes the coord. Called by start with options whose `self` and callbacks are filled in. */
+    /* Makes the coord. Called by new with options whose `self` and callbacks are filled in. */
     enum kt_status (*make_coord)(void *ctx, const struct kt_coord_options *options,
                                  struct kt_coord **ret_coord, struct kt_error *err);
     void *make_coord_ctx;
@@ -47,9 +47,12 @@ struct kt_replica_options {
     void *on_view_ctx;
 };
 
-enum kt_status kt_replica_start(const struct kt_replica_options *options,
-                                struct kt_replica **ret_replica,
-                                struct kt_error *err) KT_MUST_CHECK;
+/* Makes everything but the threads: etcd is watched, nothing is registered, questions can be
+ * answered. */
+enum kt_status kt_replica_new(const struct kt_replica_options *options,
+                              struct kt_replica **ret_replica, struct kt_error *err) KT_MUST_CHECK;
+/* Registers, then leads or follows. */
+enum kt_status kt_replica_start(struct kt_replica *replica, struct kt_error *err) KT_MUST_CHECK;
 /* Finishes the batch under way, refuses the rest (503, none), resigns, deregisters from etcd; then
  * threads end. Reads and fetches may still come until kt_replica_free. */
 void kt_replica_stop(struct kt_replica *replica);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* What all handlers have in common: the headers that say who answered and how fresh it is, and the
+ * shape of a refusal.
+ */
+#include "base/mem.h"
+#include "http/envelope.h"
+#include "node/node_impl.h"
+
+#include <string.h>
+
+static bool has_header(const struct kt_http_response *response, const char *name)
+{
+    for (size_t i = 0; i < response->header_count; i++) {
+        if (kt_str_eq_nocase(response->headers[i].name, kt_str(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void kt_node_decorate(void *ctx, struct kt_http_response *response)
+{
+    struct kt_node *node = ctx;
+    struct kt_replica_brief brief = {0};
+    char text[24];
+    if (node->replica) {
+        kt_replica_brief(node->replica, &brief);
+    }
+    struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {{"X-Kamaitachi-Revision", brief.revision},
+                   {"X-Kamaitachi-Epoch", brief.epoch},
+                   {"X-Kamaitachi-Lag-Ms", (uint64_t)(brief.lag_ms > 0 ? brief.lag_ms : 0)}};
+    for (size_t i = 0; i < KT_ARRAY_LEN(numbers); i++) {
+        /* A handler that answered from an older view has said so itself. */
+        if (!has_header(response, numbers[i].name)) {
+            size_t len = kt_format_u64(numbers[i].value, text);
+            kt_http_response_header(response, numbers[i].name, kt_str_n(text, len));
+        }
+    }
+    kt_http_response_header(response, "X-Kamaitachi-Node", kt_str(node->id));
+    kt_http_response_header(response, "X-Kamaitachi-Role",
+                            brief.is_leader ? KT_STR("leader") : KT_STR("follower"));
+}
+
+void kt_node_fail(struct kt_node *node, struct kt_http_response *response, bool is_write,
+                  struct kt_error *err)
+{
+    if (err->status == KT_NOT_LEADER) {
+        struct kt_replica_status *status = kt_malloc(sizeof(*status));
+        if (status) {
+            kt_replica_status(node->replica, status);
+            kt_http_response_header(response, "X-Kamaitachi-Leader", kt_str(status->leader_addr));
+            kt_free(status);
+        }
+    }
+    if (is_write) {
+        kt_http_response_header(response, "X-Kamaitachi-Outcome",
+                                err->status == KT_OUTCOME_UNKNOWN ? KT_STR("unknown")
+                                                                  : KT_STR("none"));
+    }
+    kt_envelope_error(response, err);
+}
+
+enum kt_status kt_node_check_consistency(struct kt_node *node,
+                                         const struct kt_http_request *request,
+                                         struct kt_error *err)
+{
+    static const char *const header = "X-Kamaitachi-Consistency";
+    struct kt_str level = kt_http_header(request, header);
+    if (kt_http_header(request, "X-Kamaitachi-Min-Revision").data) {
+        return kt_fail_field(err, KT_NOT_SUPPORTED, "X-Kamaitachi-Min-Revision",
+                             "X-Kamaitachi-Min-Revision is not supported yet");
+    }
+    if (!level.data || kt_str_eq_text(level, "any")) {
+        return KT_OK;
+    }
+    if (kt_str_eq_text(level, "session") || kt_str_eq_text(level, "linearizable")) {
+        return kt_fail_field(err, KT_NOT_SUPPORTED, header,
+                             "%s: " KT_STR_FMT " is not supported yet, use any or leader", header,
+                             KT_STR_ARG(level));
+    }
+    if (!kt_str_eq_text(level, "leader")) {
+        return kt_fail_field(err, KT_BAD_VALUE, header,
+                             "%s must be any, session, leader or linearizable", header);
+    }
+    struct kt_replica_brief brief;
+    kt_replica_brief(node->replica, &brief);
+    return brief.is_leader ? KT_OK
+                           : kt_fail_field(err, KT_NOT_LEADER, header, "this node does not lead");
+}
+
+enum kt_status kt_node_no_query(const struct kt_http_request *request, struct kt_error *err)
+{
+    size_t pos = 0;
+    struct kt_str name, value;
+    enum kt_status status = KT_OK;
+    if (kt_http_query_next(request, &pos, &name, &value, &status, err)) {
+        char field[64];
+        kt_str_copy(field, sizeof(field), name);
+        return kt_fail_field(err, KT_UNKNOWN_FIELD, field, "unknown query parameter '%s'", field);
+    }
+    return status;
+}

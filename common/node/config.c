@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* The table. Its order is that of the .ini files and of docs/CONFIG.md. */
+#include "node/config.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/net.h"
+#include "etcd/etcd.h"
+
+#include <string.h>
+
+static enum kt_status check_endpoints(const char *value, struct kt_error *err)
+{
+    return value[0] ? kt_etcd_endpoints_check(value, err) : KT_OK;
+}
+
+static enum kt_status check_addr(const char *value, struct kt_error *err)
+{
+    char host[256];
+    uint16_t port;
+    return kt_addr_parse(kt_str(value), 1, host, &port, err);
+}
+
+static enum kt_status check_prefix(const char *value, struct kt_error *err)
+{
+    size_t len = strlen(value);
+    if (value[0] != '/' || len < 2 || value[len - 1] == '/' ||
+        !kt_is_visible_ascii(kt_str(value), 200)) {
+        return kt_fail(err, KT_BAD_VALUE,
+                       "must begin with '/', not end with it, and hold visible ASCII only");
+    }
+    return KT_OK;
+}
+
+static enum kt_status check_name(const char *value, struct kt_error *err)
+{
+    if (!kt_is_visible_ascii(kt_str(value), 63) || strchr(value, '/')) {
+        return kt_fail(err, KT_BAD_VALUE, "must be 1 to 63 visible ASCII characters without '/'");
+    }
+    return KT_OK;
+}
+
+#define AT(member) offsetof(struct kt_node_config, member)
+#define MB (INT64_C(1) << 20)
+#define GB (INT64_C(1) << 30)
+
+static const struct kt_conf_key keys[] = {
+    {"server", "port", KT_CONF_INT, AT(server.port), 1, 65535, "8080", "", NULL,
+     "The port for HTTP. service_addr without a port uses it too.", NULL},
+    {"server", "mode", KT_CONF_ENUM, AT(server.mode), 0, 0, "master", "", "master|slave",
+     "master: leads, or follows when another master leads. slave: follows.", NULL},
+    {"server", "service_name", KT_CONF_STR, AT(server.service_name), 1, 63, "data", "", NULL,
+     "The name under which this node registers: <prefix>/services/<service_name>/<addr>.",
+     check_name},
+    {"server", "service_addr", KT_CONF_STR, AT(server.service_addr), 1, 261, "127.0.0.1", "", NULL,
+     "host or host:port at which the other processes reach this node.", check_addr},
+    {"server", "listen", KT_CONF_STR, AT(server.listen), 0, 64, "", "", NULL,
+     "The address to bind. Empty: 127.0.0.1 when service_addr is loopback, else every address.",
+     NULL},
+    {"server", "num_threads", KT_CONF_INT, AT(server.num_threads), 8, 4096, "512", "threads", NULL,
+     "HTTP workers. Each open connection holds one: count gateways times their pools, followers, "
+     "and direct clients.",
+     NULL},
+    {"server", "request_timeout_ms", KT_CONF_MS, AT(server.request_timeout_ms), 100, 60000, "30000",
+     "ms", NULL, "The longest that a request may take in total. Imports are bounded by silence.",
+     NULL},
+    {"server", "keep_alive_ms", KT_CONF_MS, AT(server.keep_alive_ms), 1000, 600000, "30000", "ms",
+     NULL, "A connection without a request is closed after so long; so is a silent body.", NULL},
+    {"server", "first_byte_ms", KT_CONF_MS, AT(server.first_byte_ms), 100, 60000, "2000", "ms",
+     NULL, "A new connection must send its first byte within this time.", NULL},
+    {"server", "stop_grace_ms", KT_CONF_MS, AT(server.stop_grace_ms), 0, 600000, "30000", "ms",
+     NULL, "How long requests under way may go on after SIGTERM.", NULL},
+    {"log", "level", KT_CONF_ENUM, AT(log.level), 0, 0, "info", "", "debug|info|warn|error|off",
+     "Lines below this level are not written. info is for changes of state only.", NULL},
+    {"log", "format", KT_CONF_ENUM, AT(log.format), 0, 0, "text", "", "text|json",
+     "One line per event on standard error, as text or as a JSON object.", NULL},
+    {"log", "access", KT_CONF_BOOL, AT(log.access), 0, 0, "false", "", NULL,
+     "Also one line per request.", NULL},
+    {"store", "db", KT_CONF_STR, AT(store.db), 1, 900, "data/master.db", "", NULL,
+     "The data file; the log stands beside it (X.log.db). Directories are made.", NULL},
+    {"store", "read_connections", KT_CONF_INT, AT(store.read_connections), 1, 64, "4", "", NULL,
+     "SQLite connections for reading.", NULL},
+    {"cache", "max_bytes", KT_CONF_BYTES, AT(cache.max_bytes), 0, 1024 * GB, "256m", "bytes", NULL,
+     "Memory for recently asked subjects. 0 reads every question from the database.", NULL},
+    {"cache", "snapshot_path", KT_CONF_STR, AT(cache.snapshot_path), 0, 900, "", "", NULL,
+     "Where the cache is to be saved. This version fills its cache from the database and saves "
+     "none.",
+     NULL},
+    {"cache", "snapshot_interval", KT_CONF_INT, AT(cache.snapshot_interval), 0, 10080, "10",
+     "minutes", NULL, "How often the cache is to be saved. Not used by this version.", NULL},
+    {"etcd", "endpoints", KT_CONF_STR, AT(etcd.endpoints), 0, 1000, "127.0.0.1:2379", "", NULL,
+     "Comma-separated etcd endpoints. Empty: standalone, a leader of itself without any etcd.",
+     check_endpoints},
+    {"etcd", "prefix", KT_CONF_STR, AT(etcd.prefix), 2, 200, "/kamaitachi", "", NULL,
+     "All keys of one cluster stand below it.", check_prefix},
+    {"etcd", "ttl", KT_CONF_INT, AT(etcd.ttl), 3, 60, "5", "s", NULL,
+     "Lifetime of leases. Who founds the cluster decides; later nodes use the cluster's.", NULL},
+    {"cluster", "expect", KT_CONF_INT, AT(cluster.expect), 1, 64, "1", "nodes", NULL,
+     "Data nodes that must be registered before empty ones found a cluster.", NULL},
+    {"cluster", "priority", KT_CONF_INT, AT(cluster.priority), -1000, 1000, "0", "", NULL,
+     "Of several masters that could found the cluster, the highest does.", NULL},
+    {"cluster", "secret", KT_CONF_SECRET, AT(cluster.secret), 0, 256, "", "", NULL,
+     "Shared by all processes of the cluster; signs what they ask of each other.", NULL},
+    {"replication", "lag_timeout", KT_CONF_MS, AT(replication.lag_timeout), 100, 60000, "1000",
+     "ms", NULL, "Half of it bounds the long poll of a follower.", NULL},
+    {"replication", "fetch_max_bytes", KT_CONF_BYTES, AT(replication.fetch_max_bytes), 65536,
+     64 * MB, "4m", "bytes", NULL, "Asked for in one fetch; one larger entry comes nevertheless.",
+     NULL},
+    {"replication", "queue_max_bytes", KT_CONF_BYTES, AT(replication.queue_max_bytes), MB, 4 * GB,
+     "64m", "bytes", NULL, "Writes that may wait for their turn; beyond, 503.", NULL},
+    {"replication", "batch_max_bytes", KT_CONF_BYTES, AT(replication.batch_max_bytes), 65536,
+     256 * MB, "4m", "bytes", NULL, "Writes made durable by one fsync.", NULL},
+    {"auth", "admin_token", KT_CONF_SECRET, AT(auth.admin_token), 0, 256, "", "", NULL,
+     "Bearer token for operators' paths. Empty: these answer to loopback only.", NULL},
+    {"auth", "write_token", KT_CONF_SECRET, AT(auth.write_token), 0, 256, "", "", NULL,
+     "Bearer token for writes. Empty: everybody may write.", NULL},
+    {"limits", "body_bytes", KT_CONF_BYTES, AT(limits.body_bytes), 1024, GB, "16m", "bytes", NULL,
+     "The largest request body that is read as a whole; imports are not bound by it.", NULL},
+    {"limits", "response_bytes", KT_CONF_BYTES, AT(limits.response_bytes), 65536, 4 * GB, "512m",
+     "bytes", NULL, "The largest answer.", NULL},
+    {"limits", "subjects", KT_CONF_INT, AT(limits.subjects), 1, 1000000, "10000", "", NULL,
+     "Subjects named in one request.", NULL},
+    {"limits", "records", KT_CONF_INT, AT(limits.records), 1, 1000000, "100000", "", NULL,
+     "Records in one save.", NULL},
+    {"limits", "values", KT_CONF_INT, AT(limits.values), 1, INT64_C(1000000000), "5000000", "",
+     NULL, "Values in one answer.", NULL},
+    {"limits", "indicators", KT_CONF_INT, AT(limits.indicators), 1, 65000, "4096", "", NULL,
+     "Indicators of a cluster. Who founds it decides.", NULL},
+    {"limits", "import_line_bytes", KT_CONF_BYTES, AT(limits.import_line_bytes), 4096, 256 * MB,
+     "4m", "bytes", NULL, "The longest line of an import, quoted line ends included.", NULL},
+    {"limits", "import_batch_records", KT_CONF_INT, AT(limits.import_batch_records), 1, 100000,
+     "2000", "records", NULL, "Records that an import commits at a time.", NULL},
+    {"limits", "import_batch_bytes", KT_CONF_BYTES, AT(limits.import_batch_bytes), 65536, 64 * MB,
+     "1m", "bytes", NULL, "Bytes that an import commits at a time.", NULL},
+};
+
+struct kt_conf_table kt_node_config_table(const char *program)
+{
+    struct kt_conf_table table = {program, keys, KT_ARRAY_LEN(keys), sizeof(struct kt_node_config)};
+    return table;
+}

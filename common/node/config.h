@@ -1,0 +1,61 @@
+/* config.h - what a data node can be told: the table behind conf/master.ini and conf/slave.ini.
+ *
+ * Threads: filled on one thread before anything starts; read-only afterwards.
+ * Owns:    strings, freed by kt_conf_done.
+ * Fails:   see conf/conf.h.
+ */
+#ifndef KT_NODE_CONFIG_H
+#define KT_NODE_CONFIG_H
+
+#include "conf/conf.h"
+
+enum kt_node_mode { KT_MODE_MASTER, KT_MODE_SLAVE };
+
+struct kt_node_config {
+    struct {
+        int64_t port, num_threads, request_timeout_ms, keep_alive_ms, first_byte_ms, stop_grace_ms;
+        int mode;
+        char *service_name, *service_addr, *listen;
+    } server;
+    struct {
+        int level, format;
+        bool access;
+    } log;
+    struct {
+        char *db;
+        int64_t read_connections;
+    } store;
+    struct {
+        int64_t max_bytes, snapshot_interval;
+        char *snapshot_path;
+    } cache;
+    struct {
+        char *endpoints, *prefix;
+        int64_t ttl;
+    } etcd;
+    struct {
+        int64_t expect, priority;
+        char *secret;
+    } cluster;
+    struct {
+        int64_t lag_timeout, fetch_max_bytes, queue_max_bytes, batch_max_bytes;
+    } replication;
+    struct {
+        char *admin_token, *write_token;
+    } auth;
+    struct {
+        int64_t body_bytes, response_bytes, subjects, records, values, indicators;
+        int64_t import_line_bytes, import_batch_records, import_batch_bytes;
+    } limits;
+};
+
+/* The same keys for every data node; the name decides which .ini is read without -config. */
+struct kt_conf_table kt_node_config_table(const char *program);
+
+struct kt_node_program {
+    const char *name; /* "master" or "slave": conf/<name>.ini, and the default mode */
+    const struct kt_conf_preset *presets;
+    size_t preset_count;
+};
+
+#endif

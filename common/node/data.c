@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/* The handlers that read and write data. */
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "http/envelope.h"
+#include "node/import.h"
+#include "node/node_impl.h"
+#include "node/save.h"
+#include "query/query.h"
+
+#include <string.h>
+
+/* --- questions --- */
+
+static enum kt_status hold(void *ctx, uint64_t seq, int64_t wall_ms, int64_t deadline_mono_ms,
+                           struct kt_error *err)
+{
+    struct kt_node *node = ctx;
+    return kt_replica_hold(node->replica, seq, wall_ms, deadline_mono_ms, err);
+}
+
+static void fill_env(struct kt_node *node, const struct kt_http_request *request,
+                     struct kt_query_env *env)
+{
+    memset(env, 0, sizeof(*env));
+    env->store = node->store;
+    env->cache = node->cache;
+    env->limits.max_subjects = node->config->limits.subjects;
+    env->limits.max_values = node->config->limits.values;
+    env->limits.json_depth = KT_JSON_DEPTH_DEFAULT;
+    env->now_wall_ms = kt_now_wall_ms();
+    env->deadline_mono_ms = request->deadline_mono_ms;
+    env->hold = hold;
+    env->hold_ctx = node;
+}
+
+typedef enum kt_status (*query_fn)(const struct kt_query_env *env, struct kt_str body,
+                                   struct kt_http_response *response, struct kt_error *err);
+
+static void ask(struct kt_node *node, struct kt_http_request *request,
+                struct kt_http_response *response, query_fn query)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_query_env env;
+    enum kt_status status = kt_node_no_query(request, &err);
+    if (status == KT_OK) {
+        status = kt_node_check_consistency(node, request, &err);
+    }
+    if (status == KT_OK) {
+        fill_env(node, request, &env);
+        status = query(&env, request->body, response, &err);
+    }
+    if (status != KT_OK) {
+        kt_node_fail(node, response, false, &err);
+    }
+}
+
+void kt_node_snapshot(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    ask(ctx, request, response, kt_query_snapshot);
+}
+
+void kt_node_period(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    ask(ctx, request, response, kt_query_period);
+}
+
+/* --- writes --- */
+
+/* Before anything of a body is read: may this node take the write at all? */
+static enum kt_status admit_write(struct kt_node *node, const struct kt_http_request *request,
+                                  struct kt_error *err)
+{
+    if (kt_http_header(request, "Idempotency-Key").data) {
+        return kt_fail_field(err, KT_NOT_SUPPORTED, "Idempotency-Key",
+                             "Idempotency-Key is not supported yet");
+    }
+    if (atomic_load(&node->draining)) {
+        return kt_fail(err, KT_UNAVAILABLE, "this node is stopping");
+    }
+    struct kt_replica_brief brief;
+    kt_replica_brief(node->replica, &brief);
+    if (brief.is_leader) {
+        return KT_OK;
+    }
+    struct kt_replica_status *status = kt_malloc(sizeof(*status));
+    if (!status) {
+        return kt_fail(err, KT_UNAVAILABLE, "out of memory");
+    }
+    kt_replica_status(node->replica, status);
+    enum kt_status verdict =
+        strcmp(status->leader_id, node->id) == 0
+            ? kt_fail(err, KT_UNAVAILABLE, "this node begins to lead and takes no writes yet")
+        : status->leader_addr[0]
+            ? kt_fail(err, KT_NOT_LEADER, "this node follows; the leader is %s",
+                      status->leader_addr)
+            : kt_fail(err, KT_UNAVAILABLE, "there is no leader: waiting for %s",
+                      status->stopped_why[0] ? status->stopped_why : status->waiting_for);
+    kt_free(status);
+    return verdict;
+}
+
+/* Submits one encoded change; what apply refused comes back as its error. */
+static enum kt_status submit(struct kt_node *node, struct kt_str body, int64_t deadline_mono_ms,
+                             struct kt_submit_result *ret_result, struct kt_error *err)
+{
+    struct kt_submit_result result;
+    memset(&result, 0, sizeof(result));
+    enum kt_status status =
+        kt_replica_submit(node->replica, KT_STR(""), body, deadline_mono_ms, &result, err);
+    if (status == KT_OK && result.apply.status != KT_OK) {
+        status =
+            kt_fail_field(err, result.apply.status, result.apply.field, "%s", result.apply.message);
+    }
+    if (status == KT_OK) {
+        *ret_result = result;
+    }
+    return status;
+}
+
+static enum kt_status save(struct kt_node *node, struct kt_http_request *request,
+                           struct kt_change_builder *builder, struct kt_submit_result *ret_result,
+                           struct kt_error *err)
+{
+    struct kt_save_limits limits = {node->config->limits.subjects, node->config->limits.records,
+                                    KT_JSON_DEPTH_DEFAULT};
+    struct kt_buf body;
+    kt_buf_init(&body, 0);
+    enum kt_status status = kt_save_parse(request->body, &limits, builder, err);
+    if (status == KT_OK) {
+        status = kt_change_encode(builder, &body, err);
+    }
+    if (status == KT_OK) {
+        status = submit(node, kt_buf_str(&body), request->deadline_mono_ms, ret_result, err);
+    }
+    kt_buf_done(&body);
+    return status;
+}
+
+static void write_save_answer(struct kt_http_response *response,
+                              const struct kt_submit_result *result)
+{
+    struct kt_jw jw;
+    kt_envelope_begin(response, &jw);
+    kt_jw_object(&jw);
+    kt_jw_kv_u64(&jw, "revision", result->revision);
+    kt_jw_kv_u64(&jw, "records", result->apply.records);
+    kt_jw_object_end(&jw);
+    kt_envelope_end(&jw);
+}
+
+void kt_node_save(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    struct kt_node *node = ctx;
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_submit_result result;
+    enum kt_status status = admit_write(node, request, &err);
+    if (status == KT_OK) {
+        status = kt_node_no_query(request, &err);
+    }
+    struct kt_change_builder *builder = NULL;
+    if (status == KT_OK) {
+        builder = kt_change_builder_new((size_t)node->config->limits.body_bytes * 2);
+        status = builder ? save(node, request, builder, &result, &err)
+                         : kt_fail(&err, KT_UNAVAILABLE, "out of memory");
+    }
+    kt_change_builder_free(&builder);
+    if (status != KT_OK) {
+        kt_node_fail(node, response, true, &err);
+    } else {
+        write_save_answer(response, &result);
+    }
+}
+
+/* --- import --- */
+
+struct import_run {
+    struct kt_node *node;
+    int64_t timeout_ms; /* of one batch */
+};
+
+static enum kt_status submit_batch(void *ctx, uint64_t batch, struct kt_str body,
+                                   uint64_t *ret_revision, struct kt_error *err)
+{
+    struct import_run *run = ctx;
+    struct kt_submit_result result;
+    (void)batch;
+    enum kt_status status =
+        submit(run->node, body, kt_now_mono_ms() + run->timeout_ms, &result, err);
+    if (status == KT_OK) {
+        *ret_revision = result.revision;
+    }
+    return status;
+}
+
+/* After its first batch an import that fails says what is committed: 504 when the cluster failed,
+ * the request's own fault otherwise. */
+static void write_import_failure(struct kt_node *node, struct kt_http_response *response,
+                                 const struct kt_import_report *report, struct kt_error *err)
+{
+    if (report->batches == 0) {
+        kt_node_fail(node, response, true, err);
+        return;
+    }
+    if (kt_status_http(err->status) >= 500 || err->status == KT_NOT_LEADER) {
+        err->status = KT_OUTCOME_UNKNOWN;
+    }
+    (void)kt_wrap(err, "%llu records up to revision %llu are committed, then",
+                  (unsigned long long)report->records, (unsigned long long)report->revision);
+    kt_http_response_header(response, "X-Kamaitachi-Outcome", KT_STR("unknown"));
+    kt_envelope_error(response, err);
+}
+
+static void run_import(struct kt_node *node, struct kt_http_request *request,
+                       const struct kt_import_options *options, struct kt_import_report *report,
+                       struct kt_http_response *response)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct import_run run = {node, node->config->server.request_timeout_ms};
+    struct kt_import_limits limits = {node->config->limits.import_line_bytes,
+                                      node->config->limits.import_batch_records,
+                                      node->config->limits.import_batch_bytes};
+    enum kt_status status =
+        kt_import_run(options, &limits, request->pull, submit_batch, &run, report, &err);
+    if (status != KT_OK) {
+        write_import_failure(node, response, report, &err);
+        return;
+    }
+    struct kt_jw jw;
+    kt_envelope_begin(response, &jw);
+    kt_import_report_write(report, &jw);
+    kt_envelope_end(&jw);
+}
+
+void kt_node_import(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    struct kt_node *node = ctx;
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_import_options *options = NULL;
+    struct kt_import_report *report = NULL;
+    /* Counted before the flag is read: a stop sees the import or the import sees the stop. */
+    atomic_fetch_add(&node->imports_running, 1);
+    enum kt_status status = admit_write(node, request, &err);
+    if (status == KT_OK) {
+        status = kt_import_options_parse(request, &options, &err);
+    }
+    if (status == KT_OK) {
+        report = kt_calloc(1, sizeof(*report));
+        status = report ? KT_OK : kt_fail(&err, KT_UNAVAILABLE, "out of memory");
+    }
+    if (status == KT_OK) {
+        run_import(node, request, options, report, response);
+    } else {
+        kt_node_fail(node, response, true, &err);
+    }
+    kt_free(report);
+    kt_mutex_lock(&node->keeper_mutex);
+    atomic_fetch_sub(&node->imports_running, 1);
+    kt_cond_signal(&node->import_cond);
+    kt_mutex_unlock(&node->keeper_mutex);
+}
+
+/* --- stats --- */
+
+static double hit_rate(uint64_t hits, uint64_t misses)
+{
+    return hits + misses ? (double)hits * 100.0 / (double)(hits + misses) : 0.0;
+}
+
+static void write_cache_stats(struct kt_node *node, struct kt_jw *jw)
+{
+    struct kt_series_cache_stats cache;
+    kt_series_cache_stats(node->cache, &cache);
+    kt_jw_key_text(jw, "cache");
+    kt_jw_object(jw);
+    kt_jw_kv_u64(jw, "entries", cache.entries);
+    kt_jw_kv_u64(jw, "bytes", cache.bytes);
+    kt_jw_kv_u64(jw, "max", cache.max_bytes);
+    kt_jw_kv_u64(jw, "hits", cache.hits);
+    kt_jw_kv_u64(jw, "misses", cache.misses);
+    kt_jw_kv_f64(jw, "hit_rate", hit_rate(cache.hits, cache.misses));
+    kt_jw_kv_u64(jw, "evictions", cache.evictions);
+    kt_jw_kv_u64(jw, "loads", cache.loads);
+    kt_jw_object_end(jw);
+}
+
+static void write_replication_stats(const struct kt_replica_status *status, struct kt_jw *jw)
+{
+    struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {{"log_end", status->end_seq},
+                   {"commit", status->commit_seq},
+                   {"fetches", status->fetches},
+                   {"fetched_bytes", status->fetched_bytes},
+                   {"fetched_entries", status->fetched_entries},
+                   {"served_fetches", status->served_fetches},
+                   {"served_bytes", status->served_bytes},
+                   {"batches", status->batches},
+                   {"batched_entries", status->batched_entries},
+                   {"queue_entries", status->queue_entries},
+                   {"queue_bytes", status->queue_bytes}};
+    kt_jw_key_text(jw, "replication");
+    kt_jw_object(jw);
+    for (size_t i = 0; i < KT_ARRAY_LEN(numbers); i++) {
+        kt_jw_kv_u64(jw, numbers[i].name, numbers[i].value);
+    }
+    kt_jw_object_end(jw);
+}
+
+static void write_http_stats(struct kt_node *node, struct kt_jw *jw)
+{
+    struct kt_http_server_stats http = {0};
+    if (node->server) {
+        kt_http_server_stats(node->server, &http);
+    }
+    kt_jw_key_text(jw, "http");
+    kt_jw_object(jw);
+    kt_jw_kv_u64(jw, "requests", http.requests);
+    kt_jw_kv_u64(jw, "errors", http.errors);
+    kt_jw_kv_u64(jw, "connections", http.connections);
+    kt_jw_kv_u64(jw, "active", http.active);
+    kt_jw_object_end(jw);
+}
+
+void kt_node_stats(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    struct kt_node *node = ctx;
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_replica_status *status = kt_malloc(sizeof(*status));
+    if (!status || kt_node_no_query(request, &err) != KT_OK) {
+        if (!status) {
+            (void)kt_fail(&err, KT_NO_MEMORY, "out of memory");
+        }
+        kt_free(status);
+        kt_node_fail(node, response, false, &err);
+        return;
+    }
+    kt_replica_status(node->replica, status);
+    struct kt_catalogue *view = kt_store_view(node->store);
+    struct kt_jw jw;
+    kt_envelope_begin(response, &jw);
+    kt_jw_object(&jw);
+    kt_jw_kv_u64(&jw, "total_records", kt_catalogue_record_count(view));
+    kt_jw_kv_u64(&jw, "stock_count", kt_catalogue_subject_count(view));
+    kt_jw_kv_u64(&jw, "subjects", kt_catalogue_subject_count(view));
+    kt_jw_kv_u64(&jw, "topics", kt_catalogue_topic_count(view));
+    kt_jw_kv_u64(&jw, "indicators", kt_catalogue_indicator_count(view));
+    kt_jw_kv_u64(&jw, "revision", kt_catalogue_revision(view));
+    kt_jw_kv_u64(&jw, "resident_bytes", kt_process_resident_bytes());
+    write_cache_stats(node, &jw);
+    write_replication_stats(status, &jw);
+    write_http_stats(node, &jw);
+    kt_jw_object_end(&jw);
+    kt_envelope_end(&jw);
+    kt_catalogue_unref(&view);
+    kt_free(status);
+}
+
+void kt_node_fetch(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    struct kt_node *node = ctx;
+    kt_replica_serve_fetch(node->replica, request, response);
+}

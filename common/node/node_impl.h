@@ -1,0 +1,90 @@
+/* node_impl.h - what the node's files share.
+ *
+ * node.c      start and stop          main.c     the program around it
+ * routes.c    path -> handler         answers.c  headers and small helpers of all handlers
+ * data.c      snapshot, period, save, import, stats
+ * ops.c       health, version, cluster    keeper.c   self-probe, members' hosts
+ *
+ * Threads: fields are set before the server starts; `draining` is an atomic flag.
+ * Owns:    see node.h.
+ * Fails:   see each function.
+ */
+#ifndef KT_NODE_IMPL_H
+#define KT_NODE_IMPL_H
+
+#include "base/thread.h"
+#include "cache/series_cache.h"
+#include "http/access.h"
+#include "http/server.h"
+#include "node/node.h"
+#include "replica/replica.h"
+#include "store/store.h"
+
+#include <stdatomic.h>
+
+struct kt_node {
+    const struct kt_node_config *config;
+    bool standalone;
+    char host[256], addr[KT_ADDR_MAX]; /* the service address */
+    uint16_t addr_port;
+    char listen[64];
+    char id[KT_ID_LEN + 1];
+    int64_t started_wall_ms;
+    struct kt_access *access;
+    struct kt_store *store;
+    struct kt_series_cache *cache;
+    struct kt_replica *replica;
+    struct kt_http_router router;
+    struct kt_http_server *server;
+    _Atomic bool draining;       /* no new writes; /health says 503 */
+    _Atomic int imports_running; /* relaxed: only waited down to zero */
+
+    struct kt_thread keeper;
+    struct kt_mutex keeper_mutex;
+    struct kt_cond keeper_cond;
+    bool keeper_stop, hosts_changed, probe_wanted; /* under keeper_mutex */
+    int64_t probed_lease;                          /* the registration that was probed */
+    char etcd_version[32];
+    struct kt_cond import_cond; /* an import ended */
+};
+
+/* routes.c */
+extern const struct kt_http_route kt_node_routes[];
+extern const size_t kt_node_route_count;
+
+/* answers.c */
+void kt_node_decorate(void *ctx, struct kt_http_response *response);
+/* Writes the error; for writes adds X-Kamaitachi-Outcome, for 421 the leader's address. */
+void kt_node_fail(struct kt_node *node, struct kt_http_response *response, bool is_write,
+                  struct kt_error *err);
+/* X-Kamaitachi-Consistency and -Min-Revision: KT_OK when this node may answer. */
+enum kt_status kt_node_check_consistency(struct kt_node *node,
+                                         const struct kt_http_request *request,
+                                         struct kt_error *err) KT_MUST_CHECK;
+/* Refuses query parameters on paths that have none. */
+enum kt_status kt_node_no_query(const struct kt_http_request *request,
+                                struct kt_error *err) KT_MUST_CHECK;
+
+/* Handlers; ctx is the node. */
+void kt_node_snapshot(void *ctx, struct kt_http_request *request,
+                      struct kt_http_response *response);
+void kt_node_period(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_save(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_import(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_stats(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_health(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_live(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_ready(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_version(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_cluster_info(void *ctx, struct kt_http_request *request,
+                          struct kt_http_response *response);
+void kt_node_cluster_leader(void *ctx, struct kt_http_request *request,
+                            struct kt_http_response *response);
+void kt_node_fetch(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+
+/* keeper.c */
+enum kt_status kt_keeper_start(struct kt_node *node, struct kt_error *err) KT_MUST_CHECK;
+void kt_keeper_stop(struct kt_node *node);
+void kt_keeper_on_view(void *ctx, const struct kt_coord_view *view);
+
+#endif

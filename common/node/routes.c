@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Every path that a data node answers. What is not here is 404. */
+#include "node/node_impl.h"
+
+#define API "/kamaitachi/api/data/v1"
+
+const struct kt_http_route kt_node_routes[] = {
+    {KT_HTTP_POST, API "/snapshot", KT_ACCESS_PUBLIC, false, kt_node_snapshot},
+    {KT_HTTP_POST, API "/period", KT_ACCESS_PUBLIC, false, kt_node_period},
+    {KT_HTTP_POST, API "/save", KT_ACCESS_WRITE, false, kt_node_save},
+    {KT_HTTP_POST, API "/import", KT_ACCESS_WRITE, true, kt_node_import},
+    {KT_HTTP_GET, API "/stats", KT_ACCESS_PUBLIC, false, kt_node_stats},
+    {KT_HTTP_GET, "/health", KT_ACCESS_PUBLIC, false, kt_node_health},
+    {KT_HTTP_GET, "/health/live", KT_ACCESS_PUBLIC, false, kt_node_live},
+    {KT_HTTP_GET, "/health/ready", KT_ACCESS_PUBLIC, false, kt_node_ready},
+    {KT_HTTP_GET, "/version", KT_ACCESS_PUBLIC, false, kt_node_version},
+    {KT_HTTP_GET, "/cluster/info", KT_ACCESS_PUBLIC, false, kt_node_cluster_info},
+    {KT_HTTP_GET, "/cluster/leader", KT_ACCESS_PUBLIC, false, kt_node_cluster_leader},
+    {KT_HTTP_POST, "/replication/v1/fetch", KT_ACCESS_CLUSTER, false, kt_node_fetch},
+};
+const size_t kt_node_route_count = sizeof(kt_node_routes) / sizeof(kt_node_routes[0]);
