@@ -4,7 +4,12 @@
  *   X-Kamaitachi-Auth: v1 time=<unix seconds> nonce=<16 hex> mac=<64 hex>
  * with mac = HMAC-SHA256(secret, "v1\n" METHOD "\n" PATH "\n" QUERY "\n" TIME "\n" NONCE "\n"
  * HEX(SHA256(body))). It is refused more than 60 s off the wall clock or when its nonce was seen
- * before (RFC 2104; replay window kept in memory, bounded).
+ * before (RFC 2104; replay window kept in memory, bounded: KT_BUSY when it is full).
+ *
+ * Admin paths are open to: a valid signature; the admin token; the cluster's allowed networks for
+ * the three paths of registration; and, when there is no admin token, loopback and (when there is
+ * no secret either) the hosts of registered processes, if no Via, Forwarded or X-Forwarded-For
+ * says that somebody else asks. The admin token opens writes too.
  *
  * Threads: any; one mutex around the seen nonces and the registered hosts.
  * Owns:    copies of tokens and secret, wiped when freed.
@@ -22,6 +27,7 @@ struct kt_access_options {
     const char *admin_token;    /* "" = loopback only */
     const char *write_token;    /* "" = public */
     const char *cluster_secret; /* "" = by address */
+    const char *cluster_allow; /* CIDRs that may register, deregister, heartbeat; NULL, "" = none */
 };
 
 struct kt_access *kt_access_new(const struct kt_access_options *options);

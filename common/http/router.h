@@ -44,6 +44,13 @@ enum kt_status kt_path_normalise(struct kt_str raw_path, struct kt_arena *arena,
 bool kt_path_is_admin(struct kt_str path);
 bool kt_path_is_cluster(struct kt_str path); /* /replication/… */
 
+/* The route for method and path, judging nobody: NULL when there is none, then *ret_other is a
+ * route of that path for other methods (NULL when the path is unknown). For carriers that must know
+ * whether the body is pulled before they read it. */
+const struct kt_http_route *kt_router_peek(const struct kt_http_router *router,
+                                           enum kt_http_method method, struct kt_str path,
+                                           const struct kt_http_route **ret_other,
+                                           unsigned *ret_allowed);
 /* Everything up to and including the route's methods. On success request->route_ctx is set. */
 enum kt_status kt_router_find(const struct kt_http_router *router, struct kt_http_request *request,
                               const struct kt_http_route **ret_route, unsigned *ret_allowed,
@@ -58,5 +65,8 @@ void kt_router_serve(const struct kt_http_router *router, struct kt_http_request
  * while not built). Call once after the head was parsed. */
 enum kt_status kt_http_common_headers(struct kt_http_request *request,
                                       struct kt_error *err) KT_MUST_CHECK;
+
+/* Sixteen hex digits for a request that came without an id (or could not be parsed). */
+void kt_http_make_request_id(char dest[129]);
 
 #endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* router.c - find the route, judge the caller, run the handler.
+ *
+ * A table of some thirty exact paths: comparing lengths first makes the linear walk cheaper than a
+ * hash of the path.
+ */
+#include "http/router.h"
+
+#include "base/hash.h"
+#include "http/access.h"
+#include "http/envelope.h"
+
+#include <string.h>
+
+const struct kt_http_route *kt_router_peek(const struct kt_http_router *router,
+                                           enum kt_http_method method, struct kt_str path,
+                                           const struct kt_http_route **ret_other,
+                                           unsigned *ret_allowed)
+{
+    const struct kt_http_route *found = NULL;
+
+    *ret_other = NULL;
+    *ret_allowed = 0;
+    for (size_t i = 0; i < router->count; i++) {
+        const struct kt_http_route *route = &router->routes[i];
+        unsigned methods = route->methods;
+
+        if (!kt_str_eq_text(path, route->path)) {
+            continue;
+        }
+        if (methods & KT_HTTP_GET) {
+            methods |= KT_HTTP_HEAD;
+        }
+        *ret_allowed |= methods;
+        *ret_other = route;
+        if (!found && (methods & method)) {
+            found = route;
+        }
+    }
+    return found;
+}
+
+enum kt_status kt_router_find(const struct kt_http_router *router, struct kt_http_request *request,
+                              const struct kt_http_route **ret_route, unsigned *ret_allowed,
+                              struct kt_error *err)
+{
+    const struct kt_http_route *route, *other;
+    enum kt_http_access level = KT_ACCESS_PUBLIC;
+    unsigned allowed = 0;
+    enum kt_status status;
+
+    route = kt_router_peek(router, request->method, request->path, &other, &allowed);
+    if (route || other) {
+        level = route ? route->access : other->access;
+    }
+    if (router->access) {
+        status = kt_access_judge(router->access, request, level, err);
+        if (status != KT_OK) {
+            return status;
+        }
+    }
+    if (!other) {
+        return kt_fail(err, KT_NOT_FOUND, "no such path: %.*s",
+                       (int)(request->path.len < 200 ? request->path.len : 200),
+                       request->path.data);
+    }
+    if (!route) {
+        *ret_allowed = allowed;
+        return kt_fail(err, KT_METHOD, "%s is not allowed here, see the Allow header",
+                       kt_http_method_name(request->method));
+    }
+    request->route_ctx = router->ctx;
+    *ret_route = route;
+    *ret_allowed = allowed;
+    return KT_OK;
+}
+
+static void allow_header(struct kt_http_response *response, unsigned allowed)
+{
+    char text[64] = "";
+    size_t len = 0;
+
+    for (unsigned bit = KT_HTTP_GET; bit < KT_HTTP_OTHER; bit <<= 1) {
+        const char *name = kt_http_method_name((enum kt_http_method)bit);
+
+        if (!(allowed & bit)) {
+            continue;
+        }
+        if (len > 0) {
+            memcpy(text + len, ", ", 2);
+            len += 2;
+        }
+        memcpy(text + len, name, strlen(name));
+        len += strlen(name);
+    }
+    kt_http_response_header(response, "Allow", kt_str_n(text, len));
+}
+
+/* What the handler left behind may not be an answer: too large, no memory, a bad header. */
+static void repair(const struct kt_http_request *request, struct kt_http_response *response)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    enum kt_status status = kt_buf_status(&response->body);
+
+    if (status == KT_TOO_LARGE) {
+        (void)kt_fail(&err, KT_TOO_LARGE, "the answer is larger than %zu bytes: ask for less",
+                      response->body.max_bytes);
+    } else if (status != KT_OK) {
+        (void)kt_fail(&err, KT_NO_MEMORY, "no memory for the answer");
+    } else if (response->failed) {
+        response->header_count = 0;
+        kt_http_response_header(response, "X-Request-Id", kt_str(request->request_id));
+        (void)kt_fail(&err, KT_INTERNAL, "the answer's headers could not be written");
+    } else {
+        return;
+    }
+    kt_envelope_error(response, &err);
+}
+
+void kt_router_serve(const struct kt_http_router *router, struct kt_http_request *request,
+                     const struct kt_http_route *route, enum kt_status found, unsigned allowed,
+                     const struct kt_error *err, struct kt_http_response *response)
+{
+    (void)router;
+    kt_http_response_header(response, "X-Request-Id", kt_str(request->request_id));
+    if (found == KT_OK) {
+        route->handler(request->route_ctx, request, response);
+        repair(request, response);
+    } else {
+        kt_envelope_error(response, err);
+        if (found == KT_METHOD) {
+            allow_header(response, allowed);
+        } else if (found == KT_UNAUTHORIZED) {
+            kt_http_response_header(response, "WWW-Authenticate", KT_STR("Bearer"));
+        }
+    }
+}
+
+/* Ids tell requests apart in logs and guard nothing, so a fast generator per thread will do. */
+void kt_http_make_request_id(char dest[129])
+{
+    static _Thread_local uint64_t state;
+    static const char digits[] = "0123456789abcdef";
+    uint64_t bits;
+
+    if (state == 0) {
+        state = kt_random_u64() | 1;
+    }
+    bits = kt_prng_next(&state);
+    for (int i = 0; i < 16; i++) {
+        dest[i] = digits[(bits >> (60 - 4 * i)) & 15];
+    }
+    dest[16] = '\0';
+}
+
+enum kt_status kt_http_common_headers(struct kt_http_request *request, struct kt_error *err)
+{
+    struct kt_str id = kt_http_header(request, "X-Request-Id");
+
+    if (!id.data) {
+        kt_http_make_request_id(request->request_id);
+    } else if (kt_is_visible_ascii(id, sizeof(request->request_id) - 1)) {
+        kt_str_copy(request->request_id, sizeof(request->request_id), id);
+    } else {
+        kt_http_make_request_id(request->request_id);
+        return kt_fail_field(err, KT_BAD_VALUE, "X-Request-Id",
+                             "X-Request-Id: expected 1-128 visible ASCII characters");
+    }
+    if (kt_http_header(request, "X-Kamaitachi-Timeout-Ms").data) {
+        return kt_fail_field(err, KT_NOT_SUPPORTED, "X-Kamaitachi-Timeout-Ms",
+                             "X-Kamaitachi-Timeout-Ms is not supported by this version");
+    }
+    return KT_OK;
+}

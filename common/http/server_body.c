@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* server_body.c - bodies, whole or pulled.
+ *
+ * mg_read() waits until it has all that it was asked for, and a byte every few seconds keeps it
+ * waiting. A whole body is bounded by the request's deadline, kept by the watch. A pulled one is
+ * bounded by silence only, so there it is asked for no more than what has already arrived, or for
+ * one byte.
+ */
+#include "http/server_impl.h"
+
+#include <civetweb.h>
+
+#include "base/clock.h"
+
+#include <string.h>
+
+#define STEP_BYTES 65536
+#define SKIP_BYTES_MAX 65536
+#define SKIP_WAIT_MS 2000
+#define FIRST_CAP_BYTES 16384
+
+static bool send_continue(struct kt_http_worker *worker)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+    if (!worker->expects_continue) {
+        return true;
+    }
+    worker->expects_continue = false;
+    return kt_http_write(worker, text, sizeof(text) - 1);
+}
+
+/* As mg_read, until the deadline; keeps the count of what is left. */
+static int read_until(struct kt_http_worker *worker, void *dest, size_t want, int64_t deadline_ms)
+{
+    int len;
+
+    kt_http_state(worker, KT_CONN_READING, deadline_ms);
+    len = mg_read(worker->conn, dest, want);
+    kt_http_state(worker, KT_CONN_BUSY, INT64_MAX);
+    if (len > 0 && !worker->chunked) {
+        worker->body_left -= len;
+        worker->body_done = worker->body_left == 0;
+    }
+    if (len == 0 && worker->chunked) {
+        worker->body_done = true;
+    }
+    return len;
+}
+
+static bool was_cut(const struct kt_http_worker *worker, int64_t deadline_ms)
+{
+    return atomic_load_explicit(&worker->cut, memory_order_relaxed) ||
+           kt_now_mono_ms() >= deadline_ms;
+}
+
+static enum kt_status fail_whole(struct kt_http_worker *worker, int64_t deadline_ms,
+                                 struct kt_error *err)
+{
+    worker->body_broken = true;
+    if (was_cut(worker, deadline_ms)) {
+        return kt_fail(err, KT_BAD_REQUEST, "the body did not arrive within %lld ms",
+                       (long long)worker->server->options.request_timeout_ms);
+    }
+    if (worker->chunked && !kt_http_socket_at_end(worker->sock)) {
+        return kt_fail(err, KT_BAD_REQUEST, "the chunked body is malformed");
+    }
+    return kt_fail(err, KT_BAD_REQUEST, "the body ended before it was complete");
+}
+
+static enum kt_status fail_too_large(struct kt_http_worker *worker, struct kt_error *err)
+{
+    worker->body_broken = true;
+    return kt_fail(err, KT_TOO_LARGE, "the body is larger than %lld bytes",
+                   (long long)worker->server->options.body_max_bytes);
+}
+
+/* Room for the next piece: doubles, so that a length that was only claimed costs nothing. */
+static size_t make_room(struct kt_http_worker *worker)
+{
+    struct kt_buf *body = &worker->body;
+    size_t want = body->len_bytes < FIRST_CAP_BYTES ? FIRST_CAP_BYTES : body->len_bytes;
+
+    if (!worker->chunked && (int64_t)want > worker->body_left) {
+        want = (size_t)worker->body_left;
+    }
+    return kt_buf_reserve(body, want) ? want : 0;
+}
+
+static enum kt_status read_all(struct kt_http_worker *worker, int64_t deadline_ms, int64_t max,
+                               struct kt_error *err)
+{
+    struct kt_buf *body = &worker->body;
+
+    while (!worker->body_done) {
+        size_t want = make_room(worker);
+        int len;
+
+        if (want == 0) {
+            worker->body_broken = true;
+            return kt_fail(err, KT_NO_MEMORY, "no memory for the body");
+        }
+        len = read_until(worker, body->data + body->len_bytes, want, deadline_ms);
+        if (len < 0 || (!worker->chunked && (size_t)len < want)) {
+            return fail_whole(worker, deadline_ms, err);
+        }
+        body->len_bytes += (size_t)len;
+        body->data[body->len_bytes] = '\0';
+        if ((int64_t)body->len_bytes > max) {
+            return fail_too_large(worker, err);
+        }
+    }
+    return KT_OK;
+}
+
+enum kt_status kt_http_body_read_whole(struct kt_http_worker *worker, struct kt_error *err)
+{
+    int64_t max = worker->server->options.body_max_bytes;
+    enum kt_status status;
+
+    if (!worker->chunked && worker->body_left > max) {
+        return fail_too_large(worker, err);
+    }
+    kt_buf_clear(&worker->body);
+    if (worker->body_done) {
+        return KT_OK;
+    }
+    if (!send_continue(worker)) {
+        worker->body_broken = true;
+        return kt_fail(err, KT_BAD_REQUEST, "the peer has left");
+    }
+    status = read_all(worker, worker->request.deadline_mono_ms, max, err);
+    if (status == KT_OK) {
+        worker->request.body = kt_buf_str(&worker->body);
+    }
+    return status;
+}
+
+void kt_http_body_skip(struct kt_http_worker *worker)
+{
+    struct kt_error ignored;
+
+    if (worker->body_done || worker->body_broken) {
+        return;
+    }
+    if (worker->chunked || worker->expects_continue || worker->body_left > SKIP_BYTES_MAX) {
+        worker->body_broken = true;
+        return;
+    }
+    kt_buf_clear(&worker->body);
+    (void)!read_all(worker, kt_now_mono_ms() + SKIP_WAIT_MS, SKIP_BYTES_MAX, &ignored);
+}
+
+/* How much can be asked for without waiting for more than one further byte? Framing takes part of
+ * what has arrived: at worst, in chunks of one byte each, five bytes of six. */
+static size_t pull_step(const struct kt_http_worker *worker, size_t size)
+{
+    size_t arrived = kt_http_socket_available(worker->sock);
+
+    if (worker->sock == KT_NO_SOCKET) {
+        arrived = STEP_BYTES;
+    } else if (worker->chunked) {
+        arrived /= 8;
+    }
+    if (arrived == 0) {
+        arrived = 1;
+    }
+    if (!worker->chunked && (int64_t)arrived > worker->body_left) {
+        arrived = (size_t)worker->body_left;
+    }
+    return arrived < size ? arrived : size;
+}
+
+static enum kt_status fail_pull(struct kt_http_worker *worker, int64_t deadline_ms,
+                                struct kt_error *err)
+{
+    worker->body_broken = true;
+    if (was_cut(worker, deadline_ms)) {
+        return kt_fail(err, KT_TIMEOUT, "nothing of the body arrived for %lld ms",
+                       (long long)worker->server->options.idle_timeout_ms);
+    }
+    if (worker->chunked && !kt_http_socket_at_end(worker->sock)) {
+        return kt_fail(err, KT_BAD_REQUEST, "the chunked body is malformed");
+    }
+    return kt_fail(err, KT_IO, "the peer left before the body was complete");
+}
+
+static enum kt_status pull_read(void *ctx, void *dest, size_t size, size_t *ret_len,
+                                struct kt_error *err)
+{
+    struct kt_http_worker *worker = ctx;
+    int64_t deadline_ms;
+    int len;
+
+    KT_ASSERT(size > 0);
+    if (worker->body_broken) {
+        return kt_fail(err, KT_IO, "the body is broken");
+    }
+    if (worker->body_done) {
+        *ret_len = 0;
+        return KT_OK;
+    }
+    deadline_ms = kt_now_mono_ms() + worker->server->options.idle_timeout_ms;
+    if (!send_continue(worker)) {
+        return fail_pull(worker, deadline_ms, err);
+    }
+    len = read_until(worker, dest, pull_step(worker, size), deadline_ms);
+    if (len < 0 || (len == 0 && !worker->chunked)) {
+        return fail_pull(worker, deadline_ms, err);
+    }
+    *ret_len = (size_t)len;
+    return KT_OK;
+}
+
+void kt_http_body_pull_init(struct kt_http_worker *worker)
+{
+    worker->pull.read = pull_read;
+    worker->pull.ctx = worker;
+    worker->request.pull = &worker->pull;
+}

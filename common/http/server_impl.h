@@ -1,0 +1,140 @@
+/* server_impl.h - what the server's own files share; nobody outside common/http includes it.
+ *
+ * A worker is a civetweb thread and, while it serves one, its connection. civetweb bounds the time
+ * between two bytes but not the time of a whole body or answer, and waits in slices of two seconds.
+ * So each connection's socket is looked up with its first request (civetweb does not tell it), its
+ * worker says what it waits for and until when, and a watch thread shuts the socket when that time
+ * has passed. The same makes stopping quick: idle connections are shut at once instead of at the
+ * next slice.
+ *
+ * Threads: a worker's fields belong to its thread, but `state`, `deadline_mono_ms`, `cut` and the
+ *          counters (atomic, read by anyone) and `sock`, `next`, `prev` (under server->lock).
+ * Owns:    the server its workers, from init_thread to exit_thread.
+ * Fails:   as server.h says.
+ */
+#ifndef KT_HTTP_SERVER_IMPL_H
+#define KT_HTTP_SERVER_IMPL_H
+
+#include "base/net.h"
+#include "base/thread.h"
+#include "http/server.h"
+
+#include <stdatomic.h>
+
+struct mg_connection;
+struct mg_context;
+struct mg_request_info;
+
+#define KT_HTTP_FDS_MAX 65536
+#define KT_HTTP_KEEP_BYTES_MAX 262144 /* a worker's larger buffers go after the request */
+
+enum kt_http_conn_state {
+    KT_CONN_NONE,    /* no connection */
+    KT_CONN_NEW,     /* waits for its first request's head */
+    KT_CONN_IDLE,    /* waits for a further request's head */
+    KT_CONN_BUSY,    /* a handler runs; it has deadlines of its own */
+    KT_CONN_READING, /* waits for body bytes */
+    KT_CONN_WRITING  /* waits for the peer to take the answer */
+};
+
+struct kt_http_worker {
+    struct kt_http_server *server;
+    struct kt_http_worker *next, *prev;
+    struct mg_connection *conn; /* of the request under way */
+    kt_socket sock;             /* KT_NO_SOCKET when it could not be found */
+    atomic_int state;
+    atomic_llong deadline_mono_ms; /* of the state, but BUSY has none */
+    atomic_bool cut;               /* the watch has shut this connection for being late */
+    bool met;                      /* the peer and its socket were looked up */
+    bool answered;                 /* something was sent for the present head */
+    const char *head_base;         /* where civetweb puts heads; lowest address seen */
+    struct kt_arena *arena;
+    struct kt_buf out;    /* head and body of an answer, as sent */
+    struct kt_buf chunk;  /* of a stream */
+    struct kt_buf body;   /* of a request */
+    struct kt_buf answer; /* memory lent to response.body */
+    struct kt_http_header headers[KT_HTTP_HEADERS_MAX];
+    struct kt_http_request request;
+    struct kt_http_response response;
+    struct kt_http_body pull;
+    bool http_10, keep_alive, chunked, expects_continue;
+    bool body_done;    /* read to its end */
+    bool body_broken;  /* the connection cannot be used further */
+    int64_t body_left; /* bytes not yet read, when not chunked */
+    int64_t date_s;
+    char date[30];
+    atomic_ullong requests, errors, connections;
+};
+
+struct kt_http_server {
+    struct kt_http_server_options options;
+    char listen[64];
+    uint16_t port;
+    struct mg_context *context;
+    struct kt_mutex lock;
+    struct kt_cond wake; /* of the watch */
+    struct kt_http_worker *workers;
+    uint64_t gone_requests, gone_errors, gone_connections; /* of workers that ended */
+    uint64_t owned[KT_HTTP_FDS_MAX / 64];                  /* sockets known to belong to a worker */
+    struct kt_http_stranger *strangers;                    /* by socket; the watch's own */
+    struct kt_thread watch;
+    atomic_bool draining, stopping, started;
+    bool closing; /* civetweb was told to stop: wake everything, again and again */
+    bool watch_ends;
+    char start_error[256]; /* what civetweb said while it failed to start */
+};
+
+/* server.c */
+struct mg_callbacks;
+const struct mg_callbacks *kt_http_callbacks(void);
+
+/* server_request.c: the head, checked; fills worker->request. *ret_fatal: the connection can't be
+ * used further, because where the next request begins is uncertain. */
+enum kt_status kt_http_read_head(struct kt_http_worker *worker, const struct mg_request_info *info,
+                                 bool *ret_fatal, struct kt_error *err);
+
+/* server_body.c */
+enum kt_status kt_http_body_read_whole(struct kt_http_worker *worker, struct kt_error *err);
+void kt_http_body_pull_init(struct kt_http_worker *worker);
+/* Reads away what a refused request brought, when that is little; else the connection is closed. */
+void kt_http_body_skip(struct kt_http_worker *worker);
+
+/* server_answer.c: sends worker->response. */
+void kt_http_answer_send(struct kt_http_worker *worker);
+/* An error of the library's own, for a request that was not understood. */
+void kt_http_answer_refusal(struct kt_http_worker *worker, struct mg_connection *conn,
+                            const struct kt_error *err);
+/* One write with a deadline; false when the peer is gone or too slow. */
+bool kt_http_write(struct kt_http_worker *worker, const void *data, size_t len);
+
+/* server_watch.c */
+void kt_http_state(struct kt_http_worker *worker, enum kt_http_conn_state state,
+                   int64_t deadline_mono_ms);
+void kt_http_watch_run(void *server);
+void kt_http_wake_idle(struct kt_http_server *server); /* takes the lock */
+
+/* server_socket.c and server_port.c: the operating system's part. Each does nothing on
+ * KT_NO_SOCKET. */
+kt_socket kt_http_socket_find(const uint64_t *owned, const char *peer, uint16_t peer_port,
+                              uint16_t local_port);
+size_t kt_http_socket_available(kt_socket sock); /* bytes to read without waiting */
+bool kt_http_socket_at_end(kt_socket sock);      /* the peer has closed its side */
+void kt_http_socket_shut_read(kt_socket sock);
+void kt_http_socket_shut_both(kt_socket sock);
+/* Ends our side and reads the rest away, so that closing does not reset the connection before the
+ * peer has read our answer (RFC 9112 section 9.6). */
+void kt_http_socket_linger(kt_socket sock, int64_t wait_ms);
+void kt_http_socket_reset(kt_socket sock); /* an answer without framing breaks visibly */
+/* Shuts the sockets on the local port that belong to no worker: accepted, but no request has come
+ * through yet. Those that it has seen since before `until_ms` only; `seen` remembers. */
+struct kt_http_stranger {
+    int64_t since_ms; /* 0 = free */
+    uint16_t peer_port;
+};
+void kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
+                                   uint16_t local_port, int64_t now_ms, int64_t until_ms);
+void kt_http_socket_poke(const char *host, uint16_t port); /* connects and closes */
+/* "process 1234 (name)" or "" */
+void kt_http_port_holder(uint16_t port, char dest[96]);
+
+#endif

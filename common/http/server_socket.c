@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/* server_socket.c - what civetweb does not offer on its sockets.
+ *
+ * civetweb hides the socket of a connection. It is the one whose peer is the connection's: peer
+ * address and port and our own port name a connection, and sockets that belong to other workers
+ * are skipped without asking, so a look-up costs a few dozen short system calls per connection.
+ * Where that is impossible the server works on with civetweb's own, coarser timeouts.
+ */
+#include "http/server_impl.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+
+#if defined(_WIN32)
+
+kt_socket kt_http_socket_find(const uint64_t *owned, const char *peer, uint16_t peer_port,
+                              uint16_t local_port)
+{
+    (void)owned, (void)peer, (void)peer_port, (void)local_port;
+    return KT_NO_SOCKET;
+}
+
+void kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
+                                   uint16_t local_port, int64_t now_ms, int64_t until_ms)
+{
+    (void)owned, (void)seen, (void)local_port, (void)now_ms, (void)until_ms;
+}
+
+size_t kt_http_socket_available(kt_socket sock)
+{
+    (void)sock;
+    return 0;
+}
+
+bool kt_http_socket_at_end(kt_socket sock)
+{
+    (void)sock;
+    return false;
+}
+
+void kt_http_socket_shut_read(kt_socket sock)
+{
+    (void)sock;
+}
+
+void kt_http_socket_shut_both(kt_socket sock)
+{
+    (void)sock;
+}
+
+void kt_http_socket_linger(kt_socket sock, int64_t wait_ms)
+{
+    (void)sock, (void)wait_ms;
+}
+
+void kt_http_socket_reset(kt_socket sock)
+{
+    (void)sock;
+}
+
+void kt_http_socket_poke(const char *host, uint16_t port)
+{
+    (void)host, (void)port;
+}
+
+#else
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_storage room;
+};
+
+static uint16_t port_of(const union address *address)
+{
+    return ntohs(address->any.sa_family == AF_INET6 ? address->v6.sin6_port : address->v4.sin_port);
+}
+
+static bool peer_is(const union address *address, bool v6, const unsigned char bits[16],
+                    uint16_t port)
+{
+    if (port_of(address) != port) {
+        return false;
+    }
+    if (v6) {
+        return address->any.sa_family == AF_INET6 && memcmp(&address->v6.sin6_addr, bits, 16) == 0;
+    }
+    return address->any.sa_family == AF_INET && memcmp(&address->v4.sin_addr, bits, 4) == 0;
+}
+
+kt_socket kt_http_socket_find(const uint64_t *owned, const char *peer, uint16_t peer_port,
+                              uint16_t local_port)
+{
+    unsigned char bits[16];
+    bool v6 = strchr(peer, ':') != NULL;
+    int absent = 0;
+
+    if (inet_pton(v6 ? AF_INET6 : AF_INET, peer, bits) != 1) {
+        return KT_NO_SOCKET;
+    }
+    /* accept() gives the lowest free number, so a long gap means that we are past the last. */
+    for (int fd = 3; fd < KT_HTTP_FDS_MAX && absent < 1024; fd++) {
+        union address address;
+        socklen_t len = sizeof(address);
+
+        if (owned[fd / 64] >> (fd % 64) & 1) {
+            absent = 0;
+            continue;
+        }
+        if (getpeername(fd, &address.any, &len) != 0) {
+            absent = errno == EBADF ? absent + 1 : 0;
+            continue;
+        }
+        absent = 0;
+        len = sizeof(address);
+        if (peer_is(&address, v6, bits, peer_port) && getsockname(fd, &address.any, &len) == 0 &&
+            port_of(&address) == local_port) {
+            return fd;
+        }
+    }
+    return KT_NO_SOCKET;
+}
+
+/* Peer's port of a connection to our port, 0 when it is none. */
+static uint16_t connection_peer(int fd, uint16_t local_port)
+{
+    union address address;
+    socklen_t len = sizeof(address);
+
+    if (getsockname(fd, &address.any, &len) != 0 ||
+        (address.any.sa_family != AF_INET && address.any.sa_family != AF_INET6) ||
+        port_of(&address) != local_port) {
+        return 0;
+    }
+    len = sizeof(address);
+    return getpeername(fd, &address.any, &len) == 0 ? port_of(&address) : 0;
+}
+
+/* Through a duplicate, which nobody can close and open again as something else in between. */
+static void shut_if_still(int fd, uint16_t local_port, uint16_t peer_port)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+    if (copy < 0) {
+        return;
+    }
+    if (connection_peer(copy, local_port) == peer_port) {
+        (void)shutdown(copy, SHUT_RD);
+    }
+    (void)close(copy);
+}
+
+void kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
+                                   uint16_t local_port, int64_t now_ms, int64_t until_ms)
+{
+    int absent = 0;
+
+    for (int fd = 3; fd < KT_HTTP_FDS_MAX && absent < 1024; fd++) {
+        struct kt_http_stranger *entry = &seen[fd];
+        uint16_t peer_port = 0;
+
+        absent++;
+        if (!(owned[fd / 64] >> (fd % 64) & 1)) {
+            peer_port = connection_peer(fd, local_port);
+            absent = peer_port == 0 && errno == EBADF ? absent : 0;
+        } else {
+            absent = 0;
+        }
+        if (peer_port == 0 || peer_port != entry->peer_port) {
+            if (peer_port != 0 || entry->peer_port != 0) {
+                *entry = (struct kt_http_stranger){now_ms, peer_port};
+            }
+        }
+        if (peer_port != 0 && entry->since_ms <= until_ms) {
+            shut_if_still(fd, local_port, peer_port);
+        }
+    }
+}
+
+size_t kt_http_socket_available(kt_socket sock)
+{
+    int bytes = 0;
+
+    if (sock == KT_NO_SOCKET || ioctl((int)sock, FIONREAD, &bytes) != 0 || bytes < 0) {
+        return 0;
+    }
+    return (size_t)bytes;
+}
+
+bool kt_http_socket_at_end(kt_socket sock)
+{
+    char byte;
+
+    return sock != KT_NO_SOCKET && recv((int)sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+void kt_http_socket_shut_read(kt_socket sock)
+{
+    if (sock != KT_NO_SOCKET) {
+        (void)shutdown((int)sock, SHUT_RD);
+    }
+}
+
+void kt_http_socket_shut_both(kt_socket sock)
+{
+    if (sock != KT_NO_SOCKET) {
+        (void)shutdown((int)sock, SHUT_RDWR);
+    }
+}
+
+void kt_http_socket_linger(kt_socket sock, int64_t wait_ms)
+{
+    int64_t deadline_ms = kt_now_mono_ms() + wait_ms;
+    char scrap[4096];
+
+    if (sock == KT_NO_SOCKET) {
+        return;
+    }
+    (void)shutdown((int)sock, SHUT_WR);
+    for (;;) {
+        struct pollfd waiting = {(int)sock, POLLIN, 0};
+        int64_t left_ms = deadline_ms - kt_now_mono_ms();
+
+        if (left_ms <= 0 || poll(&waiting, 1, (int)left_ms) <= 0 ||
+            recv((int)sock, scrap, sizeof(scrap), MSG_DONTWAIT) <= 0) {
+            return;
+        }
+    }
+}
+
+void kt_http_socket_reset(kt_socket sock)
+{
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+    if (sock != KT_NO_SOCKET) {
+        /* Dissolving an association sends a reset at once, where a close would send an end. */
+        (void)connect((int)sock, &none, sizeof(none));
+    }
+}
+
+void kt_http_socket_poke(const char *host, uint16_t port)
+{
+    union address address;
+    socklen_t len;
+    int fd;
+
+    memset(&address, 0, sizeof(address));
+    if (strchr(host, ':')) {
+        address.v6.sin6_family = AF_INET6;
+        address.v6.sin6_port = htons(port);
+        if (inet_pton(AF_INET6, strcmp(host, "::") == 0 ? "::1" : host, &address.v6.sin6_addr) !=
+            1) {
+            return;
+        }
+        len = sizeof(address.v6);
+    } else {
+        address.v4.sin_family = AF_INET;
+        address.v4.sin_port = htons(port);
+        if (inet_pton(AF_INET, strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1" : host,
+                      &address.v4.sin_addr) != 1) {
+            return;
+        }
+        len = sizeof(address.v4);
+    }
+    fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        (void)connect(fd, &address.any, len);
+        (void)close(fd);
+    }
+}
+
+#endif

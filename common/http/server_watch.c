@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* server_watch.c - the thread that ends waits which have lasted too long.
+ *
+ * It looks at every worker five times a second: two atomic loads each. Shutting a socket makes
+ * civetweb's read or write in the worker return at once; the worker itself closes it. The lock is
+ * held from the look to the shut, and a worker gives its socket up under the same lock, so the
+ * number can't belong to somebody else by then.
+ */
+#include "http/server_impl.h"
+
+#include "base/clock.h"
+
+#define LOOK_EVERY_MS 200
+#define WAKE_EVERY_MS 5
+#define STRANGERS_EVERY_MS 1000
+
+void kt_http_state(struct kt_http_worker *worker, enum kt_http_conn_state state,
+                   int64_t deadline_mono_ms)
+{
+    /* Deadline first: whoever sees the new state (acquire) sees a deadline at least as new. */
+    atomic_store_explicit(&worker->deadline_mono_ms, deadline_mono_ms, memory_order_relaxed);
+    atomic_store_explicit(&worker->state, (int)state, memory_order_release);
+}
+
+static void look_at(struct kt_http_worker *worker, int64_t now_ms, bool stopping, bool closing)
+{
+    int state = atomic_load_explicit(&worker->state, memory_order_acquire);
+    int64_t deadline_ms = atomic_load_explicit(&worker->deadline_mono_ms, memory_order_relaxed);
+    bool late = now_ms > deadline_ms;
+
+    switch (state) {
+    case KT_CONN_IDLE:
+        if (late || stopping) {
+            kt_http_socket_shut_read(worker->sock);
+        }
+        break;
+    case KT_CONN_READING:
+        if (late || closing) {
+            atomic_store_explicit(&worker->cut, true, memory_order_relaxed);
+            kt_http_socket_shut_read(worker->sock);
+        }
+        break;
+    case KT_CONN_WRITING:
+        if (late || closing) {
+            atomic_store_explicit(&worker->cut, true, memory_order_relaxed);
+            kt_http_socket_shut_both(worker->sock);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void look_at_all(struct kt_http_server *server)
+{
+    int64_t now_ms = kt_now_mono_ms();
+    bool stopping = atomic_load_explicit(&server->stopping, memory_order_relaxed);
+
+    for (struct kt_http_worker *worker = server->workers; worker; worker = worker->next) {
+        look_at(worker, now_ms, stopping, server->closing);
+    }
+}
+
+void kt_http_wake_idle(struct kt_http_server *server)
+{
+    kt_mutex_lock(&server->lock);
+    look_at_all(server);
+    kt_mutex_unlock(&server->lock);
+}
+
+/* Connections that have not brought a request yet: their sockets are known to nobody. Who has just
+ * come while we stop gets a 503 rather than an end without a word, so those are shut only when
+ * civetweb ends. */
+static void look_at_strangers(struct kt_http_server *server, int64_t *next_ms)
+{
+    int64_t now_ms = kt_now_mono_ms();
+
+    if (server->port == 0 || (!server->closing && now_ms < *next_ms)) {
+        return;
+    }
+    *next_ms = now_ms + STRANGERS_EVERY_MS;
+    kt_http_socket_shut_strangers(server->owned, server->strangers, server->port, now_ms,
+                                  server->closing ? now_ms
+                                                  : now_ms - server->options.first_byte_ms);
+}
+
+void kt_http_watch_run(void *arg)
+{
+    struct kt_http_server *server = arg;
+    int64_t strangers_ms = 0;
+
+    kt_mutex_lock(&server->lock);
+    while (!server->watch_ends) {
+        bool closing = server->closing;
+
+        look_at_all(server);
+        look_at_strangers(server, &strangers_ms);
+        if (closing) {
+            /* civetweb's accept loop sleeps up to 2 s; a connection wakes it. */
+            kt_mutex_unlock(&server->lock);
+            kt_http_socket_poke(server->listen, server->port);
+            kt_mutex_lock(&server->lock);
+        }
+        if (!server->watch_ends) {
+            (void)kt_cond_wait(&server->wake, &server->lock,
+                               kt_now_mono_ms() + (closing ? WAKE_EVERY_MS : LOOK_EVERY_MS));
+        }
+    }
+    kt_mutex_unlock(&server->lock);
+}
