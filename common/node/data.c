@@ -38,22 +38,41 @@ static void fill_env(struct kt_node *node, const struct kt_http_request *request
 typedef enum kt_status (*query_fn)(const struct kt_query_env *env, struct kt_str body,
                                    struct kt_http_response *response, struct kt_error *err);
 
+/* POST carries the fields in a JSON body, GET the same fields in the query string. */
+static enum kt_status read_question(const struct kt_http_request *request, struct kt_buf *params,
+                                    struct kt_str *ret_body, struct kt_error *err)
+{
+    if (request->method == KT_HTTP_POST) {
+        *ret_body = request->body;
+        return kt_node_no_query(request, err);
+    }
+    enum kt_status status = kt_query_body_of_params(request, params, err);
+    *ret_body = kt_buf_str(params);
+    return status;
+}
+
 static void ask(struct kt_node *node, struct kt_http_request *request,
                 struct kt_http_response *response, query_fn query)
 {
     struct kt_error err = KT_ERROR_INIT;
     struct kt_query_env env;
-    enum kt_status status = kt_node_no_query(request, &err);
+    struct kt_buf params;
+    struct kt_str body = {NULL, 0};
+    kt_buf_init(&params, 0);
+    enum kt_status status = kt_node_check_consistency(node, request, &err);
     if (status == KT_OK) {
-        status = kt_node_check_consistency(node, request, &err);
+        status = read_question(request, &params, &body, &err);
     }
     if (status == KT_OK) {
         fill_env(node, request, &env);
-        status = query(&env, request->body, response, &err);
+        status = query(&env, body, response, &err);
     }
     if (status != KT_OK) {
         kt_node_fail(node, response, false, &err);
+    } else if (request->method != KT_HTTP_POST) {
+        kt_http_response_header(response, "Cache-Control", KT_STR("no-cache"));
     }
+    kt_buf_done(&params);
 }
 
 void kt_node_snapshot(void *ctx, struct kt_http_request *request, struct kt_http_response *response)

@@ -5,8 +5,8 @@
 #define API "/kamaitachi/api/data/v1"
 
 const struct kt_http_route kt_node_routes[] = {
-    {KT_HTTP_POST, API "/snapshot", KT_ACCESS_PUBLIC, false, kt_node_snapshot},
-    {KT_HTTP_POST, API "/period", KT_ACCESS_PUBLIC, false, kt_node_period},
+    {KT_HTTP_POST | KT_HTTP_GET, API "/snapshot", KT_ACCESS_PUBLIC, false, kt_node_snapshot},
+    {KT_HTTP_POST | KT_HTTP_GET, API "/period", KT_ACCESS_PUBLIC, false, kt_node_period},
     {KT_HTTP_POST, API "/save", KT_ACCESS_WRITE, false, kt_node_save},
     {KT_HTTP_POST, API "/import", KT_ACCESS_WRITE, true, kt_node_import},
     {KT_HTTP_GET, API "/stats", KT_ACCESS_PUBLIC, false, kt_node_stats},
