@@ -187,3 +187,28 @@ const char *world_period(struct world *world, const char *body)
 {
     return answer(world, true, body);
 }
+
+const char *world_rows(struct world *world, const char *body)
+{
+    static char text[8192];
+    struct kt_json *json = NULL;
+    if (world_ask(world, false, body) != KT_OK) {
+        snprintf(text, sizeof text, "%s %s", kt_status_code(world->err.status), world->err.field);
+        return text;
+    }
+    must(kt_json_parse(kt_buf_str(&world->response.body), 16, &json, &world->err), &world->err,
+         "answer");
+    const struct kt_json_value *root = kt_json_root(json), *row = NULL;
+    const struct kt_json_value *data = kt_json_member(root, "data");
+    size_t len = 0;
+    text[0] = '\0';
+    while ((row = kt_json_next(data, row)) != NULL && len < sizeof text) {
+        const struct kt_json_value *key = kt_json_member(kt_json_member(row, "subject"), "subject");
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s" KT_STR_FMT, len ? " " : "",
+                                KT_STR_ARG(kt_json_string(key)));
+    }
+    KT_ASSERT(len + 32 < sizeof text);
+    snprintf(text + len, sizeof text - len, "/%.0f", kt_json_number(kt_json_member(root, "total")));
+    kt_json_free(&json);
+    return text;
+}

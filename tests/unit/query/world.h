@@ -43,6 +43,8 @@ int64_t world_date(const char *date); /* seconds at 00:00:00 */
 /* The answer's text, or "" with world->err filled. */
 const char *world_snapshot(struct world *world, const char *body);
 const char *world_period(struct world *world, const char *body);
+/* "A B/5": the subjects of the snapshot's rows, and total; or the error's code and field. */
+const char *world_rows(struct world *world, const char *body);
 /* The same; the status. */
 enum kt_status world_ask(struct world *world, bool period, const char *body);
 

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef const struct model_version *version_ptr;
+
+static bool same_record(version_ptr a, version_ptr b)
+{
+    return a->subject == b->subject && a->time_s == b->time_s && strcmp(a->period, b->period) == 0;
+}
+
+void model_add(struct model *model, struct model_version version)
+{
+    if (model->version_count == MODEL_VERSIONS) {
+        abort();
+    }
+    if (!version.declare_given) {
+        bool any = false;
+        for (size_t i = 0; i < model->version_count; i++) {
+            version_ptr v = &model->versions[i];
+            if (same_record(v, &version) && (!any || v->declare_s > version.declare_s)) {
+                version.declare_s = v->declare_s;
+                any = true;
+            }
+        }
+        if (!any) {
+            version.declare_s = version.time_s;
+        }
+    }
+    model->subject_known[version.subject] = true;
+    for (int i = 0; i < MODEL_INDICATORS; i++) {
+        if (version.values[i].said != MODEL_SILENT) {
+            model->indicator_known[i] = true;
+        }
+    }
+    model->versions[model->version_count++] = version;
+}
+
+static bool seen(version_ptr v, const struct model_question *q)
+{
+    return v->declare_s <= q->as_of_s && v->revision <= q->revision;
+}
+
+/* Does a outrank b? */
+static bool later(version_ptr a, version_ptr b)
+{
+    if (a->declare_s != b->declare_s) {
+        return a->declare_s > b->declare_s;
+    }
+    if (a->revision != b->revision) {
+        return a->revision > b->revision;
+    }
+    return a->line > b->line;
+}
+
+static bool wanted_period(const struct model_question *q, const char *period)
+{
+    for (int i = 0; i < q->period_count; i++) {
+        if (strcmp(q->periods[i], period) == 0) {
+            return true;
+        }
+    }
+    return q->period_count == 0;
+}
+
+static int by_time_then_period(const void *a, const void *b)
+{
+    version_ptr left = *(const version_ptr *)a, right = *(const version_ptr *)b;
+    if (left->time_s != right->time_s) {
+        return left->time_s < right->time_s ? -1 : 1;
+    }
+    return strcmp(left->period, right->period);
+}
+
+/* One version of each record that the question sees, ascending. */
+static size_t records_of(const struct model *m, const struct model_question *q, int subject,
+                         version_ptr *records)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < m->version_count; i++) {
+        version_ptr v = &m->versions[i];
+        bool wanted = v->subject == subject && seen(v, q) && v->time_s >= q->from_s &&
+                      v->time_s <= q->until_s && wanted_period(q, v->period);
+        for (size_t j = 0; wanted && j < count; j++) {
+            wanted = !same_record(v, records[j]);
+        }
+        if (wanted) {
+            records[count++] = v;
+        }
+    }
+    qsort(records, count, sizeof(version_ptr), by_time_then_period);
+    return count;
+}
+
+static bool value_of(const struct model *m, const struct model_question *q, version_ptr record,
+                     int indicator, double *ret_value)
+{
+    version_ptr best = NULL;
+    for (size_t i = 0; i < m->version_count; i++) {
+        version_ptr v = &m->versions[i];
+        if (same_record(v, record) && seen(v, q) && v->values[indicator].said != MODEL_SILENT &&
+            (!best || later(v, best))) {
+            best = v;
+        }
+    }
+    if (!best || best->values[indicator].said == MODEL_CLEARED) {
+        return false;
+    }
+    *ret_value = best->values[indicator].number;
+    return true;
+}
+
+static const char *text_of(const struct model *m, const struct model_question *q,
+                           version_ptr record, bool year)
+{
+    version_ptr best = NULL;
+    for (size_t i = 0; i < m->version_count; i++) {
+        version_ptr v = &m->versions[i];
+        enum model_said said = year ? v->year.said : v->end_date.said;
+        if (same_record(v, record) && seen(v, q) && said != MODEL_SILENT &&
+            (!best || later(v, best))) {
+            best = v;
+        }
+    }
+    const struct model_text *text = best ? (year ? &best->year : &best->end_date) : NULL;
+    return text && text->said == MODEL_SAID ? text->text : NULL;
+}
+
+static bool declared(const struct model *m, const struct model_question *q, version_ptr record,
+                     int64_t *ret_time_s)
+{
+    bool given = false;
+    for (size_t i = 0; i < m->version_count; i++) {
+        version_ptr v = &m->versions[i];
+        if (same_record(v, record) && seen(v, q) && v->declare_given &&
+            (!given || v->declare_s > *ret_time_s)) {
+            *ret_time_s = v->declare_s;
+            given = true;
+        }
+    }
+    return given;
+}
+
+static const char *name_of(const struct model *m, int subject)
+{
+    return m->names[subject] ? m->names[subject] : m->keys[subject];
+}
+
+static bool in_topic(const struct model *m, const struct model_question *q, int subject)
+{
+    for (size_t i = 0; i < m->stay_count; i++) {
+        const struct model_stay *s = &m->stays[i];
+        if (s->subject == subject && strcmp(s->topic, q->topic) == 0 &&
+            s->from_s <= q->member_to_s && s->to_s >= q->member_from_s) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The subjects asked for, in order. */
+static int subjects_of(const struct model *m, const struct model_question *q, int *subjects)
+{
+    int count = 0;
+    for (int i = 0; q->subject_count && i < q->subject_count; i++) {
+        int subject = q->subjects[i];
+        bool fresh = subject < MODEL_SUBJECTS && m->subject_known[subject];
+        for (int j = 0; fresh && j < count; j++) {
+            fresh = subjects[j] != subject;
+        }
+        if (fresh) {
+            subjects[count++] = subject;
+        }
+    }
+    for (int i = 0; !q->subject_count && i < MODEL_SUBJECTS; i++) {
+        if (m->subject_known[i] && (!q->topic || strcmp(q->topic, "*") == 0 || in_topic(m, q, i))) {
+            subjects[count++] = i;
+        }
+    }
+    return count;
+}
+
+/* The indicators to show, in order: those asked for, or all by bytes. */
+static int columns_of(const struct model *m, const struct model_question *q, int *columns)
+{
+    int count = 0;
+    for (int i = 0; i < (q->id_count ? q->id_count : MODEL_INDICATORS); i++) {
+        int indicator = q->id_count ? q->ids[i] : i; /* the table ascends by bytes */
+        bool fresh = indicator < MODEL_INDICATORS && m->indicator_known[indicator];
+        for (int j = 0; fresh && j < count; j++) {
+            fresh = columns[j] != indicator;
+        }
+        if (fresh) {
+            columns[count++] = indicator;
+        }
+    }
+    return count;
+}
+
+static void put_subject(const struct model *m, int subject, struct kt_buf *text)
+{
+    kt_buf_printf(text,
+                  "{\"subject\":{\"subject\":\"%s\",\"name\":\"%s\",\"status\":\"\","
+                  "\"listing_date\":\"\",\"category\":\"\"},\"data\":",
+                  m->keys[subject], name_of(m, subject));
+}
+
+static void put_date(int64_t time_s, struct kt_buf *text)
+{
+    int year, month, day;
+    int64_t days = time_s / KT_DAY_S - (time_s % KT_DAY_S < 0);
+    kt_civil_from_days(days, &year, &month, &day);
+    kt_buf_printf(text, "%04d-%02d-%02d", year, month, day);
+}
+
+static void put_dates(const struct model *m, const struct model_question *q, version_ptr record,
+                      struct kt_buf *text)
+{
+    int64_t declare_s = 0;
+    const char *end_date = text_of(m, q, record, false);
+    kt_buf_append_text(text, "\"end_date\":\"");
+    if (end_date) {
+        kt_buf_append_text(text, end_date);
+    } else {
+        put_date(record->time_s, text);
+    }
+    kt_buf_printf(text, "\",\"period\":\"%s\",\"declare_date\":\"", record->period);
+    if (declared(m, q, record, &declare_s)) {
+        put_date(declare_s, text);
+    }
+    kt_buf_append_text(text, "\"");
+}
+
+/* `"key":value` joined by commas; true when there was one. Numbers of the tests have few digits. */
+static bool put_values(const struct model *m, const struct model_question *q, version_ptr record,
+                       struct kt_buf *text)
+{
+    int columns[MODEL_INDICATORS], count = columns_of(m, q, columns);
+    bool any = false;
+    for (int i = 0; i < count; i++) {
+        double value;
+        if (value_of(m, q, record, columns[i], &value)) {
+            kt_buf_printf(text, "%s\"%s\":%.10g", any ? "," : "", m->indicators[columns[i]], value);
+            any = true;
+        }
+    }
+    return any;
+}
+
+struct row {
+    const struct model *m;
+    const struct model_question *q;
+    int subject;
+    version_ptr record;
+    bool has_value;
+    double number;
+    const char *text;
+};
+
+static int by_sort_value(const void *a, const void *b)
+{
+    const struct row *left = a, *right = b;
+    if (left->has_value != right->has_value) {
+        return left->has_value ? -1 : 1;
+    }
+    int order = 0;
+    if (left->has_value && left->text) {
+        order = strcmp(left->text, right->text);
+    } else if (left->has_value && left->number != right->number) {
+        order = left->number < right->number ? -1 : 1;
+    }
+    if (order) {
+        return left->q->ascending == (order < 0) ? -1 : 1;
+    }
+    return left->subject - right->subject; /* the table ascends by bytes */
+}
+
+/* Fills the row's sort value; false when there is no such field. */
+static bool sort_value(struct row *row, const char *field)
+{
+    row->has_value = true;
+    row->text = NULL;
+    if (strcmp(field, "subject") == 0) {
+        row->text = row->m->keys[row->subject];
+        return true;
+    }
+    if (strcmp(field, "name") == 0) {
+        row->text = name_of(row->m, row->subject);
+        return true;
+    }
+    if (strcmp(field, "report_date") == 0) {
+        row->number = (double)row->record->time_s;
+        return true;
+    }
+    for (int i = 0; i < MODEL_INDICATORS; i++) {
+        if (strcmp(field, row->m->indicators[i]) == 0 && row->m->indicator_known[i]) {
+            row->has_value = value_of(row->m, row->q, row->record, i, &row->number);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool known_field(const struct model *m, const char *field)
+{
+    for (int i = 0; i < MODEL_INDICATORS; i++) {
+        if (strcmp(field, m->indicators[i]) == 0) {
+            return m->indicator_known[i];
+        }
+    }
+    return strcmp(field, "subject") == 0 || strcmp(field, "name") == 0 ||
+           strcmp(field, "report_date") == 0;
+}
+
+static bool answer_snapshot(const struct model *m, const struct model_question *q,
+                            struct kt_buf *text)
+{
+    static version_ptr records[MODEL_VERSIONS];
+    struct row rows[MODEL_SUBJECTS];
+    int columns[MODEL_INDICATORS], subjects[MODEL_SUBJECTS], total = 0;
+    int count = subjects_of(m, q, subjects);
+    const char *field = q->field;
+    if (field && !known_field(m, field)) {
+        return false;
+    }
+    if (!field) {
+        field = q->id_count && columns_of(m, q, columns) ? m->indicators[columns[0]] : "subject";
+    }
+    for (int i = 0; i < count; i++) {
+        size_t found = records_of(m, q, subjects[i], records);
+        if (found) {
+            rows[total] =
+                (struct row){.m = m, .q = q, .subject = subjects[i], .record = records[found - 1]};
+            sort_value(&rows[total++], field);
+        }
+    }
+    qsort(rows, (size_t)total, sizeof(struct row), by_sort_value);
+    kt_buf_append_text(text, "[");
+    for (int64_t i = q->offset; i < total && i < q->offset + (q->limit ? q->limit : 10); i++) {
+        kt_buf_append_text(text, i > q->offset ? "," : "");
+        put_subject(m, rows[i].subject, text);
+        kt_buf_append_text(text, "{");
+        put_values(m, q, rows[i].record, text);
+        kt_buf_printf(text, "},\"report_date\":%lld,", (long long)rows[i].record->time_s);
+        put_dates(m, q, rows[i].record, text);
+        kt_buf_append_text(text, "}");
+    }
+    kt_buf_printf(text, "],\"total\":%d}", total);
+    return true;
+}
+
+static void put_period_row(const struct model *m, const struct model_question *q,
+                           version_ptr record, struct kt_buf *text)
+{
+    char derived[16];
+    int year, month, day;
+    const char *own = text_of(m, q, record, true);
+    int64_t days = record->time_s / KT_DAY_S - (record->time_s % KT_DAY_S < 0);
+    kt_civil_from_days(days, &year, &month, &day);
+    snprintf(derived, sizeof derived, "%04d", year);
+    kt_buf_append_text(text, "{");
+    put_dates(m, q, record, text);
+    kt_buf_printf(text, ",\"year\":\"%s\",", own ? own : derived);
+    if (put_values(m, q, record, text)) {
+        kt_buf_append_text(text, ",");
+    }
+    kt_buf_printf(text, "\"combine\":\"%s:%s_%s\"}", m->keys[record->subject], own ? own : derived,
+                  record->period);
+}
+
+static void answer_period(const struct model *m, const struct model_question *q,
+                          struct kt_buf *text)
+{
+    static version_ptr records[MODEL_VERSIONS];
+    int subjects[MODEL_SUBJECTS], count = subjects_of(m, q, subjects);
+    kt_buf_append_text(text, "[");
+    for (int i = 0; i < count; i++) {
+        int64_t found = (int64_t)records_of(m, q, subjects[i], records);
+        int64_t end = q->limit ? q->offset + q->limit : found;
+        kt_buf_append_text(text, i ? "," : "");
+        put_subject(m, subjects[i], text);
+        kt_buf_append_text(text, "[");
+        for (int64_t n = q->offset; n < found && n < end; n++) {
+            kt_buf_append_text(text, n > q->offset ? "," : "");
+            put_period_row(m, q, records[q->ascending ? n : found - 1 - n], text);
+        }
+        kt_buf_append_text(text, "]}");
+    }
+    kt_buf_append_text(text, "]}");
+}
+
+bool model_answer(const struct model *model, const struct model_question *question,
+                  struct kt_buf *ret_text)
+{
+    kt_buf_clear(ret_text);
+    kt_buf_append_text(ret_text, "{\"status_code\":0,\"status_msg\":\"success\",\"data\":");
+    if (question->period) {
+        answer_period(model, question, ret_text);
+        return true;
+    }
+    return answer_snapshot(model, question, ret_text);
+}
