@@ -227,6 +227,7 @@ static struct attempt try_endpoint(struct kt_etcd *etcd, struct etcd_slot *slot,
     snprintf(url, sizeof(url), "%s%s", etcd->endpoints.urls[index], request->path);
     result.status = kt_http_client_call(slot->client, &call, answer, err);
     if (result.status != KT_OK) {
+        (void)kt_wrap(err, "etcd"); /* the message names the address */
         result.maybe_done = result.status != KT_UNAVAILABLE && result.status != KT_NO_MEMORY;
         result.unwell = result.status == KT_UNAVAILABLE || result.status == KT_TIMEOUT ||
                         result.status == KT_BAD_GATEWAY;
@@ -235,8 +236,6 @@ static struct attempt try_endpoint(struct kt_etcd *etcd, struct etcd_slot *slot,
         /* "request timed out", "leader changed": the entry may be in the log all the same. */
         result.maybe_done = result.status == KT_UNAVAILABLE || result.status == KT_BAD_GATEWAY;
         result.unwell = result.maybe_done;
-    }
-    if (result.status != KT_OK) {
         (void)kt_wrap(err, "etcd at %s", etcd->endpoints.urls[index]);
     }
     return result;

@@ -189,20 +189,16 @@ static void build_request(const struct kt_etcd_watch *watch, struct kt_buf *body
 }
 
 /* What the end of the call means. */
-static enum kt_status judge(struct stream *stream, enum kt_status status, int http_status,
-                            const struct kt_error *call_error, const char *url,
-                            struct kt_error *err)
+static enum kt_status judge(struct stream *stream, enum kt_status status,
+                            const struct kt_http_answer *answer, const char *url,
+                            const struct kt_error *call_error, struct kt_error *err)
 {
     if (stream->ended_by_caller || stream->ended_by_time) {
         return KT_OK;
     }
-    if (http_status != 0 && http_status != 200) { /* an error instead of a stream */
-        enum kt_status failed =
-            stream->status != KT_OK && stream->status != KT_CORRUPT
-                ? stream->status
-                : kt_etcd_decode_error(http_status, kt_buf_str(&stream->text), &stream->why);
-
-        return kt_fail(err, failed, "etcd at %s: %s", url, stream->why.message);
+    if (status == KT_OK && answer->status != 200) { /* an error instead of a stream */
+        status = kt_etcd_decode_error(answer->status, kt_buf_str(&answer->body), &stream->why);
+        return kt_fail(err, status, "etcd at %s: %s", url, stream->why.message);
     }
     if (stream->status != KT_OK) {
         return kt_fail(err, stream->status, "etcd at %s: %s", url, stream->why.message);
@@ -217,7 +213,7 @@ static enum kt_status judge(struct stream *stream, enum kt_status status, int ht
     if (status == KT_TIMEOUT && !stream->created) {
         status = KT_UNAVAILABLE; /* not silent but never there */
     }
-    return kt_fail(err, status, "etcd at %s: %s", url, call_error->message);
+    return kt_fail(err, status, "etcd: %s", call_error->message);
 }
 
 static enum kt_status watch_at(struct kt_etcd *etcd, struct etcd_slot *slot, size_t index,
@@ -250,7 +246,7 @@ static enum kt_status watch_at(struct kt_etcd *etcd, struct etcd_slot *slot, siz
     };
     kt_http_answer_init(&answer);
     status = kt_http_client_call(slot->client, &call, &answer, &call_error);
-    status = judge(stream, status, answer.status, &call_error, etcd->endpoints.urls[index], err);
+    status = judge(stream, status, &answer, etcd->endpoints.urls[index], &call_error, err);
     kt_http_answer_done(&answer);
     return status;
 }
