@@ -365,9 +365,7 @@ static bool run_history(uint64_t seed, int changes, int questions)
     model.newest = 1;
     model.stamps[1] = world.wall_ms;
     if (seed % 3 == 0) { /* nothing is kept: each question loads */
-        kt_series_cache_free(&world.cache);
-        world.cache = kt_series_cache_new(world.store, 0);
-        world.env.cache = world.cache;
+        world_set_cache(&world, 0);
     }
     kt_buf_init(&body, 0);
     kt_buf_init(&want, 0);

@@ -115,7 +115,7 @@ static void a_page_is_cut_out_and_total_counts_all(void)
 
 static void limit_zero_means_ten(void)
 {
-    char key[8];
+    char key[16];
     world_open(&world, "ten.db", 1000);
     for (int i = 0; i < 25; i++) {
         snprintf(key, sizeof key, "k%02d", i);

@@ -249,8 +249,7 @@ static void every_point_in_three_times_has_its_period(void)
 static void a_series_that_is_never_kept_answers_the_same(void)
 {
     tell_story("unkept.db", 10);
-    kt_series_cache_free(&world.cache);
-    world.cache = kt_series_cache_new(world.store, 0);
+    world_set_cache(&world, 0);
     check_points(false);
     check_points(true);
     world_close(&world);

@@ -37,18 +37,17 @@ void world_open(struct world *world, const char *name, int64_t start_ms)
     kt_test_path(path, sizeof path, name);
     struct kt_store_options options = {.path = path, .read_connections = 2, .max_indicators = 4096};
     must(kt_store_open(&options, &world->store, &world->err), &world->err, "open");
-    world->cache = kt_series_cache_new(world->store, (uint64_t)64 << 20);
     world->builder = kt_change_builder_new((size_t)64 << 20);
     world->arena = kt_arena_new(4096, 1 << 20);
-    KT_ASSERT(world->cache && world->builder && world->arena);
+    KT_ASSERT(world->builder && world->arena);
     kt_http_response_init(&world->response, world->arena, (size_t)256 << 20);
     world->env = (struct kt_query_env){
         .store = world->store,
-        .cache = world->cache,
         .limits = {.max_subjects = 10000, .max_values = 5000000, .json_depth = 16},
         .now_wall_ms = world_date("2025-06-01") * 1000,
         .deadline_mono_ms = kt_now_mono_ms() + 600000,
     };
+    world_set_cache(world, (uint64_t)64 << 20);
     struct kt_change_epoch_start start = {
         .epoch_id = KT_STR("0123456789abcdef"), .first = true, .max_indicators = 4096};
     struct kt_buf bytes;
@@ -56,6 +55,16 @@ void world_open(struct world *world, const char *name, int64_t start_ms)
     kt_change_encode_epoch_start(&start, &bytes);
     append(world, kt_buf_str(&bytes), start_ms);
     kt_buf_done(&bytes);
+}
+
+void world_set_cache(struct world *world, uint64_t max_bytes)
+{
+    if (world->cache) {
+        kt_series_cache_free(&world->cache);
+    }
+    world->cache = kt_series_cache_new(world->store, max_bytes);
+    KT_ASSERT(world->cache);
+    world->env.cache = world->cache;
 }
 
 void world_close(struct world *world)

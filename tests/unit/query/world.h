@@ -25,6 +25,8 @@ struct world {
 /* The epoch start is stamped with start_ms; later commits with what they are given. */
 void world_open(struct world *world, const char *name, int64_t start_ms);
 void world_close(struct world *world);
+/* Another series cache of that many bytes; 0 keeps nothing. */
+void world_set_cache(struct world *world, uint64_t max_bytes);
 
 void world_subject(struct world *world, const char *key, const char *name, const char *category);
 void world_stay(struct world *world, const char *key, const char *topic, int64_t from_s,
