@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Installs what is missing, builds, runs every suite, and sums up: `N passed, N failed`.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/lib/common.sh
+. "$root/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/install.sh
+. "$root/scripts/lib/install.sh"
+# shellcheck source=scripts/lib/build.sh
+. "$root/scripts/lib/build.sh"
+
+usage() {
+    cat <<'END'
+usage: scripts/test.sh [--quick]
+
+Suites: the unit tests and the layer check (meson), the cluster tests (real etcd, real processes),
+both again under AddressSanitizer and UndefinedBehaviorSanitizer, and the style of C and shell files
+where clang-format 14 and shellcheck are there. The last line is the sum of all of them.
+
+  --quick   the cluster tests run under sanitizers without the slow ones
+
+Environment: KAMAITACHI_REQUIRE=data,etcd,format makes a missing data set or tool a failure instead
+of a skipped test. KT_WERROR=true makes every warning an error. KT_DATA_DIR: where the data sets are.
+END
+}
+
+quick=no
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick) quick=yes ;;
+    -h | --help) usage && exit 0 ;;
+    *) usage_error "unknown option '$1'" ;;
+    esac
+    shift
+done
+
+required() { case ",${KAMAITACHI_REQUIRE:-}," in *",$1,"*) return 0 ;; *) return 1 ;; esac; }
+
+passed=0 failed=0 skipped=0 failed_suites=''
+logs=$root/build/test-logs
+
+# suite NAME COMMAND…: its last line `N passed, N failed` counts; without one it is a single test.
+suite() {
+    local name=$1 log=$logs/$1.log start=$SECONDS rc=0 sum p f s
+    shift
+    step "$name"
+    if [ -t 1 ] || [ -n "${KT_VERBOSE:-}" ]; then
+        "$@" </dev/null 2>&1 | tee "$log" || rc=1
+    else
+        "$@" </dev/null >"$log" 2>&1 || rc=1
+    fi
+    sum=$(grep -E '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$log" | tail -n 1) || sum=''
+    if [ -n "$sum" ]; then
+        read -r p _ f _ s _ <<<"${sum//,/}"
+    elif [ "$rc" -eq 0 ]; then
+        p=1 f=0 s=0
+    else
+        p=0 f=1 s=0
+    fi
+    [ "$rc" -eq 0 ] || [ "$f" -gt 0 ] || f=1
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + ${s:-0}))
+    say "    $name: $p passed, $f failed${s:+, $s skipped} ($((SECONDS - start)) s)"
+    if [ "$f" -gt 0 ]; then
+        failed_suites="$failed_suites $name"
+        [ -t 1 ] || tail -n 200 "$log"
+    fi
+}
+
+skip_suite() { # NAME WHY
+    if required "$3"; then
+        say "    $1: required, but $2"
+        failed=$((failed + 1)) failed_suites="$failed_suites $1"
+    else
+        say "    $1: skipped, $2"
+    fi
+}
+
+meson_tests() { # BUILD-DIR TIMEOUT-FACTOR
+    meson test -C "$1" --no-rebuild --print-errorlogs -t "$2" || true
+    python3 "$root/tests/sum_meson.py" "$1/meson-logs/testlog.json"
+}
+
+cluster_tests() { # BIN-DIR SLOW-FACTOR [FLAGS…]
+    local bin=$1 slow=$2
+    shift 2
+    python3 "$root/tests/cluster/run.py" --bin "$bin" --slow "$slow" "$@"
+}
+
+shell_style() {
+    cd "$root"
+    shellcheck -x -P "$root" scripts/*.sh scripts/dev/*.sh tests/*.sh .ci/run
+}
+
+build_all() { # DIR [OPTIONS…]
+    step "building $1"
+    configure "$root/$1" -Dwerror="${KT_WERROR:-false}" "${@:2}"
+    compile "$root/$1"
+}
+
+main() {
+    local start=$SECONDS
+    # shellcheck disable=SC2046,SC2086 # lists
+    install_packages $packages_build $packages_test \
+        $(if required format; then printf 'clang-format-14 shellcheck'; fi)
+    build_all build
+    install_programs "$root/build" "$root/bin"
+    mkdir -p "$logs"
+
+    suite unit meson_tests "$root/build" 1
+    if command -v clang-format >/dev/null && clang-format --version | grep -q 'version 14'; then
+        suite format "$root/scripts/dev/format.sh" --check
+    else
+        skip_suite format "there is no clang-format 14" format
+    fi
+    if command -v shellcheck >/dev/null; then
+        suite shell_style shell_style
+    else
+        skip_suite shell_style "there is no shellcheck" format
+    fi
+    suite cluster cluster_tests "$root/bin" 1
+
+    build_all build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
+    install_programs "$root/build-asan" "$root/build-asan/bin"
+    suite unit_sanitized meson_tests "$root/build-asan" 5
+    # shellcheck disable=SC2046 # a flag or nothing
+    suite cluster_sanitized cluster_tests "$root/build-asan/bin" 4 \
+        $(if [ "$quick" = yes ]; then printf -- --quick; fi)
+
+    say
+    [ "$skipped" -eq 0 ] || say "$skipped skipped"
+    [ -z "$failed_suites" ] || say "failed:$failed_suites (logs in $logs)"
+    say "after $((SECONDS - start)) s:"
+    say "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ]
+}
+
+main

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""Who is there: processes that die, stop, come back; etcd that goes and comes."""
+
+import signal
+
+from cluster import Gateway, Load, Node, check, equal, measured, test, wait_until
+
+TTL = 3  # as the harness sets it
+
+
+def save(server, subject, value=1):
+    return server.save(records=[{"subject": subject, "time": "2024-01-01",
+                                 "data": {"x": value}}])["revision"]
+
+
+@test
+def a_killed_slave_catches_up_when_it_is_restarted(bench):
+    cluster = bench.cluster(slaves=2)
+    save(cluster.gateway, "before")
+    slave = cluster.slaves[0]
+    cluster.wait_level()
+    slave.kill()
+    for i in range(50):
+        save(cluster.gateway, "while%d" % i, i)
+    slave.start()
+    cluster.wait_level()
+    equal(cluster.ask_all("snapshot", {"ids": "x", "limit": 100})["total"], 51, "total")
+
+
+@test
+def a_killed_node_leaves_the_list_within_ttl_and_comes_back(bench):
+    cluster = bench.cluster(slaves=2)
+    slave = cluster.slaves[1]
+    save(cluster.gateway, "s")
+    slave.kill()
+    with measured("leaving etcd and the gateway's list", TTL + 1.5):
+        wait_until(lambda: cluster.etcd.service_key(slave.addr) is None, "the key is gone", TTL + 2)
+        cluster.gateway.wait_nodes(cluster.nodes[:2])
+    slave.start()
+    cluster.gateway.wait_nodes(cluster.nodes, TTL)
+
+
+@test
+def a_stopped_nodes_deleted_key_takes_it_off_the_list_at_once(bench):
+    cluster = bench.cluster(slaves=2)
+    slave = cluster.slaves[0]
+    slave.signal(signal.SIGSTOP)
+    cluster.etcd.delete(cluster.etcd.service_key(slave.addr))
+    with measured("leaving the gateway's list", 1.0):
+        cluster.gateway.wait_nodes([cluster.master, cluster.slaves[1]])
+    slave.signal(signal.SIGCONT)
+    with measured("coming back", TTL):
+        cluster.gateway.wait_nodes(cluster.nodes)
+
+
+@test
+def a_key_deleted_under_a_living_node_is_put_again(bench):
+    cluster = bench.cluster(slaves=1)
+    for node in cluster.nodes:
+        cluster.etcd.delete(cluster.etcd.service_key(node.addr))
+    with measured("registering again", TTL):
+        for node in cluster.nodes:
+            wait_until(lambda: cluster.etcd.service_key(node.addr), "%s is back" % node.name, TTL)
+    cluster.gateway.wait_nodes(cluster.nodes)
+    save(cluster.gateway, "s")
+
+
+@test
+def a_slave_whose_lease_is_revoked_registers_again(bench):
+    cluster = bench.cluster(slaves=1)
+    slave = cluster.slaves[0]
+    old = cluster.etcd.lease_of(slave.addr)
+    check(old != 0, "the slave's key hangs on a lease")
+    cluster.etcd.revoke(old)
+    wait_until(lambda: cluster.etcd.lease_of(slave.addr) not in (0, old), "a new lease", TTL)
+    cluster.gateway.wait_nodes(cluster.nodes)
+    revision = save(cluster.gateway, "s")
+    slave.wait_revision(revision)
+
+
+@test
+def a_master_whose_lease_is_revoked_leads_again_in_a_new_epoch(bench):
+    cluster = bench.cluster(slaves=1)
+    save(cluster.gateway, "before")
+    epoch = cluster.master.health()["epoch"]
+    cluster.etcd.revoke(cluster.etcd.lease_of(cluster.master.addr))
+    wait_until(lambda: cluster.master.is_well() and cluster.master.health()["epoch"] > epoch and
+               cluster.master.info()["is_leader"], "the master leads in a new epoch", 3 * TTL)
+
+    def saved():
+        return cluster.gateway.data_post("save", {"records": [
+            {"subject": "after", "time": 1, "data": {"x": 1}}]}).status == 200
+    wait_until(saved, "a write is taken again", 3 * TTL)
+    cluster.wait_level()
+    equal(cluster.ask_all("snapshot", {"ids": "x"})["total"], 2, "total")
+
+
+@test
+def etcd_restarts_under_a_running_cluster(bench):
+    cluster = bench.cluster(slaves=2)
+    save(cluster.gateway, "before")
+    cluster.etcd.terminate()
+    # Reads go on without etcd, through the gateway too.
+    equal(cluster.gateway.snapshot(subjects="before", ids="x")["total"], 1, "total without etcd")
+    cluster.etcd.start()
+    for process in cluster.everyone():
+        wait_until(lambda: cluster.etcd.lease_of(process.addr), "%s is registered" % process.name,
+                   3 * TTL)
+    cluster.gateway.wait_nodes(cluster.nodes)
+    wait_until(lambda: cluster.gateway.data_post("save", {"records": [
+        {"subject": "after", "time": 1, "data": {"x": 1}}]}).status == 200, "a write is taken",
+        3 * TTL)
+    cluster.wait_level()
+    equal(cluster.ask_all("snapshot", {"ids": "x"})["total"], 2, "total")
+
+
+@test
+def etcd_that_lost_its_disk_is_filled_again(bench):
+    import os
+    import shutil
+    cluster = bench.cluster(slaves=1)
+    save(cluster.gateway, "before")
+    cluster.wait_level()
+    cluster_id = cluster.etcd.config()["cluster"]
+    cluster.etcd.kill()
+    shutil.rmtree(os.path.join(cluster.etcd.dir, "data"))
+    cluster.etcd.start()
+    wait_until(lambda: (cluster.etcd.config() or {}).get("cluster") == cluster_id,
+               "the config is back with the same cluster", 8 * TTL)
+    cluster.gateway.wait_nodes(cluster.nodes, 4 * TTL)
+    wait_until(lambda: cluster.gateway.data_post("save", {"records": [
+        {"subject": "after", "time": 1, "data": {"x": 1}}]}).status == 200, "a write is taken",
+        4 * TTL)
+    cluster.wait_level()
+    equal(cluster.ask_all("snapshot", {"ids": "x"})["total"], 2, "total")
+
+
+@test
+def sigterm_deregisters_and_finishes_requests(bench):
+    """A slow import keeps the master busy while it is told to stop."""
+    import socket
+    cluster = bench.cluster(slaves=1)
+    body = b"s,t,a\n" + b"".join(b"k%d,2000,%d\n" % (i, i) for i in range(100))
+    half = len(body) // 2
+    with socket.create_connection(("127.0.0.1", cluster.master.port)) as client:
+        client.sendall(b"POST /kamaitachi/api/data/v1/import?subject=s&time=t HTTP/1.1\r\n"
+                       b"Host: x\r\nContent-Type: text/csv\r\nContent-Length: %d\r\n\r\n" %
+                       len(body) + body[:half])
+        # It has begun once the connection counts among the active ones.
+        wait_until(lambda: cluster.master.stats()["http"]["active"] >= 2, "the import runs")
+        cluster.master.signal(signal.SIGTERM)
+        client.sendall(body[half:])
+        client.settimeout(20)
+        answer = b""
+        while True:
+            part = client.recv(65536)
+            if not part:
+                break
+            answer += part
+    check(answer.startswith(b"HTTP/1.1 200 ") and b'"records":100' in answer,
+          "the import was finished: %s", answer[:300])
+    equal(cluster.master.wait_exit(), 0, "exit status")
+    with measured("deregistering", 0.5):  # at once, not when a lease runs out
+        equal(cluster.etcd.service_key(cluster.master.addr), None, "the master's key")
+        equal(cluster.etcd.get("/kamaitachi/cluster/leader"), None, "the leader key")
+    cluster.master.start()
+    cluster.wait_level()
+    equal(cluster.ask_all("snapshot", {"ids": "a", "limit": 1})["total"], 100, "total")
+
+
+@test
+def a_node_that_is_told_to_stop_costs_readers_nothing(bench):
+    cluster = bench.cluster(slaves=2)
+    save(cluster.gateway, "s")
+    cluster.wait_level()
+    with Load(cluster.gateway, 300, {"subjects": "s", "ids": "x"}) as load:
+        wait_until(lambda: load.done > 100, "readers read")
+        cluster.slaves[0].terminate()
+        done = load.done
+        wait_until(lambda: load.done > done + 300, "readers read on")
+    equal([load.failed, load.failures[:3]], [0, []], "failed reads")
+
+
+@test
+def killing_a_slave_under_1000_reads_a_second_fails_none(bench):
+    cluster = bench.cluster(slaves=2)
+    save(cluster.gateway, "s")
+    cluster.wait_level()
+    with Load(cluster.gateway, 1000, {"subjects": "s", "ids": "x"}, threads=16) as load:
+        wait_until(lambda: load.done > 500, "readers read", 20)
+        cluster.slaves[0].kill()
+        done = load.done
+        wait_until(lambda: load.done > done + 2000, "readers read on", 30)
+        cluster.slaves[0].launch()
+        cluster.slaves[0].wait_well()
+        done = load.done
+        wait_until(lambda: load.done > done + 500, "readers read on", 20)
+    equal([load.failed, load.failures[:3]], [0, []], "failed reads")
+
+
+@test
+def a_gateway_started_before_etcd_and_nodes_waits_for_them(bench):
+    from cluster import Etcd
+    etcd = Etcd(bench)  # not started yet
+    gateway = Gateway(bench, "gateway", etcd)
+    gateway.launch()
+    gateway.wait_answers()
+    answer = gateway.get("/health")
+    equal(answer.status, 503, "health without nodes")
+    check(answer.json()["status"] in ("no nodes", "starting"), "status %s", answer.json())
+    answer = gateway.data_post("snapshot", {})
+    equal(answer.status, 503, "a read without nodes")
+    check(len(answer.json()["status_msg"]) > 10, "with a text: %s", answer.body)
+    check("retry-after" in answer.headers, "with Retry-After")
+    answer = gateway.data_post("save", {"records": []})
+    equal(answer.status, 503, "a write without a leader")
+    etcd.start()
+    master = Node(bench, "master", etcd).start()
+    gateway.wait_well()
+    gateway.wait_nodes([master])
+    wait_until(lambda: gateway.data_post("save", {"records": [
+        {"subject": "s", "time": 1, "data": {"x": 1}}]}).status == 200, "a write is taken")
+    equal(gateway.snapshot(subjects="s")["total"], 1, "total")
+
+
+@test
+def slaves_started_before_the_master_wait_for_it(bench):
+    etcd = bench.etcd()
+    slave = Node(bench, "slave", etcd)
+    slave.launch()
+    slave.wait_answers()
+    equal(slave.get("/health").status, 503, "health of a slave without a master")
+    answer = slave.data_post("save", {"records": []})
+    equal(answer.status, 503, "a write without a leader")
+    master = Node(bench, "master", etcd).start()
+    slave.wait_well()
+    answer = slave.data_post("save", {"records": []})
+    equal([answer.status, answer.headers.get("x-kamaitachi-leader")], [421, master.addr],
+          "a write at a slave")
+    equal(slave.get("/cluster/leader").data()["address"], master.addr, "the leader")
+
+
+@test
+def a_restarted_master_leads_a_new_epoch(bench):
+    cluster = bench.cluster(slaves=1)
+    epochs = []
+    for i in range(3):
+        epochs.append(cluster.master.health()["epoch"])
+        save(cluster.gateway, "s%d" % i)
+        cluster.master.terminate()
+        cluster.master.start()
+        wait_until(lambda: cluster.gateway.data_get("stats").status == 200 and
+                   cluster.gateway.is_well(), "the gateway is well")
+        wait_until(lambda: cluster.gateway.data_post("save", {"records": [
+            {"subject": "again", "time": i, "data": {"x": 1}}]}).status == 200, "a write is taken")
+    check(epochs[0] < epochs[1] < epochs[2], "epochs %s", epochs)
+    cluster.wait_level()
+    equal(cluster.ask_all("snapshot", {"ids": "x"})["total"], 4, "total")
+
+
+@test
+def expect_waits_for_all_of_them(bench):
+    etcd = bench.etcd()
+    master = Node(bench, "master", etcd, cluster_expect=3)
+    slave = Node(bench, "slave", etcd, cluster_expect=3)
+    for node in (master, slave):
+        node.launch()
+        node.wait_answers()
+    wait_until(lambda: etcd.service_key(master.addr) and etcd.service_key(slave.addr),
+               "both are registered")
+    for node in (master, slave):
+        wait_until(lambda: node.info()["waiting_for"], "%s says what it waits for" % node.name)
+    equal(etcd.config(), None, "the config with two of three")
+    third = Node(bench, "slave2", etcd, cluster_expect=3).start()
+    for node in (master, slave, third):
+        node.wait_well()
+    equal(len(etcd.config()["in_sync"]), 1, "in_sync")
+    wait_until(lambda: len(etcd.config()["members"]) == 3, "three members")

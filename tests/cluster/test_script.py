@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""scripts/start_cluster.sh, as a user runs it (but for the build)."""
+
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+
+from cluster import BIN, ROOT, Skip, check, equal, free_ports, group, measured, missing, request
+
+SCRIPT = os.path.join(ROOT, "scripts", "start_cluster.sh")
+SLOW_TESTS = []
+
+
+class Run:
+    def __init__(self, *arguments, env=None):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("KAMAITACHI_")}
+        # Nothing answers there: the script must start an etcd of its own.
+        environment["KAMAITACHI_ETCD_ENDPOINTS"] = "127.0.0.1:1"
+        environment.update(env or {})
+        done = subprocess.run([SCRIPT] + list(arguments), capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, env=environment, timeout=300, check=False)
+        self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
+        self.all = self.out + self.err
+
+
+@group
+class StartCluster:
+    def setup(self, bench):
+        if os.path.realpath(BIN) != os.path.realpath(os.path.join(ROOT, "bin")):
+            raise Skip("only with the executables in bin/")
+        if not os.access("/usr/bin/setsid", os.X_OK):
+            missing("script", "no setsid")
+        self.base = free_ports(70)
+        self.dir = os.path.join(bench.dir, "data dir")
+        self.flags = ["--no-build", "--data-dir", self.dir, "--base-port", str(self.base)]
+        bench.processes.append(self)  # to be ended with the group
+        self.name, self.log_path = "start_cluster", ""
+
+    # What the bench asks of a process:
+    def terminate(self):
+        Run("--stop", "--data-dir", self.dir)
+
+    def faults_in_log(self):
+        return []
+
+    def log(self):
+        return ""
+
+    def _pids(self):
+        folder = os.path.join(self.dir, "pids")
+        return {name: int(open(os.path.join(folder, name), encoding="utf-8").read().split()[0])
+                for name in sorted(os.listdir(folder))}
+
+    def a_port_held_by_a_stranger_is_named_and_nothing_is_left(self):
+        with socket.socket() as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            stranger.bind(("127.0.0.1", self.base + 2))
+            stranger.listen()
+            run = Run(*self.flags)
+        equal(run.status, 1, "exit status (%s)" % run.all)
+        check("process %d" % os.getpid() in run.err and str(self.base + 2) in run.err,
+              "it says %s", run.err)
+        equal(Run("--status", "--data-dir", self.dir).status, 1, "exit status of --status")
+
+    def one_command_starts_everything_with_data(self):
+        run = Run(*self.flags)
+        equal(run.status, 0, "exit status (%s)" % run.all)
+        commands = re.findall(r"^ +(curl .*)$", run.out, re.M)
+        equal(len(commands), 2, "curl lines")
+        answers = [json.loads(subprocess.run(shlex.split(line), capture_output=True, check=True,
+                                             timeout=60).stdout) for line in commands]
+        equal([a["status_code"] for a in answers], [0, 0], "status codes")
+        equal(answers[0]["total"], 5000, "total")
+        equal(len(answers[1]["data"]), 2, "subjects in the second answer")
+        self.pids = self._pids()
+        equal(sorted(self.pids), ["etcd1.pid", "gateway.pid", "master.pid", "slave.pid",
+                                  "slave2.pid"], "processes")
+
+    def the_second_run_is_quick_and_starts_nothing(self):
+        with measured("the second run", 5):
+            run = Run(*self.flags)
+        equal(run.status, 0, "exit status (%s)" % run.all)
+        equal(self._pids(), self.pids, "processes")
+        equal(Run("--status", "--data-dir", self.dir).status, 0, "exit status of --status")
+
+    def another_clusters_prefix_is_refused_and_named(self):
+        other = self.dir + "2"
+        run = Run("--no-build", "--data-dir", other, "--base-port", str(free_ports(70)),
+                  "--etcd-endpoints", "127.0.0.1:%d" % (self.base + 51))
+        equal(run.status, 1, "exit status (%s)" % run.all)
+        with open(os.path.join(self.dir, "cluster.id"), encoding="utf-8") as file:
+            check(file.read().strip() in run.err, "it says %s", run.err)
+
+    def a_node_that_died_is_started_again(self):
+        os.kill(self.pids["slave2.pid"], 9)
+        run = Run(*self.flags)
+        equal(run.status, 0, "exit status (%s)" % run.all)
+        pids = self._pids()
+        changed = [name for name in pids if pids[name] != self.pids[name]]
+        equal(changed, ["slave2.pid"], "restarted processes")
+
+    def restart_keeps_the_data(self):
+        equal(Run("--restart", *self.flags).status, 0, "exit status of --restart")
+        answer = request("127.0.0.1:%d" % self.base, "POST",
+                         "/data/kamaitachi/api/data/v1/snapshot", {"topic": "stock_a_listing_pool"})
+        equal(answer.json()["total"], 5000, "total")
+
+    def a_third_slave_joins_at_the_next_start(self):
+        equal(Run("--stop", "--data-dir", self.dir).status, 0, "exit status of --stop")
+        run = Run(*self.flags, "-n", "3")
+        equal(run.status, 0, "exit status (%s)" % run.all)
+        answer = request("127.0.0.1:%d" % (self.base + 4), "POST",
+                         "/kamaitachi/api/data/v1/snapshot", {"topic": "stock_a_listing_pool"})
+        equal(answer.json()["total"], 5000, "total at the third slave")
+
+    def clean_removes_what_is_ours_alone(self):
+        other = self.dir + "3"
+        os.mkdir(other)
+        with open(os.path.join(other, "mine"), "w", encoding="utf-8"):
+            pass
+        equal(Run("--clean", "--data-dir", other).status, 1, "exit status without a marker")
+        check(os.path.exists(os.path.join(other, "mine")), "a stranger's directory was removed")
+        equal(Run("--clean", "--data-dir", self.dir).status, 0, "exit status of --clean")
+        check(not os.path.exists(self.dir), "the directory is still there")
+        for pid in self.pids.values():
+            check(not os.path.exists("/proc/%d" % pid), "process %d still runs", pid)
