@@ -36,7 +36,6 @@ static void *on_thread_start(const struct mg_context *context, int type)
     }
     worker->server = server;
     worker->sock = KT_NO_SOCKET;
-    worker->date_s = -1;
     kt_buf_init(&worker->out, 0);
     kt_buf_init(&worker->chunk, 0);
     kt_buf_init(&worker->body, 0);
@@ -334,7 +333,7 @@ static void on_request_end(const struct mg_connection *conn, int status)
     if (worker) {
         worker->answered = false;
         kt_http_state(worker, KT_CONN_IDLE,
-                      kt_now_mono_ms() + worker->server->options.idle_timeout_ms);
+                      worker->now_ms + worker->server->options.idle_timeout_ms);
     }
 }
 

@@ -27,7 +27,7 @@ bool kt_http_write(struct kt_http_worker *worker, const void *data, size_t len)
 
     /* Who takes less than 16 KB a second would hold a worker for ever. */
     kt_http_state(worker, KT_CONN_WRITING,
-                  kt_now_mono_ms() + worker->server->options.idle_timeout_ms +
+                  worker->now_ms + worker->server->options.idle_timeout_ms +
                       (int64_t)(len / SLOWEST_BYTES_PER_MS));
     while (sent && len > 0) {
         size_t part = len < WRITE_BYTES_MAX ? len : WRITE_BYTES_MAX;
@@ -40,13 +40,14 @@ bool kt_http_write(struct kt_http_worker *worker, const void *data, size_t len)
     return sent;
 }
 
+/* Formatted once a second. */
 static void append_date(struct kt_http_worker *worker)
 {
-    int64_t now_s = kt_now_wall_ms() / 1000;
+    if (worker->now_ms >= worker->date_until_ms) {
+        int64_t wall_ms = kt_now_wall_ms();
 
-    if (now_s != worker->date_s) {
-        kt_format_http_date(now_s, worker->date);
-        worker->date_s = now_s;
+        kt_format_http_date(wall_ms / 1000, worker->date);
+        worker->date_until_ms = worker->now_ms + 1000 - wall_ms % 1000;
     }
     kt_buf_append(&worker->out, "\r\nDate: ", 8);
     kt_buf_append(&worker->out, worker->date, 29);
@@ -147,6 +148,7 @@ static bool send_chunks(struct kt_http_worker *worker, enum framing framing)
     enum kt_status status;
 
     for (;;) {
+        worker->now_ms = kt_now_mono_ms();
         if (kt_buf_status(out) != KT_OK || !kt_http_write(worker, out->data, out->len_bytes)) {
             return false;
         }
@@ -211,6 +213,7 @@ void kt_http_answer_send(struct kt_http_worker *worker)
     const struct kt_http_server_options *options = &worker->server->options;
     bool sent;
 
+    worker->now_ms = kt_now_mono_ms();
     if (options->decorate) {
         options->decorate(options->decorate_ctx, response);
     }

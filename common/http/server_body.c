@@ -27,6 +27,7 @@ static bool send_continue(struct kt_http_worker *worker)
         return true;
     }
     worker->expects_continue = false;
+    worker->now_ms = kt_now_mono_ms();
     return kt_http_write(worker, text, sizeof(text) - 1);
 }
 

@@ -58,10 +58,11 @@ struct kt_http_worker {
     struct kt_http_response response;
     struct kt_http_body pull;
     bool http_10, keep_alive, chunked, expects_continue;
-    bool body_done;    /* read to its end */
-    bool body_broken;  /* the connection cannot be used further */
-    int64_t body_left; /* bytes not yet read, when not chunked */
-    int64_t date_s;
+    bool body_done;        /* read to its end */
+    bool body_broken;      /* the connection cannot be used further */
+    int64_t body_left;     /* bytes not yet read, when not chunked */
+    int64_t now_ms;        /* monotonic; when the present write began, near enough */
+    int64_t date_until_ms; /* when `date` is out of date */
     char date[30];
     atomic_ullong requests, errors, connections;
 };
@@ -104,7 +105,8 @@ void kt_http_answer_send(struct kt_http_worker *worker);
 /* An error of the library's own, for a request that was not understood. */
 void kt_http_answer_refusal(struct kt_http_worker *worker, struct mg_connection *conn,
                             const struct kt_error *err);
-/* One write with a deadline; false when the peer is gone or too slow. */
+/* One write with a deadline that counts from worker->now_ms; false when the peer is gone or too
+ * slow. */
 bool kt_http_write(struct kt_http_worker *worker, const void *data, size_t len);
 
 /* server_watch.c */
