@@ -1,0 +1,78 @@
+/* exchange.h - one request and its answer. Include <uv.h> first.
+ *
+ * exchange.c is its life, request.c what goes to the node, dispatch.c which node and how often,
+ * answer.c what comes back.
+ *
+ * A body up to [proxy] retry_body_bytes is taken whole before anything is sent: a slow client then
+ * occupies no node, and the request can be sent again. An answer that fits into one buffer is taken
+ * whole before the client sees any of it: one write, and a node that dies in the middle of it costs
+ * a read a repetition and no error. Everything larger streams with one buffer each way.
+ *
+ * Threads: the loop's.
+ * Owns:    itself; exchanges are recycled through a list in the loop.
+ * Fails:   with an answer to the client, or by breaking its connection when an answer has begun.
+ */
+#ifndef KT_GATEWAY_EXCHANGE_H
+#define KT_GATEWAY_EXCHANGE_H
+
+#include "gateway/loop.h"
+
+enum kt_failure {
+    KT_FAIL_REFUSED, /* could not connect: nothing was sent */
+    KT_FAIL_CLOSED,  /* the connection ended before the answer did */
+    KT_FAIL_BROKEN,  /* what came is not HTTP */
+    KT_FAIL_SILENT,  /* no byte in time */
+};
+
+/* A whole head of head_len bytes stands at the front of the client's input. */
+void kt_exchange_begin(struct kt_conn *conn, size_t head_len);
+/* The head cannot be read: 400 or 431, then close. */
+void kt_exchange_begin_refused(struct kt_conn *conn, const struct kt_error *err);
+/* The body is whole, or there is none. */
+void kt_exchange_on_body(struct kt_exchange *exchange);
+void kt_exchange_on_client_data(struct kt_exchange *exchange);
+void kt_exchange_on_client_drained(struct kt_exchange *exchange);
+/* The client sends no more; `broken`: and reads no more. */
+void kt_exchange_on_client_end(struct kt_exchange *exchange, bool broken);
+void kt_exchange_tick(struct kt_exchange *exchange, int64_t now_ms);
+/* Ends it wherever it stands; the client's connection is the caller's business. */
+void kt_exchange_drop(struct kt_exchange *exchange);
+void kt_exchange_free_all(struct kt_loop *loop);
+
+/* Answers with an error of the gateway's own. To a write X-Kamaitachi-Outcome is `unknown` with
+ * KT_OUTCOME_UNKNOWN, else `none`. */
+void kt_exchange_fail(struct kt_exchange *exchange, const struct kt_error *err);
+/* The whole answer was handed to the client's stream. */
+void kt_exchange_finish(struct kt_exchange *exchange);
+/* Gives up a begun answer: the client must not take a part for the whole. */
+void kt_exchange_abort(struct kt_exchange *exchange);
+bool kt_exchange_may_repeat(const struct kt_exchange *exchange);
+
+/* request.c */
+void kt_request_collect(struct kt_exchange *exchange);
+struct kt_str kt_request_body(const struct kt_exchange *exchange);
+/* The connection stands: send what there is. */
+void kt_exchange_on_ready(struct kt_exchange *exchange);
+void kt_request_pump(struct kt_exchange *exchange);
+/* 400 unless the body's framing is right; puts the next piece of it into *ret_piece. */
+bool kt_request_take(struct kt_exchange *exchange, struct kt_str *ret_piece);
+
+/* dispatch.c */
+void kt_dispatch(struct kt_exchange *exchange);
+/* Is there another node that a read could go to? */
+bool kt_dispatch_has_other(struct kt_exchange *exchange);
+void kt_exchange_on_failed(struct kt_exchange *exchange, enum kt_failure failure, const char *why);
+/* The node answered, and perhaps another should be asked: true when the request goes on its way
+ * again. */
+bool kt_dispatch_instead(struct kt_exchange *exchange);
+
+/* answer.c */
+void kt_answer_on_data(struct kt_exchange *exchange);
+void kt_answer_on_end(struct kt_exchange *exchange);
+void kt_answer_pump(struct kt_exchange *exchange);
+/* The answer of a worker. */
+void kt_answer_own(struct kt_exchange *exchange, struct kt_own_job *job);
+/* Status line, Date, X-Request-Id and Connection of the gateway's own answers, into loop->out. */
+void kt_answer_begin_head(struct kt_exchange *exchange, int status);
+
+#endif

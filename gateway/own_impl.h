@@ -1,0 +1,33 @@
+/* own_impl.h - what own.c (workers) and own_routes.c (handlers) share. Include <uv.h> first.
+ *
+ * Threads: handlers run on any worker at the same time.
+ * Owns:    see own.h.
+ * Fails:   handlers answer with an error.
+ */
+#ifndef KT_GATEWAY_OWN_IMPL_H
+#define KT_GATEWAY_OWN_IMPL_H
+
+#include "gateway/own.h"
+
+#include "etcd/etcd.h"
+#include "http/router.h"
+
+struct kt_own {
+    struct kt_own_options options;
+    struct kt_http_router router;
+    struct kt_etcd *etcd; /* for its version alone; NULL without endpoints */
+    int64_t started_ms;
+    struct kt_thread *threads;
+    size_t thread_count;
+    struct kt_mutex lock; /* around what follows */
+    struct kt_cond cond;
+    struct kt_own_job *first, **end;
+    size_t waiting;
+    bool stopping;
+    char etcd_version[32];
+};
+
+extern const struct kt_http_route kt_own_routes[];
+extern const size_t kt_own_route_count;
+
+#endif
