@@ -49,8 +49,20 @@ static enum kt_status refill(struct kt_csv *csv, struct kt_error *err)
     return status;
 }
 
+/* The first fault is the one that explains the others. */
+static void note_bad(struct kt_csv *csv, const char *why)
+{
+    if (!csv->bad) {
+        csv->bad = why;
+    }
+}
+
 static enum kt_status end_cell(struct kt_csv *csv, struct kt_error *err)
 {
+    if (csv->cell_count >= CELLS_MAX) {
+        note_bad(csv, "more than 8192 columns");
+        return KT_OK;
+    }
     if (csv->cell_count == csv->cell_cap) {
         size_t cap = csv->cell_cap ? csv->cell_cap * 2 : 64;
         size_t *ends = kt_reallocarray(csv->ends, cap, sizeof(*ends));
@@ -60,10 +72,6 @@ static enum kt_status end_cell(struct kt_csv *csv, struct kt_error *err)
         csv->ends = ends;
         csv->cell_cap = cap;
     }
-    if (csv->cell_count >= CELLS_MAX) {
-        csv->bad = "more than 8192 columns";
-        return KT_OK;
-    }
     csv->ends[csv->cell_count++] = csv->text.len_bytes;
     return KT_OK;
 }
@@ -71,7 +79,7 @@ static enum kt_status end_cell(struct kt_csv *csv, struct kt_error *err)
 static void put(struct kt_csv *csv, const char *bytes, size_t len)
 {
     if (csv->text.len_bytes + len > csv->line_max_bytes) {
-        csv->bad = "the line is longer than [limits] import_line_bytes";
+        note_bad(csv, "the line is longer than [limits] import_line_bytes");
         return;
     }
     kt_buf_append(&csv->text, bytes, len);
@@ -120,7 +128,7 @@ static enum kt_status take_char(struct kt_csv *csv, struct line *line, struct kt
         csv->next_line++;
         line->done = true;
         return line->any ? end_cell(csv, err) : KT_OK;
-    case '\r': /* only before a line's end; elsewhere it is part of the text and refused */
+    case '\r': /* right before a line's end only */
         csv->input_pos++;
         csv->after_cr = true;
         return KT_OK;
@@ -138,13 +146,13 @@ static enum kt_status take_char(struct kt_csv *csv, struct line *line, struct kt
             put(csv, "\"", 1);
             line->state = IN_QUOTES;
         } else {
-            csv->bad = "a quote inside a cell that does not begin with one";
+            note_bad(csv, "a quote inside a cell that does not begin with one");
         }
         return KT_OK;
     default:
         line->any = true;
         if (line->state == AFTER_QUOTE) {
-            csv->bad = "text behind the closing quote of a cell";
+            note_bad(csv, "text behind the closing quote of a cell");
         }
         line->state = IN_PLAIN;
         take_plain(csv, false);
@@ -152,11 +160,22 @@ static enum kt_status take_char(struct kt_csv *csv, struct line *line, struct kt
     }
 }
 
+/* A carriage return that no line feed followed: it would be text that nobody sees. */
+static void refuse_cr(struct kt_csv *csv, struct line *line)
+{
+    note_bad(csv, "a carriage return without a line feed");
+    csv->after_cr = false;
+    line->any = true;
+}
+
 static enum kt_status end_of_stream(struct kt_csv *csv, struct line *line, struct kt_error *err)
 {
     line->done = true;
     if (line->state == IN_QUOTES) {
-        csv->bad = "the quote of the last cell is not closed";
+        note_bad(csv, "the quote of the last cell is not closed");
+    }
+    if (csv->after_cr) {
+        refuse_cr(csv, line);
     }
     return line->any ? end_cell(csv, err) : KT_OK;
 }
@@ -172,9 +191,9 @@ static enum kt_status skip_bom(struct kt_csv *csv, struct kt_error *err)
         status = csv->source(csv->source_ctx, csv->input + csv->input_len,
                              INPUT_BYTES - csv->input_len, &len, err);
         if (status == KT_OK && len == 0) {
-            break;
+            csv->at_end = true;
         }
-        csv->input_len += len;
+        csv->input_len += status == KT_OK ? len : 0;
     }
     if (status == KT_OK && csv->input_len >= 3 && memcmp(csv->input, "\xEF\xBB\xBF", 3) == 0) {
         csv->input_pos = 3;
@@ -192,13 +211,16 @@ static enum kt_status read_line(struct kt_csv *csv, struct line *line, struct kt
             status = end_of_stream(csv, line, err);
         } else {
             if (csv->after_cr && csv->input[csv->input_pos] != '\n') {
-                csv->bad = "a carriage return without a line feed";
+                refuse_cr(csv, line);
             }
             csv->after_cr = false;
             status = take_char(csv, line, err);
         }
     }
-    return status == KT_OK ? kt_buf_status(&csv->text) : status;
+    if (status == KT_OK && kt_buf_status(&csv->text) != KT_OK) {
+        status = kt_fail(err, kt_buf_status(&csv->text), "no memory for a line of an import");
+    }
+    return status;
 }
 
 enum kt_status kt_csv_next(struct kt_csv *csv, bool *ret_more, struct kt_error *err)

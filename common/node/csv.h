@@ -1,8 +1,8 @@
 /* csv.h - RFC 4180 lines from a stream, with bounded memory.
  *
- * LF or CRLF; a BOM at the start is skipped; quoted cells may hold commas, line ends and doubled
- * quotes; lines without any character are passed over. A line longer than the bound is read to its
- * end and reported as bad, so that the next line is found again.
+ * LF or CRLF (a CR alone makes its line bad); a BOM at the start is skipped; quoted cells may hold
+ * commas, line ends and doubled quotes; lines without any character are passed over. A line longer
+ * than the bound is read to its end and reported as bad, so that the next line is found again.
  *
  * Threads: one at a time.
  * Owns:    its buffers; cells borrow until the next call.
@@ -28,7 +28,7 @@ struct kt_csv {
     size_t cell_count, cell_cap;
     uint64_t line; /* number of the line that the record began on; the header is 1 */
     uint64_t next_line;
-    const char *bad; /* why the line is malformed; NULL = it is right */
+    const char *bad; /* why the line is malformed (its first fault); NULL = it is right */
 };
 
 enum kt_status kt_csv_init(struct kt_csv *csv, kt_csv_source_fn source, void *ctx,

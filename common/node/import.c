@@ -12,6 +12,12 @@
 
 #include <string.h>
 
+/* What a text, a subject and a stay take besides their characters, at most: in an encoded change
+ * (change_build.c counts ten bytes a number) and in the arena until then. */
+#define TEXT_BYTES 16
+#define SUBJECT_BYTES 160
+#define STAY_BYTES 64
+
 /* Subjects are counted by the 64-bit hash of their key: eight bytes each, whatever their number. */
 struct key_set {
     uint64_t *slots; /* 0 = free */
@@ -21,7 +27,8 @@ struct key_set {
 /* What a batch's lines say of one subject. */
 struct pending_subject {
     struct kt_change_subject subject; /* strings stand in `text` */
-    struct kt_change_stay stay;
+    struct kt_change_stay *stays;     /* in `text`; grown by doubling */
+    size_t stay_cap;
     struct kt_str key;
     struct pending_subject *next;
 };
@@ -42,6 +49,7 @@ struct import {
     struct pending_subject *pending_first, *pending_last;
     struct key_set subjects;
     uint64_t batch_values, batch_records;
+    size_t pending_bytes; /* what the batch's subjects will add to it, roughly */
     struct kt_buf encoded;
 };
 
@@ -87,6 +95,14 @@ static enum kt_status no_memory(struct kt_error *err)
     return kt_fail(err, KT_NO_MEMORY, "out of memory for an import's batch");
 }
 
+/* A text for the batch's end. Subjects are put into the builder when the batch is cut, but their
+ * bytes count as they come, or a batch of long names would outgrow its bound. */
+static struct kt_str keep_text(struct import *import, struct kt_str text)
+{
+    import->pending_bytes += text.len + TEXT_BYTES;
+    return kt_arena_dup(import->text, text);
+}
+
 static bool merge_text(struct import *import, struct kt_opt_text *into,
                        const struct kt_opt_text *from)
 {
@@ -94,8 +110,38 @@ static bool merge_text(struct import *import, struct kt_opt_text *into,
         return true;
     }
     into->named = KT_NAMED;
-    into->text = kt_arena_dup(import->text, from->text);
+    into->text = keep_text(import, from->text);
     return into->text.data != NULL;
+}
+
+static bool merge_stay(struct import *import, struct pending_subject *pending,
+                       const struct kt_change_stay *stay)
+{
+    size_t count = pending->subject.stay_count;
+    for (size_t i = 0; i < count; i++) {
+        if (kt_str_eq(pending->stays[i].topic, stay->topic)) {
+            return true;
+        }
+    }
+    if (count == pending->stay_cap) {
+        size_t cap = count ? count * 2 : 1;
+        struct kt_change_stay *stays = kt_arena_zalloc(import->text, cap, sizeof(*stays));
+        if (!stays) {
+            return false;
+        }
+        if (count > 0) {
+            memcpy(stays, pending->stays, count * sizeof(*stays));
+        }
+        pending->stays = stays;
+        pending->stay_cap = cap;
+    }
+    pending->stays[count] = *stay;
+    pending->stays[count].topic = keep_text(import, stay->topic);
+    pending->subject.topics_mode = KT_TOPICS_ADD_IF_NONE;
+    pending->subject.stays = pending->stays;
+    pending->subject.stay_count = count + 1;
+    import->pending_bytes += STAY_BYTES;
+    return pending->stays[count].topic.data != NULL;
 }
 
 static bool names_something(const struct kt_change_subject *subject)
@@ -110,7 +156,8 @@ static struct pending_subject *add_pending(struct import *import, struct kt_str 
     if (!pending) {
         return NULL;
     }
-    pending->key = kt_arena_dup(import->text, key);
+    pending->key = keep_text(import, key);
+    import->pending_bytes += SUBJECT_BYTES;
     if (!pending->key.data || kt_map_put(import->pending, key, pending, NULL) != KT_OK) {
         return NULL;
     }
@@ -139,16 +186,8 @@ static enum kt_status merge_subject(struct import *import, struct kt_error *err)
         !merge_text(import, &pending->subject.category, &line->category)) {
         return no_memory(err);
     }
-    if (line->stay_count > 0 && (pending->subject.stay_count == 0 ||
-                                 !kt_str_eq(pending->stay.topic, line->stays[0].topic))) {
-        pending->stay = line->stays[0];
-        pending->stay.topic = kt_arena_dup(import->text, line->stays[0].topic);
-        pending->subject.topics_mode = KT_TOPICS_ADD_IF_NONE;
-        pending->subject.stays = &pending->stay;
-        pending->subject.stay_count = 1;
-        return pending->stay.topic.data ? KT_OK : no_memory(err);
-    }
-    return KT_OK;
+    bool merged = line->stay_count == 0 || merge_stay(import, pending, &line->stays[0]);
+    return merged ? KT_OK : no_memory(err);
 }
 
 static void clear_batch(struct import *import)
@@ -158,6 +197,7 @@ static void clear_batch(struct import *import)
     kt_arena_reset(import->text);
     import->pending_first = import->pending_last = NULL;
     import->batch_records = import->batch_values = 0;
+    import->pending_bytes = 0;
 }
 
 static enum kt_status flush(struct import *import, struct kt_error *err)
@@ -191,24 +231,9 @@ static enum kt_status flush(struct import *import, struct kt_error *err)
     return status;
 }
 
-/* A subject that moves to another topic within a batch would lose the first stay: cut there. */
-static bool topic_changes(struct import *import)
-{
-    const struct kt_change_subject *line = &import->row.subject;
-    const struct pending_subject *pending = kt_map_get(import->pending, line->key);
-    return pending && line->stay_count > 0 && pending->subject.stay_count > 0 &&
-           !kt_str_eq(pending->stay.topic, line->stays[0].topic);
-}
-
 static enum kt_status take_row(struct import *import, struct kt_error *err)
 {
-    enum kt_status status = KT_OK;
-    if (topic_changes(import)) {
-        status = flush(import, err);
-    }
-    if (status == KT_OK) {
-        status = merge_subject(import, err);
-    }
+    enum kt_status status = merge_subject(import, err);
     if (status == KT_OK) {
         status = kt_change_add_record(import->builder, &import->row.record, err);
     }
@@ -220,8 +245,9 @@ static enum kt_status take_row(struct import *import, struct kt_error *err)
     }
     import->batch_records++;
     import->batch_values += import->row.record.value_count;
+    size_t bytes = kt_change_bytes(import->builder) + import->pending_bytes;
     bool full = (int64_t)import->batch_records >= import->limits->batch_records ||
-                (int64_t)kt_change_bytes(import->builder) >= import->limits->batch_bytes;
+                (int64_t)bytes >= import->limits->batch_bytes;
     return full ? flush(import, err) : KT_OK;
 }
 

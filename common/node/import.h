@@ -45,7 +45,7 @@ struct kt_import_report {
         char reason[160];
     } errors[KT_IMPORT_ERRORS_MAX];
     size_t error_count;
-    bool aborted; /* on_error=abort met a bad line: records before it stay */
+    bool aborted; /* on_error=abort met a bad line: the batches before it stay */
 };
 
 /* Makes one batch durable and applied: `body` is an encoded change. KT_OK fills ret_revision. */

@@ -1,7 +1,8 @@
 /* import_impl.h - what the import's files share.
  *
- * import_options.c  the query string         import_rows.c  header and lines -> subjects and
- * records import.c          the stream, the batches, the report
+ *   import_options.c  the query string
+ *   import_rows.c     the header line, and lines into subjects and records
+ *   import.c          the stream, the batches, the report
  *
  * Threads, Owns, Fails: see import.h.
  */
@@ -65,7 +66,8 @@ struct import_row {
     struct kt_change_stay stay;
     struct kt_change_value *values; /* room for every column */
 };
-/* False: rejected, with the reason. *format is settled by the first line when it is TIME_AUTO. */
+/* False: rejected, with the reason. A *format of TIME_AUTO is settled by the first line whose time
+ * can be read. */
 bool kt_import_row_read(const struct kt_import_options *options,
                         const struct import_columns *columns, const struct kt_csv *line,
                         enum time_format *format, struct import_row *row, char reason[160]);

@@ -4,8 +4,27 @@
 
 #include <string.h>
 
+#define NAME_MAX_BYTES 128
+
 const char *const kt_import_role_names[ROLE_COUNT] = {
     "subject", "time", "name", "status", "category", "period", "declare_date", "topic"};
+
+/* What no line could hold must not wait for a line to be refused. */
+static enum kt_status check_literal(size_t role, struct kt_str literal, struct kt_error *err)
+{
+    const char *name = kt_import_role_names[role];
+    bool required = role == ROLE_SUBJECT || role == ROLE_TIME;
+    if (!kt_utf8_is_name(literal, required ? 1 : 0, NAME_MAX_BYTES)) {
+        return kt_fail_field(err, KT_BAD_VALUE, name,
+                             "%s: the literal must be a text of %d to %d bytes without control "
+                             "characters",
+                             name, required ? 1 : 0, NAME_MAX_BYTES);
+    }
+    if (role == ROLE_TOPIC && kt_str_eq_text(literal, "*")) {
+        return kt_fail_field(err, KT_BAD_VALUE, name, "topic can't be *");
+    }
+    return KT_OK;
+}
 
 static enum kt_status set_role(struct kt_import_options *options, size_t role, struct kt_str value,
                                struct kt_error *err)
@@ -23,11 +42,7 @@ static enum kt_status set_role(struct kt_import_options *options, size_t role, s
     }
     options->roles[role].is_literal = true;
     options->roles[role].literal = kt_str_n(value.data + literal.len, value.len - literal.len);
-    if (!kt_utf8_is_name(options->roles[role].literal, 0, 128)) {
-        return kt_fail_field(err, KT_BAD_VALUE, name,
-                             "%s: the literal must be a text of at most 128 bytes", name);
-    }
-    return KT_OK;
+    return check_literal(role, options->roles[role].literal, err);
 }
 
 static enum kt_status set_choice(const char *name, struct kt_str value, const char *const *choices,
@@ -55,10 +70,7 @@ static enum kt_status set_skip(struct kt_import_options *options, struct kt_str 
         return kt_fail_field(err, KT_TOO_LARGE, "skip", "skip is too long");
     }
     while (list.data) {
-        struct kt_str item = kt_str_trim(kt_str_cut(&list, ','));
-        if (item.len > 0) {
-            options->skip[options->skip_count++] = item;
-        }
+        options->skip[options->skip_count++] = kt_str_trim(kt_str_cut(&list, ','));
     }
     return KT_OK;
 }
@@ -76,40 +88,71 @@ static enum kt_status set_format(struct kt_str value, struct kt_error *err)
     return kt_fail_field(err, KT_BAD_VALUE, "format", "format must be csv");
 }
 
-static enum kt_status set_param(struct kt_import_options *options, struct kt_str name,
+/* The parameters that are no role, numbered behind the roles. */
+enum param {
+    PARAM_FORMAT = ROLE_COUNT,
+    PARAM_SKIP,
+    PARAM_ON_ERROR,
+    PARAM_TIME_FORMAT,
+    PARAM_ATOMIC
+};
+
+static bool find_param(struct kt_str name, size_t *ret_param)
+{
+    static const char *const others[] = {"format", "skip", "on_error", "time_format", "atomic"};
+    for (size_t i = 0; i < ROLE_COUNT + KT_ARRAY_LEN(others); i++) {
+        if (kt_str_eq_text(name,
+                           i < ROLE_COUNT ? kt_import_role_names[i] : others[i - ROLE_COUNT])) {
+            *ret_param = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum kt_status set_param(struct kt_import_options *options, size_t param,
                                 struct kt_str value, struct kt_arena *arena, struct kt_error *err)
 {
     static const char *const on_error[] = {"skip", "abort"};
     static const char *const formats[] = {"auto", "year", "seconds", "date"};
     enum kt_status status = KT_OK;
     int choice = 0;
-    for (size_t role = 0; role < ROLE_COUNT; role++) {
-        if (kt_str_eq_text(name, kt_import_role_names[role])) {
-            return set_role(options, role, value, err);
-        }
-    }
-    if (kt_str_eq_text(name, "format")) {
+    switch (param) {
+    case PARAM_FORMAT:
         return set_format(value, err);
-    }
-    if (kt_str_eq_text(name, "skip")) {
+    case PARAM_SKIP:
         return set_skip(options, value, arena, err);
-    }
-    if (kt_str_eq_text(name, "on_error")) {
+    case PARAM_ON_ERROR:
         status = set_choice("on_error", value, on_error, 2, &choice, err);
         options->abort_on_error = choice == 1;
         return status;
-    }
-    if (kt_str_eq_text(name, "time_format")) {
+    case PARAM_TIME_FORMAT:
         status = set_choice("time_format", value, formats, 4, &choice, err);
         options->time_format = (enum time_format)choice;
         return status;
-    }
-    if (kt_str_eq_text(name, "atomic")) {
+    case PARAM_ATOMIC:
         return kt_fail_field(err, KT_NOT_SUPPORTED, "atomic", "atomic is not supported yet");
+    default:
+        return set_role(options, param, value, err);
     }
+}
+
+/* One parameter of the query string; *seen has a bit for each that was there. */
+static enum kt_status take_param(struct kt_import_options *options, struct kt_str name,
+                                 struct kt_str value, uint32_t *seen, struct kt_arena *arena,
+                                 struct kt_error *err)
+{
     char field[64];
+    size_t param = 0;
     kt_str_copy(field, sizeof(field), name);
-    return kt_fail_field(err, KT_UNKNOWN_FIELD, field, "unknown query parameter '%s'", field);
+    if (!find_param(name, &param)) {
+        return kt_fail_field(err, KT_UNKNOWN_FIELD, field, "unknown query parameter '%s'", field);
+    }
+    if (*seen >> param & 1) {
+        return kt_fail_field(err, KT_BAD_VALUE, field, "%s is given twice", field);
+    }
+    *seen |= UINT32_C(1) << param;
+    return set_param(options, param, value, arena, err);
 }
 
 static enum kt_status read_encoding(const struct kt_http_request *request,
@@ -137,15 +180,9 @@ enum kt_status kt_import_options_parse(const struct kt_http_request *request,
     size_t pos = 0;
     struct kt_str name, value;
     enum kt_status status = read_encoding(request, options, err), walked = KT_OK;
-    uint32_t seen[ROLE_COUNT] = {0};
+    uint32_t seen = 0;
     while (status == KT_OK && kt_http_query_next(request, &pos, &name, &value, &walked, err)) {
-        for (size_t role = 0; role < ROLE_COUNT; role++) {
-            if (kt_str_eq_text(name, kt_import_role_names[role]) && seen[role]++ > 0) {
-                return kt_fail_field(err, KT_BAD_VALUE, kt_import_role_names[role],
-                                     "%s is given twice", kt_import_role_names[role]);
-            }
-        }
-        status = set_param(options, name, value, request->arena, err);
+        status = take_param(options, name, value, &seen, request->arena, err);
     }
     if (status == KT_OK) {
         status = walked;

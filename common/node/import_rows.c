@@ -43,6 +43,35 @@ static enum kt_status find_column(const struct kt_csv *header, struct kt_str nam
     return KT_OK;
 }
 
+static bool is_skipped(const struct kt_import_options *options, struct kt_str cell)
+{
+    struct kt_str name = kt_str_trim(cell); /* as the items of the list are */
+    for (size_t i = 0; i < options->skip_count; i++) {
+        if (kt_str_eq(options->skip[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A misspelt name would let the column in as an indicator. "" may be missing: a trailing comma. */
+static enum kt_status check_skip(const struct kt_import_options *options,
+                                 const struct kt_csv *header, struct kt_error *err)
+{
+    for (size_t i = 0; i < options->skip_count; i++) {
+        bool found = options->skip[i].len == 0;
+        for (size_t j = 0; j < header->cell_count && !found; j++) {
+            found = kt_str_eq(options->skip[i], kt_str_trim(kt_csv_cell(header, j)));
+        }
+        if (!found) {
+            return kt_fail_field(err, KT_BAD_VALUE, "skip",
+                                 "skip: the header line has no column '" KT_STR_FMT "'",
+                                 KT_STR_ARG(options->skip[i]));
+        }
+    }
+    return KT_OK;
+}
+
 static enum kt_status find_roles(const struct kt_import_options *options,
                                  const struct kt_csv *header, struct import_columns *columns,
                                  struct kt_error *err)
@@ -56,6 +85,9 @@ static enum kt_status find_roles(const struct kt_import_options *options,
             continue;
         }
         bool required = given || role == ROLE_SUBJECT || role == ROLE_TIME;
+        if (!required && is_skipped(options, kt_str(name))) {
+            continue;
+        }
         status = find_column(header, given ? options->roles[role].column : kt_str(name), name,
                              required, &columns->roles[role], err);
     }
@@ -83,16 +115,10 @@ static void indicator_name(struct kt_str cell, struct kt_buf *names)
     }
 }
 
-static bool is_taken(const struct kt_import_options *options, const struct import_columns *columns,
-                     struct kt_str cell, size_t index)
+static bool is_role(const struct import_columns *columns, size_t index)
 {
     for (size_t role = 0; role < ROLE_COUNT; role++) {
         if (columns->roles[role] == index) {
-            return true;
-        }
-    }
-    for (size_t i = 0; i < options->skip_count; i++) {
-        if (kt_str_eq(options->skip[i], cell)) {
             return true;
         }
     }
@@ -111,7 +137,7 @@ static enum kt_status name_indicators(const struct kt_import_options *options,
 {
     for (size_t i = 0; i < header->cell_count; i++) {
         struct kt_str cell = kt_csv_cell(header, i);
-        if (is_taken(options, columns, cell, i)) {
+        if (is_role(columns, i) || is_skipped(options, cell)) {
             continue;
         }
         columns->columns[i].name_begin = columns->names.len_bytes;
@@ -157,6 +183,9 @@ enum kt_status kt_import_columns_read(const struct kt_import_options *options,
     columns.columns = kt_calloc(header->cell_count, sizeof(*columns.columns));
     enum kt_status status = columns.columns ? find_roles(options, header, &columns, err)
                                             : kt_fail(err, KT_NO_MEMORY, "the columns");
+    if (status == KT_OK) {
+        status = check_skip(options, header, err);
+    }
     if (status == KT_OK) {
         status = name_indicators(options, header, &columns, err);
     }
@@ -224,14 +253,11 @@ static enum time_format decide_format(struct kt_str cell)
     return all_digits(digits) ? TIME_SECONDS : TIME_DATE;
 }
 
-static bool read_time(struct row_reader *reader, enum time_format *format, int64_t *ret_time_s)
+static bool read_time_as(struct row_reader *reader, enum time_format format, int64_t *ret_time_s)
 {
     struct kt_str cell = kt_str_trim(role_cell(reader, ROLE_TIME));
     int64_t number = 0;
-    if (*format == TIME_AUTO) {
-        *format = decide_format(cell);
-    }
-    switch (*format) {
+    switch (format) {
     case TIME_YEAR:
         if (!all_digits(cell) || cell.len > 4 || !kt_parse_i64(cell, &number) || number < 1) {
             return reject(reader, "time", "must be a year from 1 to 9999");
@@ -251,6 +277,21 @@ static bool read_time(struct row_reader *reader, enum time_format *format, int64
     return kt_parse_date(cell, ret_time_s) || reject(reader, "time", "must be YYYY-MM-DD");
 }
 
+/* The first line whose time can be read settles the form: a line of units or notes between the
+ * header and the data must not get all of the data rejected. */
+static bool read_time(struct row_reader *reader, enum time_format *format, int64_t *ret_time_s)
+{
+    enum time_format own = *format;
+    if (own == TIME_AUTO) {
+        own = decide_format(kt_str_trim(role_cell(reader, ROLE_TIME)));
+    }
+    if (!read_time_as(reader, own, ret_time_s)) {
+        return false;
+    }
+    *format = own;
+    return true;
+}
+
 static bool read_declare_date(struct row_reader *reader, struct kt_change_record *record)
 {
     struct kt_str cell = kt_str_trim(role_cell(reader, ROLE_DECLARE_DATE));
@@ -262,6 +303,16 @@ static bool read_declare_date(struct row_reader *reader, struct kt_change_record
     return kt_time_parse_text(cell, KT_TIME_STORED, "declare_date", &record->declare_s, &is_zero,
                               NULL) == KT_OK ||
            reject(reader, "declare_date", "must be YYYY-MM-DD or seconds since 1970");
+}
+
+/* Both texts may be long, and neither may be cut within a character. */
+static bool reject_number(struct row_reader *reader, struct kt_str indicator, struct kt_str cell)
+{
+    char name[72], text[48];
+    kt_str_copy(name, sizeof(name), indicator);
+    kt_str_copy(text, sizeof(text), cell);
+    snprintf(reader->reason, 160, "%s: '%s' is not a finite number", name, text);
+    return false;
 }
 
 static bool read_values(struct row_reader *reader, struct import_row *row)
@@ -277,10 +328,7 @@ static bool read_values(struct row_reader *reader, struct import_row *row)
         }
         struct kt_change_value *value = &row->values[row->record.value_count];
         if (!kt_parse_f64(cell, &value->number)) {
-            snprintf(reader->reason, 160, KT_STR_FMT ": '%.*s' is not a finite number",
-                     KT_STR_ARG(column_name(reader->columns, i)),
-                     cell.len > 40 ? 40 : (int)cell.len, cell.data);
-            return false;
+            return reject_number(reader, column_name(reader->columns, i), cell);
         }
         value->indicator = column_name(reader->columns, i);
         value->is_null = false;

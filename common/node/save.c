@@ -81,6 +81,12 @@ static enum kt_status get_text(struct save *save, struct kt_json_fields *fields,
 
 /* --- topics --- */
 
+/* In questions "*" is every subject: nobody could ask for a topic of that name. */
+static bool topic_ok(struct kt_str topic)
+{
+    return kt_utf8_is_name(topic, 1, NAME_MAX_BYTES) && !kt_str_eq_text(topic, "*");
+}
+
 static enum kt_status parse_stay_object(struct save *save, const struct kt_json_value *value,
                                         const char *path, struct kt_change_stay *stay)
 {
@@ -88,6 +94,9 @@ static enum kt_status parse_stay_object(struct save *save, const struct kt_json_
     enum kt_status status = kt_json_fields_init(&fields, value, path, save->err);
     if (status == KT_OK) {
         status = get_key(save, &fields, "topic", &stay->topic);
+    }
+    if (status == KT_OK && !topic_ok(stay->topic)) {
+        status = bad(save, &fields, "topic", "a topic's name (not *)");
     }
     if (status == KT_OK) {
         status = kt_field_time(&fields, "from", KT_TIME_LOWER, &stay->from_s, NULL, save->err);
@@ -110,7 +119,7 @@ static enum kt_status parse_stay(struct save *save, const struct kt_json_value *
         return parse_stay_object(save, value, path, stay);
     }
     stay->topic = kt_json_string(value);
-    if (!kt_utf8_is_name(stay->topic, 1, NAME_MAX_BYTES) || kt_str_eq_text(stay->topic, "*")) {
+    if (!topic_ok(stay->topic)) {
         return kt_fail_field(save->err, KT_BAD_VALUE, path,
                              "%s must be a topic's name of 1 to 128 bytes (not *)", path);
     }
@@ -150,6 +159,15 @@ static enum kt_status parse_topics(struct save *save, struct kt_json_fields *fie
 
 /* --- tags --- */
 
+static enum kt_status bad_tag(struct save *save, const struct kt_json_fields *fields,
+                              const struct kt_change_tag *tag, const char *expected)
+{
+    char path[160], field[320];
+    kt_json_field_path(fields, "tags", path);
+    snprintf(field, sizeof(field), "%s." KT_STR_FMT, path, KT_STR_ARG(tag->name));
+    return kt_fail_field(save->err, KT_BAD_VALUE, field, "%s must be %s", field, expected);
+}
+
 static enum kt_status parse_tag(struct save *save, struct kt_json_fields *fields,
                                 const struct kt_json_value *member, struct kt_change_tag *tag)
 {
@@ -162,7 +180,7 @@ static enum kt_status parse_tag(struct save *save, struct kt_json_fields *fields
     }
     size_t count = kt_json_type(member) == KT_JSON_ARRAY ? kt_json_count(member) : TAGS_MAX + 1;
     if (count > TAGS_MAX) {
-        return bad(save, fields, "tags", "an object of arrays of at most 1000 texts");
+        return bad_tag(save, fields, tag, "an array of at most 1000 texts, or null");
     }
     struct kt_str *values = kt_arena_zalloc(save->arena, count + 1, sizeof(*values));
     if (!values) {
@@ -172,7 +190,8 @@ static enum kt_status parse_tag(struct save *save, struct kt_json_fields *fields
          item = kt_json_next(member, item)) {
         if (kt_json_type(item) != KT_JSON_STRING ||
             !kt_utf8_is_name(kt_json_string(item), 1, NAME_MAX_BYTES)) {
-            return bad(save, fields, "tags", "an object of arrays of texts of 1 to 128 bytes");
+            return bad_tag(save, fields, tag,
+                           "an array of texts of 1 to 128 bytes without control characters");
         }
         values[tag->count++] = kt_json_string(item);
     }
@@ -419,10 +438,10 @@ enum kt_status kt_save_parse(struct kt_str body, const struct kt_save_limits *li
     struct kt_json *doc = NULL;
     struct kt_arena *arena = kt_arena_new(SCRATCH_FIRST_BYTES, SCRATCH_MAX_BYTES);
     struct save save = {limits, arena, builder, err};
+    kt_change_builder_reset(builder);
     if (!arena) {
         return no_memory(&save);
     }
-    kt_change_builder_reset(builder);
     enum kt_status status = kt_json_parse(body, limits->json_depth, &doc, err);
     if (status == KT_OK) {
         status = parse_body(&save, kt_json_root(doc));
