@@ -72,7 +72,7 @@ health_of() { # NAME: ok, or what keeps it from it
     local answer
     answer=$(curl --noproxy '*' -sS --max-time 2 "http://$(address_of "$1")/health" 2>/dev/null) ||
         answer=''
-    answer=$(printf '%s' "$answer" | sed -n 's/.*"status":"\([^"]*\)".*/\1/p')
+    answer=$(printf '%s' "$answer" | sed -n 's/^{"status":"\([^"]*\)".*/\1/p')
     printf '%s' "${answer:-no answer}"
 }
 
