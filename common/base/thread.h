@@ -20,9 +20,9 @@
 /* Lock ranks, lowest first; docs/THREADS.md says what each protects. */
 enum kt_rank {
     KT_RANK_NODE = 10,
+    KT_RANK_REPLICA = 15,
     KT_RANK_COORD = 20,
     KT_RANK_ETCD = 30,
-    KT_RANK_REPLICA = 40,
     KT_RANK_GATEWAY = 45,
     KT_RANK_STORE_WRITE = 50,
     KT_RANK_CATALOGUE = 60,
