@@ -1,76 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* coord_fake.c - the fake maker, and standalone, which is a fake that a process has to itself.
+/* coord_fake.c - the fake maker: a store of facts with a revision, and the coords registered in it.
  *
- * A kt_coord_fake is a store of facts with a revision, and the coords registered in it. There are
- * no threads: whoever changes something builds the new views and calls on_change, after the lock is
- * dropped, for each coord whose view differs, in the order in which the coords were started. By the
- * time a call returns its effect can be seen in every view, so tests need not wait.
+ * There are no threads: whoever changes something builds the new views and calls on_change, after
+ * the lock is dropped, for each coord whose view differs, in the order in which the coords were
+ * started. By the time a call returns its effect can be seen in every view, so tests need not wait.
  */
-#include "coord/coord_internal.h"
+#include "coord/coord_fake.h"
 
 #include "base/clock.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define FAKE_PREFIX "/fake"
-#define FAKE_LEADER_KEY FAKE_PREFIX "/cluster/leader"
-#define FAKE_CONFIG_KEY FAKE_PREFIX "/cluster/config"
-
-struct coord_fake {
-    struct kt_coord base;
-    struct kt_coord_fake *fake;
-    struct coord_fake *next;
-    bool standalone; /* owns its fake */
-    char service_name[64];
-    char addr[KT_ADDR_MAX];
-    int64_t ttl_s, lease;
-    bool has_self, stopped;
-    bool told_later;    /* its view changed, on_change is still to be called */
-    unsigned notifying; /* calls of on_change under way */
-    struct kt_service self;
-};
-
-struct kt_coord_fake {
-    struct kt_mutex mutex; /* everything, coords included */
-    struct kt_cond cond;   /* a call of on_change came back */
-    struct coord_facts facts;
-    struct coord_fake *coords; /* in order of their start */
-    int64_t last_lease;
-    bool reachable;
-    int64_t unreachable_since_ms;
-    enum kt_txn_outcome next_outcome;
-    bool lose_next;
-};
-
-struct kt_coord_fake *kt_coord_fake_new(void)
-{
-    struct kt_coord_fake *fake = kt_calloc(1, sizeof(*fake));
-
-    if (fake) {
-        kt_mutex_init(&fake->mutex, "coord_fake", KT_RANK_COORD);
-        kt_cond_init(&fake->cond);
-        kt_facts_init(&fake->facts);
-        fake->reachable = true;
-        fake->next_outcome = KT_TXN_DONE;
-    }
-    return fake;
-}
-
-void kt_coord_fake_free(struct kt_coord_fake **fake)
-{
-    if (!*fake) {
-        return;
-    }
-    KT_ASSERT((*fake)->coords == NULL);
-    kt_facts_done(&(*fake)->facts);
-    kt_cond_done(&(*fake)->cond);
-    kt_mutex_done(&(*fake)->mutex);
-    kt_free(*fake);
-    *fake = NULL;
-}
-
-static struct kt_coord_view *build_view(const struct coord_fake *coord)
+struct kt_coord_view *kt_fake_view(const struct coord_fake *coord)
 {
     struct coord_own own = {coord->service_name, coord->addr, coord->lease, true,
                             coord->fake->reachable};
@@ -79,7 +21,7 @@ static struct kt_coord_view *build_view(const struct coord_fake *coord)
 }
 
 /* Who is cut off sees nothing new but that. `all`: the cut itself, or its end. */
-static void update_views(struct kt_coord_fake *fake, bool all)
+void kt_fake_update_views(struct kt_coord_fake *fake, bool all)
 {
     for (struct coord_fake *coord = fake->coords; coord; coord = coord->next) {
         struct kt_coord_view *view, *before;
@@ -87,7 +29,7 @@ static void update_views(struct kt_coord_fake *fake, bool all)
         if ((!fake->reachable && !all) || coord->stopped) {
             continue;
         }
-        view = build_view(coord);
+        view = kt_fake_view(coord);
         before = view ? kt_coord_swap_view(&coord->base, view) : NULL;
         if (before && coord->base.on_change) {
             coord->told_later = true;
@@ -110,7 +52,7 @@ static struct coord_fake *next_to_tell(struct kt_coord_fake *fake)
 }
 
 /* Called with the mutex held; drops it. */
-static void tell_and_unlock(struct kt_coord_fake *fake)
+void kt_fake_tell_and_unlock(struct kt_coord_fake *fake)
 {
     struct coord_fake *coord;
 
@@ -125,10 +67,10 @@ static void tell_and_unlock(struct kt_coord_fake *fake)
     kt_mutex_unlock(&fake->mutex);
 }
 
-static void publish_and_unlock(struct kt_coord_fake *fake)
+void kt_fake_publish_and_unlock(struct kt_coord_fake *fake)
 {
-    update_views(fake, false);
-    tell_and_unlock(fake);
+    kt_fake_update_views(fake, false);
+    kt_fake_tell_and_unlock(fake);
 }
 
 static void service_key(const struct coord_fake *coord, char dest[KT_COORD_KEY_MAX])
@@ -139,8 +81,8 @@ static void service_key(const struct coord_fake *coord, char dest[KT_COORD_KEY_M
 
 /* Puts one key at the present revision. A test that runs out of memory here keeps the old value,
  * as if the write had been lost. */
-static void put_key(struct kt_coord_fake *fake, const char *key, struct kt_str value,
-                    int64_t create_revision, int64_t lease)
+void kt_fake_put_key(struct kt_coord_fake *fake, const char *key, struct kt_str value,
+                     int64_t create_revision, int64_t lease)
 {
     struct coord_kv kv = {kt_str(key), value, create_revision, fake->facts.revision, lease};
     enum kt_status status = kt_facts_put(&fake->facts, FAKE_PREFIX, &kv, NULL);
@@ -148,7 +90,7 @@ static void put_key(struct kt_coord_fake *fake, const char *key, struct kt_str v
     (void)status;
 }
 
-static void put_service(struct coord_fake *coord)
+void kt_fake_put_service(struct coord_fake *coord)
 {
     struct kt_coord_fake *fake = coord->fake;
     const struct kt_service *old = kt_facts_service(&fake->facts, coord->service_name, coord->addr);
@@ -163,14 +105,14 @@ static void put_service(struct coord_fake *coord)
     kt_buf_init(&value, 0);
     kt_service_format(&coord->self, &value);
     if (kt_buf_status(&value) == KT_OK) {
-        put_key(fake, key, kt_buf_str(&value), old ? old->create_revision : fake->facts.revision,
-                coord->lease);
+        kt_fake_put_key(fake, key, kt_buf_str(&value),
+                        old ? old->create_revision : fake->facts.revision, coord->lease);
     }
     kt_buf_done(&value);
 }
 
-static void put_leader(struct kt_coord_fake *fake, const char *id, const char *addr, uint64_t epoch,
-                       int64_t lease)
+void kt_fake_put_leader(struct kt_coord_fake *fake, const char *id, const char *addr,
+                        uint64_t epoch, int64_t lease)
 {
     struct coord_leader *old = &fake->facts.leader;
     struct kt_buf value;
@@ -178,8 +120,8 @@ static void put_leader(struct kt_coord_fake *fake, const char *id, const char *a
     kt_buf_init(&value, 0);
     kt_coord_format_leader(id, addr, epoch, &value);
     if (kt_buf_status(&value) == KT_OK) {
-        put_key(fake, FAKE_LEADER_KEY, kt_buf_str(&value),
-                old->present ? old->create_revision : fake->facts.revision, lease);
+        kt_fake_put_key(fake, FAKE_LEADER_KEY, kt_buf_str(&value),
+                        old->present ? old->create_revision : fake->facts.revision, lease);
     }
     kt_buf_done(&value);
 }
@@ -191,13 +133,13 @@ static void put_config(struct kt_coord_fake *fake, const struct kt_cluster_confi
     kt_buf_init(&value, 0);
     kt_cluster_config_format(config, &value);
     if (kt_buf_status(&value) == KT_OK) {
-        put_key(fake, FAKE_CONFIG_KEY, kt_buf_str(&value), 0, 0);
+        kt_fake_put_key(fake, FAKE_CONFIG_KEY, kt_buf_str(&value), 0, 0);
     }
     kt_buf_done(&value);
 }
 
 /* All keys under one lease vanish at one revision. */
-static void end_lease(struct kt_coord_fake *fake, int64_t lease)
+void kt_fake_end_lease(struct kt_coord_fake *fake, int64_t lease)
 {
     size_t i = 0;
 
@@ -241,7 +183,7 @@ static int64_t fake_lease_end(struct kt_coord *base)
     return end_ms;
 }
 
-static void take_self(struct coord_fake *coord, const struct kt_service *self)
+void kt_fake_take_self(struct coord_fake *coord, const struct kt_service *self)
 {
     coord->self = *self;
     memcpy(coord->self.service_name, coord->service_name, sizeof(coord->service_name));
@@ -255,11 +197,11 @@ static void fake_set_service(struct kt_coord *base, const struct kt_service *sel
 
     KT_ASSERT(coord->addr[0]);
     kt_mutex_lock(&coord->fake->mutex);
-    take_self(coord, self);
+    kt_fake_take_self(coord, self);
     if (coord->fake->reachable && !coord->stopped) {
-        put_service(coord);
+        kt_fake_put_service(coord);
     } /* else it is put when etcd is back */
-    publish_and_unlock(coord->fake);
+    kt_fake_publish_and_unlock(coord->fake);
 }
 
 static void fake_set_ttl(struct kt_coord *base, int64_t ttl_s)
@@ -346,11 +288,11 @@ static enum kt_txn_outcome put_txn(struct coord_fake *coord, const struct kt_coo
     if (held) {
         fake->facts.revision++;
         if (campaign) {
-            put_leader(fake, config->leader, coord->addr, config->epoch, coord->lease);
+            kt_fake_put_leader(fake, config->leader, coord->addr, config->epoch, coord->lease);
         }
         put_config(fake, config);
     }
-    publish_and_unlock(fake);
+    kt_fake_publish_and_unlock(fake);
     return settle(outcome, held, err);
 }
 
@@ -387,7 +329,7 @@ fake_delete_leader(struct kt_coord *base, const struct kt_coord_view *view, stru
         fake->facts.revision++;
         kt_facts_delete(&fake->facts, FAKE_PREFIX, KT_STR(FAKE_LEADER_KEY));
     }
-    publish_and_unlock(fake);
+    kt_fake_publish_and_unlock(fake);
     return settle(outcome, held, err);
 }
 
@@ -399,12 +341,12 @@ static void fake_deregister(struct kt_coord *base, int64_t timeout_ms)
     (void)timeout_ms;
     kt_mutex_lock(&fake->mutex);
     if (fake->reachable && coord->lease != 0) {
-        end_lease(fake, coord->lease);
+        kt_fake_end_lease(fake, coord->lease);
     }
     coord->lease = 0;
-    update_views(fake, false); /* its own too: the last one */
+    kt_fake_update_views(fake, false); /* its own too: the last one */
     coord->stopped = true;
-    tell_and_unlock(fake);
+    kt_fake_tell_and_unlock(fake);
 }
 
 static void fake_free_coord(struct kt_coord *base)
@@ -431,7 +373,7 @@ static void fake_free_coord(struct kt_coord *base)
     }
 }
 
-static const struct coord_ops fake_ops = {
+const struct coord_ops kt_fake_ops = {
     .lease_end_mono_ms = fake_lease_end,
     .set_service = fake_set_service,
     .set_ttl = fake_set_ttl,
@@ -441,169 +383,3 @@ static const struct coord_ops fake_ops = {
     .deregister = fake_deregister,
     .free = fake_free_coord,
 };
-
-static enum kt_status start(struct kt_coord_fake *fake, const struct kt_coord_options *options,
-                            bool standalone, struct kt_coord **ret_coord, struct kt_error *err)
-{
-    struct kt_coord_options checked = *options;
-    struct coord_fake *coord, **link = &fake->coords;
-    struct kt_coord_view *first;
-    enum kt_status status;
-
-    checked.prefix = FAKE_PREFIX;
-    checked.ttl_s = options->ttl_s != 0 ? options->ttl_s : 5;
-    status = kt_coord_check_options(&checked, err);
-    if (status == KT_OK && options->self && options->self->role != KT_ROLE_GATEWAY &&
-        !kt_coord_is_id(kt_str(options->self->id))) {
-        status = kt_fail(err, KT_BAD_VALUE, "id \"%s\" is not of 16 hex digits", options->self->id);
-    }
-    if (status != KT_OK) {
-        return status;
-    }
-    coord = kt_calloc(1, sizeof(*coord));
-    if (!coord) {
-        return kt_fail(err, KT_NO_MEMORY, "no memory for a coord");
-    }
-    coord->fake = fake;
-    coord->standalone = standalone;
-    coord->ttl_s = checked.ttl_s;
-    kt_str_copy(coord->service_name, sizeof(coord->service_name), kt_str(options->service_name));
-    kt_str_copy(coord->addr, sizeof(coord->addr), kt_str(options->addr));
-    kt_mutex_lock(&fake->mutex);
-    if (options->self && options->register_now) {
-        take_self(coord, options->self);
-        if (fake->reachable) {
-            put_service(coord);
-        }
-    }
-    first = build_view(coord);
-    if (!first) {
-        if (coord->lease != 0) {
-            end_lease(fake, coord->lease);
-        }
-        kt_mutex_unlock(&fake->mutex);
-        kt_free(coord);
-        return kt_fail(err, KT_NO_MEMORY, "no memory for a view");
-    }
-    first->number = 1;
-    kt_coord_base_init(&coord->base, &fake_ops, options, first);
-    while (*link) {
-        link = &(*link)->next;
-    }
-    *link = coord;
-    *ret_coord = &coord->base;
-    publish_and_unlock(fake);
-    return KT_OK;
-}
-
-enum kt_status kt_coord_start_fake(struct kt_coord_fake *fake,
-                                   const struct kt_coord_options *options,
-                                   struct kt_coord **ret_coord, struct kt_error *err)
-{
-    return start(fake, options, false, ret_coord, err);
-}
-
-enum kt_status kt_coord_start_standalone(const struct kt_coord_options *options,
-                                         struct kt_coord **ret_coord, struct kt_error *err)
-{
-    struct kt_coord_fake *fake = kt_coord_fake_new();
-    enum kt_status status;
-
-    if (!fake) {
-        return kt_fail(err, KT_NO_MEMORY, "no memory for a coord");
-    }
-    status = start(fake, options, true, ret_coord, err);
-    if (status != KT_OK) {
-        kt_coord_fake_free(&fake);
-    }
-    return status;
-}
-
-void kt_coord_fake_drop_lease(struct kt_coord_fake *fake, const char *addr)
-{
-    int64_t lease = 0;
-
-    kt_mutex_lock(&fake->mutex);
-    for (size_t i = 0; i < fake->facts.count; i++) {
-        if (strcmp(fake->facts.services[i].addr, addr) == 0) {
-            lease = fake->facts.services[i].lease;
-        }
-    }
-    if (lease != 0) {
-        end_lease(fake, lease);
-    }
-    publish_and_unlock(fake);
-}
-
-void kt_coord_fake_renew(struct kt_coord_fake *fake, const char *addr)
-{
-    kt_mutex_lock(&fake->mutex);
-    for (struct coord_fake *coord = fake->coords; coord; coord = coord->next) {
-        if (strcmp(coord->addr, addr) == 0 && coord->has_self && !coord->stopped) {
-            put_service(coord);
-        }
-    }
-    publish_and_unlock(fake);
-}
-
-void kt_coord_fake_next_outcome(struct kt_coord_fake *fake, enum kt_txn_outcome outcome)
-{
-    kt_mutex_lock(&fake->mutex);
-    fake->next_outcome = outcome;
-    kt_mutex_unlock(&fake->mutex);
-}
-
-void kt_coord_fake_lose_next(struct kt_coord_fake *fake)
-{
-    kt_mutex_lock(&fake->mutex);
-    fake->lose_next = true;
-    kt_mutex_unlock(&fake->mutex);
-}
-
-void kt_coord_fake_set_config(struct kt_coord_fake *fake, const char *text)
-{
-    kt_mutex_lock(&fake->mutex);
-    fake->facts.revision++;
-    if (text) {
-        put_key(fake, FAKE_CONFIG_KEY, kt_str(text), 0, 0);
-    } else {
-        kt_facts_delete(&fake->facts, FAKE_PREFIX, KT_STR(FAKE_CONFIG_KEY));
-    }
-    publish_and_unlock(fake);
-}
-
-void kt_coord_fake_set_leader(struct kt_coord_fake *fake, const char *id, const char *addr,
-                              uint64_t epoch)
-{
-    int64_t lease = 0;
-
-    kt_mutex_lock(&fake->mutex);
-    fake->facts.revision++;
-    kt_facts_delete(&fake->facts, FAKE_PREFIX, KT_STR(FAKE_LEADER_KEY));
-    if (id) {
-        for (struct coord_fake *coord = fake->coords; coord; coord = coord->next) {
-            if (strcmp(coord->addr, addr) == 0 && strcmp(coord->self.id, id) == 0) {
-                lease = coord->lease;
-            }
-        }
-        put_leader(fake, id, addr, epoch, lease != 0 ? lease : ++fake->last_lease);
-    }
-    publish_and_unlock(fake);
-}
-
-void kt_coord_fake_set_reachable(struct kt_coord_fake *fake, bool reachable)
-{
-    kt_mutex_lock(&fake->mutex);
-    if (fake->reachable && !reachable) {
-        fake->unreachable_since_ms = kt_now_mono_ms();
-    }
-    for (struct coord_fake *coord = reachable && !fake->reachable ? fake->coords : NULL; coord;
-         coord = coord->next) {
-        if (coord->has_self && !coord->stopped) {
-            put_service(coord); /* what changed in the meantime */
-        }
-    }
-    fake->reachable = reachable;
-    update_views(fake, true);
-    tell_and_unlock(fake);
-}

@@ -25,12 +25,12 @@ static bool is_stopping(const struct mock *mock)
     return __atomic_load_n(&mock->stop, __ATOMIC_ACQUIRE) != 0;
 }
 
-void mock_send(struct mock_conn *conn, const char *text)
+static void send_bytes(struct mock_conn *conn, const char *data, size_t len)
 {
-    size_t len = strlen(text), done = 0;
+    size_t done = 0;
 
     while (done < len && !conn->broken && !is_stopping(conn->mock)) {
-        ssize_t n = write((int)conn->socket, text + done, len - done);
+        ssize_t n = write((int)conn->socket, data + done, len - done);
 
         if (n > 0) {
             done += (size_t)n;
@@ -40,6 +40,11 @@ void mock_send(struct mock_conn *conn, const char *text)
             conn->broken = true;
         }
     }
+}
+
+void mock_send(struct mock_conn *conn, const char *text)
+{
+    send_bytes(conn, text, strlen(text));
 }
 
 void mock_json(struct mock_conn *conn, int status, const char *body)
@@ -59,13 +64,13 @@ void mock_stream(struct mock_conn *conn)
                     "Transfer-Encoding: chunked\r\n\r\n");
 }
 
-void mock_chunk(struct mock_conn *conn, const char *text)
+void mock_chunk(struct mock_conn *conn, struct kt_str bytes)
 {
     char head[32];
 
-    snprintf(head, sizeof(head), "%zx\r\n", strlen(text));
+    snprintf(head, sizeof(head), "%zx\r\n", bytes.len);
     mock_send(conn, head);
-    mock_send(conn, text);
+    send_bytes(conn, bytes.data, bytes.len);
     mock_send(conn, "\r\n");
 }
 
@@ -84,31 +89,37 @@ void mock_hold(struct mock_conn *conn, int64_t ms)
     }
 }
 
-/* Reads one request into `text`; false at the end of the connection. */
-static bool read_request(struct mock_conn *conn, struct kt_buf *text, struct mock_request *request)
+static bool parse_request(struct mock_conn *conn, struct mock_request *request)
 {
-    char chunk[4096];
+    struct kt_str all = kt_str_n(conn->text, conn->len);
+    ptrdiff_t head = kt_str_find(all, KT_STR("\r\n\r\n"));
+    ptrdiff_t at = kt_str_find(all, KT_STR("Content-Length: "));
+    size_t len = 0;
 
-    kt_buf_clear(text);
+    if (head < 0) {
+        return false;
+    }
+    if (at >= 0 && at < head) {
+        (void)sscanf(all.data + at, "Content-Length: %zu", &len);
+    }
+    request->body = kt_str_n(all.data + head + 4, len);
+    return all.len >= (size_t)head + 4 + len && sscanf(all.data, "%*s %127s", request->path) == 1;
+}
+
+/* False at the end of the connection. */
+static bool read_request(struct mock_conn *conn, struct mock_request *request)
+{
+    memset(conn->text, 0, sizeof(conn->text));
+    conn->len = 0;
     while (!is_stopping(conn->mock)) {
-        struct kt_str all = kt_buf_str(text);
-        ptrdiff_t head = kt_str_find(all, KT_STR("\r\n\r\n"));
+        ssize_t n;
 
-        if (head >= 0) {
-            ptrdiff_t at = kt_str_find(all, KT_STR("Content-Length: "));
-            size_t body = (size_t)head + 4, len = 0;
-
-            if (at >= 0 && at < head) {
-                (void)sscanf(all.data + at, "Content-Length: %zu", &len);
-            }
-            if (all.len >= body + len) {
-                request->body = kt_str_n(all.data + body, len);
-                return sscanf(all.data, "%*s %127s", request->path) == 1;
-            }
+        if (parse_request(conn, request)) {
+            return true;
         }
-        ssize_t n = read((int)conn->socket, chunk, sizeof(chunk));
+        n = read((int)conn->socket, conn->text + conn->len, sizeof(conn->text) - 1 - conn->len);
         if (n > 0) {
-            kt_buf_append(text, chunk, (size_t)n);
+            conn->len += (size_t)n;
         } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             nap();
         } else {
@@ -121,22 +132,30 @@ static bool read_request(struct mock_conn *conn, struct kt_buf *text, struct moc
 static void serve(void *arg)
 {
     struct mock_conn *conn = arg;
-    struct kt_buf text;
-    bool open = true;
+    struct mock_request request;
 
-    kt_buf_init(&text, 1024 * 1024);
-    while (open) {
-        struct mock_request request;
-
-        if (!read_request(conn, &text, &request)) {
-            break;
-        }
+    while (read_request(conn, &request)) {
         conn->requests++;
         request.number = __atomic_add_fetch(&conn->mock->requests, 1, __ATOMIC_ACQ_REL);
-        open = conn->mock->fn(conn, &request, conn->mock->ctx) && !conn->broken;
+        if (!conn->mock->fn(conn, &request, conn->mock->ctx) || conn->broken) {
+            break;
+        }
     }
-    kt_buf_done(&text);
     kt_net_close(&conn->socket);
+    __atomic_store_n(&conn->over, 1, __ATOMIC_RELEASE);
+}
+
+static struct mock_conn *free_slot(struct mock *mock)
+{
+    for (int i = 0; i < MOCK_CONNECTIONS_MAX; i++) {
+        struct mock_conn *conn = &mock->conns[i];
+
+        if (__atomic_load_n(&conn->over, __ATOMIC_ACQUIRE)) {
+            kt_thread_join(&conn->thread);
+            return conn;
+        }
+    }
+    return NULL;
 }
 
 static void accept_all(void *arg)
@@ -144,26 +163,23 @@ static void accept_all(void *arg)
     struct mock *mock = arg;
 
     while (!is_stopping(mock)) {
-        int index = __atomic_load_n(&mock->connections, __ATOMIC_ACQUIRE);
-        struct mock_conn *conn = &mock->conns[index];
+        struct mock_conn *conn = free_slot(mock);
         kt_socket socket = KT_NO_SOCKET;
         char peer[64];
         uint16_t peer_port = 0;
 
-        if (index == MOCK_CONNECTIONS_MAX) {
-            return;
-        }
-        if (kt_net_accept(mock->listener, 20, &socket, peer, &peer_port, NULL) != KT_OK) {
+        if (!conn || kt_net_accept(mock->listener, 20, &socket, peer, &peer_port, NULL) != KT_OK) {
             continue;
         }
-        memset(conn, 0, sizeof(*conn));
         conn->mock = mock;
         conn->socket = socket;
-        conn->index = index;
+        conn->index = __atomic_fetch_add(&mock->connections, 1, __ATOMIC_ACQ_REL);
+        conn->requests = conn->over = 0;
+        conn->broken = false;
         if (kt_thread_start(&conn->thread, "mock-conn", serve, conn, NULL) != KT_OK) {
             kt_net_close(&conn->socket);
+            conn->over = 1;
         }
-        __atomic_add_fetch(&mock->connections, 1, __ATOMIC_ACQ_REL);
     }
 }
 
@@ -173,6 +189,9 @@ bool mock_start(struct mock *mock, mock_fn fn, void *ctx)
     memset(mock, 0, sizeof(*mock));
     mock->fn = fn;
     mock->ctx = ctx;
+    for (int i = 0; i < MOCK_CONNECTIONS_MAX; i++) {
+        mock->conns[i].over = 1;
+    }
     if (kt_net_listen("127.0.0.1", 0, 64, &mock->listener, &mock->port, NULL) != KT_OK) {
         return false;
     }
@@ -184,7 +203,7 @@ void mock_stop(struct mock *mock)
 {
     __atomic_store_n(&mock->stop, 1, __ATOMIC_RELEASE);
     kt_thread_join(&mock->thread);
-    for (int i = 0; i < mock->connections; i++) {
+    for (int i = 0; i < MOCK_CONNECTIONS_MAX; i++) {
         kt_thread_join(&mock->conns[i].thread);
     }
     kt_net_close(&mock->listener);

@@ -15,7 +15,7 @@
 #include "base/net.h"
 #include "base/thread.h"
 
-#define MOCK_CONNECTIONS_MAX 64
+#define MOCK_CONNECTIONS_MAX 32
 
 struct mock;
 struct mock_conn {
@@ -25,6 +25,9 @@ struct mock_conn {
     int index;    /* 0 for the first connection */
     int requests; /* this one included */
     bool broken;
+    int over;         /* atomic: the slot can be used again */
+    char text[65536]; /* not of our heap: its failures are injected by tests */
+    size_t len;
 };
 struct mock_request {
     char path[128];
@@ -51,7 +54,7 @@ void mock_stop(struct mock *mock);
 void mock_send(struct mock_conn *conn, const char *text);
 void mock_json(struct mock_conn *conn, int status, const char *body);
 void mock_stream(struct mock_conn *conn); /* the head of a chunked answer */
-void mock_chunk(struct mock_conn *conn, const char *text);
+void mock_chunk(struct mock_conn *conn, struct kt_str bytes);
 /* Sleeps until the mock stops, the peer is gone or so many ms have passed. */
 void mock_hold(struct mock_conn *conn, int64_t ms);
 
