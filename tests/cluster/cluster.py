@@ -29,7 +29,7 @@ BIN = os.path.abspath(os.environ.get("KT_TEST_BIN") or os.path.join(ROOT, "bin")
 
 API = "/kamaitachi/api/data/v1"
 BAD_LOG = re.compile(
-    r"^\S+ ERROR |[Aa]ssert|ERROR: \w*Sanitizer|SUMMARY: \w*Sanitizer|runtime error:|"
+    r"^\S+ error |[Aa]ssert|ERROR: \w*Sanitizer|SUMMARY: \w*Sanitizer|runtime error:|"
     r"WARNING: ThreadSanitizer|double free|stack smashing")
 
 

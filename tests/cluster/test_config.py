@@ -153,7 +153,9 @@ class Loop:
         if flag:
             self.good(first, "flag", {key.variable: second}, (flag, first))
             self.good(first, "flag", {key.variable: second}, ("-" + flag + "=" + first,))
-        allowed = [] if (key.section, key.name) in TEXTS else [key.allowed]
+        # How a refusal tells what is allowed: as the table does, but for words.
+        allowed = [] if (key.section, key.name) in TEXTS else [
+            key.allowed.replace("true, false", "true or false")]
         for value in bad:
             self.write(first)
             if value:  # an empty variable unsets
@@ -195,7 +197,7 @@ def what_is_no_key_is_refused_with_its_line(bench):
             ("[server]\nport = 1\ncolour = red\n", 3, "colour"),
             ("[nonsense]\nport = 1\n", 1, "nonsense"),
             ("[server]\nport = 80\n\nport = 81\n", 4, "port"),
-            ("port = 1\n", 1, "port"),
+            ("port = 1\n", 1, "section"),
             ("[server]\nwhat is this\n", 2, ""),
             ("[server\nport = 1\n", 1, ""),
             ("[server]\nport = 80 81\n", 2, "port")]:

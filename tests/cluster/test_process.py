@@ -10,7 +10,7 @@ from cluster import BIN, Node, Gateway, check, equal, free_ports, test, wait_unt
 
 def refused_start(node, *words):
     """Starts a node that must end with status 1, its last words holding these."""
-    node.expected_log = [r"ERROR"]
+    node.expected_log = [r" error "]
     node.launch()
     status = node.wait_exit()
     log = node.log()
@@ -77,7 +77,7 @@ def a_database_of_another_cluster_is_refused(bench):
     theirs = etcd.config()["cluster"]
     check(own != theirs, "two clusters have two ids")
     stranger = Node(bench, "slave", etcd, store_db=db)
-    stranger.expected_log = [r"ERROR"]
+    stranger.expected_log = [r" error "]
     stranger.launch()
 
     def says_so():

@@ -43,7 +43,7 @@ SNAPSHOT = [
     ({"subjects": 7}, "bad_value", "subjects"),
     ({"subjects": [["a"]]}, "bad_value", "subjects"),
     ({"subjects": ["a\nb"]}, "bad_value", "subjects"),
-    ({"subjects": ["k%d" % i for i in range(10001)]}, "bad_value", "subjects"),
+    ({"subjects": ["k%d" % i for i in range(10001)]}, "too_large", "subjects", 413),
     ({"subjects": "a", "topic": "b"}, "bad_value", "topic"),
     ({"topic": 1}, "bad_value", "topic"),
     ({"topic": ["a"]}, "bad_value", "topic"),
@@ -250,7 +250,8 @@ class Refusals:
                 if isinstance(row[0], bytes):
                     body, status, code, message = row
                 else:
-                    body, status, (code, message) = json.dumps(row[0]).encode(), 400, row[1:]
+                    fields, code, message = row[:3]
+                    body, status = json.dumps(fields).encode(), (row[3:] or (400,))[0]
                 rows.append(("%s %s" % (name, body[:90]), server, "POST",
                              server.data_prefix + API + "/" + name, body,
                              {"Content-Type": "application/json"}, status, code, message))

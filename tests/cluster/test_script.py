@@ -11,7 +11,6 @@ import subprocess
 from cluster import BIN, ROOT, Skip, check, equal, free_ports, group, measured, missing, request
 
 SCRIPT = os.path.join(ROOT, "scripts", "start_cluster.sh")
-SLOW_TESTS = []
 
 
 class Run:
@@ -26,6 +25,23 @@ class Run:
         self.all = self.out + self.err
 
 
+class Started:
+    """What the bench asks of a process: whatever the tests left is stopped with their group."""
+    name = "start_cluster"
+
+    def __init__(self, folder):
+        self.dir = folder
+
+    def terminate(self):
+        Run("--stop", "--data-dir", self.dir)
+
+    def faults_in_log(self):
+        return []
+
+    def log(self):
+        return ""
+
+
 @group
 class StartCluster:
     def setup(self, bench):
@@ -36,18 +52,7 @@ class StartCluster:
         self.base = free_ports(70)
         self.dir = os.path.join(bench.dir, "data dir")
         self.flags = ["--no-build", "--data-dir", self.dir, "--base-port", str(self.base)]
-        bench.processes.append(self)  # to be ended with the group
-        self.name, self.log_path = "start_cluster", ""
-
-    # What the bench asks of a process:
-    def terminate(self):
-        Run("--stop", "--data-dir", self.dir)
-
-    def faults_in_log(self):
-        return []
-
-    def log(self):
-        return ""
+        bench.processes.append(Started(self.dir))
 
     def _pids(self):
         folder = os.path.join(self.dir, "pids")
