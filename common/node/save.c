@@ -15,6 +15,7 @@
 #define NAME_MAX_BYTES 128
 #define STAYS_MAX 1000
 #define TAGS_MAX 1000
+#define INDICATOR_SHOWN 72        /* bytes of a wrong name in a message */
 #define SCRATCH_FIRST_BYTES 16384 /* of one subject or record */
 #define SCRATCH_MAX_BYTES (256U << 20)
 
@@ -287,9 +288,11 @@ static enum kt_status parse_value(struct save *save, struct kt_json_fields *fiel
     value->indicator = kt_json_name(member);
     kt_json_field_path(fields, "data", path);
     if (!kt_indicator_name_ok(value->indicator)) {
+        kt_str_copy(field, INDICATOR_SHOWN, value->indicator);
         return kt_fail_field(save->err, KT_BAD_VALUE, path,
-                             "%s: '" KT_STR_FMT "' can't be an indicator's name", path,
-                             KT_STR_ARG(value->indicator));
+                             "%s: '%s' can't be an indicator: its name is reserved, or is not 1 to "
+                             "128 bytes without control characters",
+                             path, field);
     }
     if (kt_json_type(member) == KT_JSON_NULL) {
         value->is_null = true;
