@@ -26,7 +26,8 @@ static int64_t third_of_ttl_ms(const struct coord_etcd *coord)
     return ttl_s * 1000 / 3;
 }
 
-/* Is my key gone, or written by another? Only once the watch has come to where I put it. */
+/* Is my key gone, or not as I put it last? Written by another, or by an earlier put of mine that
+ * was taken for lost and came late. Known only once the watch has come to where I put it. */
 static bool is_key_missing(const struct coord_etcd *coord)
 {
     const struct kt_service *mine;
@@ -35,7 +36,7 @@ static bool is_key_missing(const struct coord_etcd *coord)
         return false;
     }
     mine = kt_facts_service(&coord->facts, coord->service_name, coord->addr);
-    return !mine || mine->lease != coord->lease;
+    return !mine || mine->lease != coord->lease || mine->mod_revision != coord->put_revision;
 }
 
 static int64_t earlier(int64_t a, int64_t b)

@@ -326,6 +326,14 @@ static void a_deleted_key_is_put_again_within_ttl(void)
     view = wait_view(&node, is_registered_later, &revision, 3000);
     CHECK(view);
     kt_coord_view_unref(&view);
+    /* And an old value of mine that comes late. */
+    CHECK_OK(kt_etcd_put(etcd, kt_str(node.key),
+                         KT_STR("{\"id\":\"0000000000000001\",\"role\":\"leader\"}"), lease,
+                         &revision, &err));
+    view = wait_view(&node, is_registered_later, &revision, 3000);
+    CHECK(view);
+    CHECK_INT(view->services[0].role, KT_ROLE_FOLLOWER);
+    kt_coord_view_unref(&view);
     kt_coord_deregister(node.coord, 1000);
     kt_coord_free(&node.coord);
     end();
