@@ -278,7 +278,7 @@ static void take_view(struct kt_replica *replica)
 
 static void tell_service(struct kt_replica *replica)
 {
-    if (replica->registered_gone || replica->options.standalone) {
+    if (replica->registered_gone) {
         return;
     }
     struct kt_service *service = kt_calloc(1, sizeof(*service));
