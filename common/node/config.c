@@ -17,8 +17,12 @@ static enum kt_status check_endpoints(const char *value, struct kt_error *err)
 static enum kt_status check_addr(const char *value, struct kt_error *err)
 {
     char host[256];
-    uint16_t port;
-    return kt_addr_parse(kt_str(value), 1, host, &port, err);
+    uint16_t port = 0;
+    enum kt_status status = kt_addr_parse(kt_str(value), 1, host, &port, err);
+    if (status == KT_OK && port == 0) {
+        return kt_fail(err, KT_BAD_VALUE, "nobody can be reached at port 0");
+    }
+    return status;
 }
 
 static enum kt_status check_prefix(const char *value, struct kt_error *err)
