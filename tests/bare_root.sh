@@ -35,9 +35,9 @@ done
 
 cleanup() {
     in_root scripts/start_cluster.sh --clean >/dev/null 2>&1 || true
-    umount "$dir/dev/shm" "$dir/dev/pts" "$dir/dev" "$dir/proc" 2>/dev/null || true
-    if mountpoint -q "$dir/proc" || mountpoint -q "$dir/dev"; then
-        echo "could not unmount below $dir; it stays" >&2
+    umount "$dir/proc" 2>/dev/null || true
+    if mountpoint -q "$dir/proc"; then
+        echo "could not unmount $dir/proc; it stays" >&2
     elif [ "$keep" = no ]; then
         rm -rf "$dir"
     fi
@@ -57,8 +57,8 @@ check() { # WHAT COMMAND…
 }
 
 mirror() { # the first one that this machine's apt uses for bookworm
-    grep -rhoE 'https?://[^ ]*debian/?([ ]|$)' /etc/apt/sources.list /etc/apt/sources.list.d/*.sources \
-        /etc/apt/sources.list.d/*.list 2>/dev/null | head -n 1 | tr -d ' '
+    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list \
+        2>/dev/null | grep -oE 'https?://[^ ]*/debian/?' | sort -u | head -n 1 || true
 }
 
 copy_apt_settings() {
@@ -88,8 +88,6 @@ make_root() {
     rm -f "$dir.log"
     copy_apt_settings
     mount -t proc proc "$dir/proc"
-    mount --rbind /dev "$dir/dev" 2>/dev/null || true
-    mount --make-rslave "$dir/dev" 2>/dev/null || true
     # As a user would get it: what is committed, nothing else.
     git clone -q "file://$root" "$dir/home/kamaitachi"
     chown -R 0:0 "$dir/home/kamaitachi"
