@@ -52,6 +52,8 @@ struct kt_version {
 /* Versions are added in ascending (time, period, declare, revision, line). */
 struct kt_series_builder *kt_series_builder_new(void);
 void kt_series_builder_free(struct kt_series_builder **builder);
+/* Forgets what was added so far. */
+void kt_series_builder_clear(struct kt_series_builder *builder);
 enum kt_status kt_series_builder_add(struct kt_series_builder *builder,
                                      const struct kt_version *version,
                                      struct kt_error *err) KT_MUST_CHECK;
@@ -66,6 +68,7 @@ void kt_series_unref(struct kt_series **series);
 size_t kt_series_bytes(const struct kt_series *series); /* exact heap use */
 uint64_t kt_series_loaded_revision(const struct kt_series *series);
 size_t kt_series_record_count(const struct kt_series *series);
+/* Values that stand when nothing bounds the question. */
 size_t kt_series_value_count(const struct kt_series *series);
 
 /* What a question may see. */

@@ -80,8 +80,8 @@ void kt_series_builder_free(struct kt_series_builder **builder)
     *builder = NULL;
 }
 
-/* Forgets the content, keeps the memory. */
-static void builder_reset(struct kt_series_builder *b)
+/* Keeps the memory. */
+void kt_series_builder_clear(struct kt_series_builder *b)
 {
     for (size_t i = 0; i < b->column_count; i++) {
         b->slot_of[b->columns[i].indicator] = 0;
@@ -555,7 +555,7 @@ enum kt_status kt_series_builder_finish(struct kt_series_builder *builder, uint6
                                         struct kt_series **ret_series, struct kt_error *err)
 {
     struct kt_series *series = build(builder, loaded_revision);
-    builder_reset(builder);
+    kt_series_builder_clear(builder);
     if (!series) {
         return kt_fail(err, KT_NO_MEMORY, "no memory for a series");
     }

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT */
+/* The transaction as a whole; see apply_internal.h for its course. */
+#include "store/apply_internal.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const data_sql[DATA_STMTS] = {
+    [DATA_BEGIN] = "BEGIN IMMEDIATE",
+    [DATA_COMMIT] = "COMMIT",
+    [DATA_INSERT_VERSION] =
+        "INSERT INTO version(subject,time,period,declare_time,revision,line,declare_given,data)"
+        " VALUES(?,?,?,?,?,?,?,?)",
+    [DATA_GREATEST_DECLARE] = "SELECT declare_time FROM version WHERE subject=? AND time=? AND"
+                              " period=? ORDER BY declare_time DESC LIMIT 1",
+    [DATA_LAST_TIME] = "SELECT time FROM version WHERE subject=? ORDER BY time DESC LIMIT 1",
+    [DATA_INSERT_REVISION] = "INSERT INTO revision(seq,wall_ms) VALUES(?,?)",
+    [DATA_INSERT_INDICATOR] = "INSERT INTO indicator(number,key) VALUES(?,?)",
+    [DATA_INSERT_TOPIC] = "INSERT INTO topic(number,key) VALUES(?,?)",
+    [DATA_INSERT_SUBJECT] =
+        "INSERT INTO subject(number,key,name,status,listing_date,category,changed_revision)"
+        " VALUES(?,?,'','','','',0)",
+    [DATA_UPDATE_SUBJECT] =
+        "UPDATE subject SET name=?2,status=?3,listing_date=?4,category=?5 WHERE number=?1",
+    [DATA_SUBJECT_REVISION] = "UPDATE subject SET changed_revision=?2 WHERE number=?1",
+    [DATA_DELETE_STAYS] = "DELETE FROM stay WHERE subject=?",
+    [DATA_INSERT_STAY] = "INSERT INTO stay(subject,topic,from_time,to_time) VALUES(?,?,?,?)",
+    [DATA_DELETE_TAGS] = "DELETE FROM tag WHERE subject=?",
+    [DATA_INSERT_TAG] = "INSERT INTO tag(subject,name,value) VALUES(?,?,?)",
+    [DATA_SET_META] = "INSERT OR REPLACE INTO meta(name,value) VALUES(?,?)",
+};
+
+enum kt_status data_prepare(struct kt_store *store, struct kt_error *err)
+{
+    enum kt_status status = KT_OK;
+    for (int i = 0; i < DATA_STMTS && status == KT_OK; i++) {
+        status = db_prepare(store->data, data_sql[i], &store->data_stmts[i], err);
+    }
+    return status;
+}
+
+void data_close(struct kt_store *store)
+{
+    for (int i = 0; i < DATA_STMTS; i++) {
+        db_finalize(&store->data_stmts[i]);
+    }
+    db_close(&store->data);
+}
+
+struct applier *applier_new(void)
+{
+    struct applier *a = kt_calloc(1, sizeof(*a));
+    if (a) {
+        kt_buf_init(&a->json, 0);
+    }
+    return a;
+}
+
+void applier_free(struct applier **applier)
+{
+    if (!applier || !*applier) {
+        return;
+    }
+    struct applier *a = *applier;
+    kt_free(a->facts);
+    kt_free(a->rows);
+    kt_free(a->members);
+    kt_free(a->stays);
+    kt_free(a->tags);
+    kt_free(a->known_keys);
+    kt_buf_done(&a->json);
+    kt_free(a);
+    *applier = NULL;
+}
+
+enum kt_status apply_no_memory(struct kt_error *err)
+{
+    return kt_fail(err, KT_NO_MEMORY, "no memory to apply a change");
+}
+
+bool apply_grow(void *array_ptr, size_t *cap, size_t count, size_t size)
+{
+    if (count < *cap) {
+        return true;
+    }
+    void *old;
+    memcpy(&old, array_ptr, sizeof(old));
+    size_t wanted = *cap * 2 > count ? *cap * 2 : count + 16;
+    void *grown = kt_reallocarray(old, wanted, size);
+    if (!grown) {
+        return false;
+    }
+    memcpy(array_ptr, &grown, sizeof(grown));
+    *cap = wanted;
+    return true;
+}
+
+struct subject_facts *apply_facts(struct applier *a, uint32_t subject)
+{
+    size_t before = a->fact_cap;
+    if (!apply_grow(&a->facts, &a->fact_cap, subject, sizeof(*a->facts))) {
+        return NULL;
+    }
+    memset(a->facts + before, 0, (a->fact_cap - before) * sizeof(*a->facts));
+    return &a->facts[subject];
+}
+
+enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint32_t *ret_number,
+                                    struct kt_error *err)
+{
+    uint32_t number;
+    struct kt_str own_key;
+    if (!names_number(a->store->names, key, &number, &own_key)) {
+        return apply_no_memory(err);
+    }
+    *ret_number = number;
+    if (kt_catalogue_subject(a->edit, number)) {
+        return KT_OK;
+    }
+    struct subject_facts *facts = apply_facts(a, number);
+    if (!facts || !catalogue_subject_edit(a->edit, number, own_key)) {
+        return apply_no_memory(err);
+    }
+    *facts = (struct subject_facts){.last_time_s = INT64_MIN, .known = true};
+    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_INSERT_SUBJECT];
+    db_bind_i64(stmt, 1, number);
+    db_bind_text(stmt, 2, own_key);
+    return db_run(stmt, err);
+}
+
+/* --- indicators --- */
+
+struct new_keys {
+    struct kt_str *keys;
+    size_t count, cap;
+};
+
+static bool is_among(const struct new_keys *list, struct kt_str key)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (kt_str_eq(list->keys[i], key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Collects the indicators that the view does not know. Within a change one key is one text in its
+ * table, and records name the same keys at the same positions nearly always: comparing pointers
+ * settles almost every value. */
+static enum kt_status find_new_keys(struct applier *a, const struct kt_change *change,
+                                    struct new_keys *list, struct kt_error *err)
+{
+    memset(a->known_keys, 0, a->known_cap * sizeof(*a->known_keys));
+    for (size_t i = 0; i < change->record_count; i++) {
+        const struct kt_change_record *record = &change->records[i];
+        size_t before = a->known_cap;
+        if (!apply_grow(&a->known_keys, &a->known_cap, record->value_count,
+                        sizeof(*a->known_keys))) {
+            return apply_no_memory(err);
+        }
+        memset(a->known_keys + before, 0, (a->known_cap - before) * sizeof(*a->known_keys));
+        for (size_t j = 0; j < record->value_count; j++) {
+            struct kt_str key = record->values[j].indicator;
+            uint32_t number;
+            if (a->known_keys[j] == key.data) {
+                continue;
+            }
+            a->known_keys[j] = key.data;
+            if (indicators_find(a->edit->indicators, key, &number) || is_among(list, key)) {
+                continue;
+            }
+            if (!apply_grow(&list->keys, &list->cap, list->count, sizeof(*list->keys))) {
+                return apply_no_memory(err);
+            }
+            list->keys[list->count++] = key;
+        }
+    }
+    return KT_OK;
+}
+
+static enum kt_status add_indicators(struct applier *a, const struct new_keys *list,
+                                     struct kt_error *err)
+{
+    if (list->count == 0) {
+        return KT_OK;
+    }
+    size_t before = a->edit->indicators->count;
+    struct indicator_table *table = indicators_with(a->edit->indicators, list->keys, list->count);
+    if (!table) {
+        return apply_no_memory(err);
+    }
+    indicators_unref(&a->edit->indicators);
+    a->edit->indicators = table;
+    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_INSERT_INDICATOR];
+    enum kt_status status = KT_OK;
+    for (size_t i = 0; i < list->count && status == KT_OK; i++) {
+        db_bind_u64(stmt, 1, before + i);
+        db_bind_text(stmt, 2, list->keys[i]);
+        status = db_run(stmt, err);
+    }
+    return status;
+}
+
+/* --- one entry --- */
+
+static void refuse(struct kt_apply_result *result, enum kt_status status, const char *field,
+                   const char *message)
+{
+    result->status = status;
+    snprintf(result->field, sizeof(result->field), "%s", field);
+    snprintf(result->message, sizeof(result->message), "%s", message);
+}
+
+static enum kt_status count_subject(struct applier *a, uint32_t subject, uint64_t seq,
+                                    struct kt_apply_result *result, struct kt_error *err)
+{
+    struct subject_facts *facts = apply_facts(a, subject);
+    if (!facts) {
+        return apply_no_memory(err);
+    }
+    if (facts->counted_in != seq) {
+        facts->counted_in = seq;
+        result->subjects++;
+    }
+    return KT_OK;
+}
+
+static enum kt_status collect_record(struct applier *a, const struct kt_change_record *record,
+                                     uint64_t seq, uint32_t line, struct kt_apply_result *result,
+                                     struct kt_error *err)
+{
+    uint32_t number;
+    const struct apply_row *last = a->row_count > 0 ? &a->rows[a->row_count - 1] : NULL;
+    enum kt_status status = KT_OK;
+    if (last && line > 0 && last->record->subject.data == record->subject.data) {
+        number = last->subject;
+    } else {
+        status = apply_subject_number(a, record->subject, &number, err);
+        if (status == KT_OK) {
+            status = count_subject(a, number, seq, result, err);
+        }
+    }
+    if (status != KT_OK) {
+        return status;
+    }
+    if (!apply_grow(&a->rows, &a->row_cap, a->row_count, sizeof(*a->rows))) {
+        return apply_no_memory(err);
+    }
+    a->rows[a->row_count++] = (struct apply_row){record, seq, number, line};
+    result->records++;
+    result->values += (uint32_t)record->value_count;
+    return KT_OK;
+}
+
+static enum kt_status apply_save(struct applier *a, const struct kt_change *change, uint64_t seq,
+                                 struct kt_apply_result *result, struct kt_error *err)
+{
+    struct new_keys list = {0};
+    enum kt_status status = find_new_keys(a, change, &list, err);
+    size_t total = a->edit->indicators->count + list.count;
+    if (status == KT_OK && (int64_t)total > a->max_indicators) {
+        char message[160];
+        snprintf(message, sizeof(message),
+                 "indicators: %zu new ones would make %zu, the cluster's limit is %lld", list.count,
+                 total, (long long)a->max_indicators);
+        refuse(result, KT_BAD_VALUE, "indicators", message);
+        kt_free(list.keys);
+        return KT_OK;
+    }
+    if (status == KT_OK) {
+        status = add_indicators(a, &list, err);
+    }
+    kt_free(list.keys);
+    for (size_t i = 0; i < change->subject_count && status == KT_OK; i++) {
+        uint32_t number;
+        status = apply_subject_number(a, change->subjects[i].key, &number, err);
+        if (status == KT_OK) {
+            status = count_subject(a, number, seq, result, err);
+        }
+        if (status == KT_OK) {
+            status = apply_subject(a, &change->subjects[i], err);
+        }
+    }
+    for (size_t i = 0; i < change->record_count && status == KT_OK; i++) {
+        status = collect_record(a, &change->records[i], seq, (uint32_t)i, result, err);
+    }
+    return status;
+}
+
+static enum kt_status set_meta(struct applier *a, const char *name, int64_t value,
+                               struct kt_error *err)
+{
+    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_SET_META];
+    db_bind_text(stmt, 1, kt_str(name));
+    db_bind_i64(stmt, 2, value);
+    return db_run(stmt, err);
+}
+
+static enum kt_status apply_epoch_start(struct applier *a,
+                                        const struct kt_change_epoch_start *start,
+                                        struct kt_error *err)
+{
+    if (!start->first) {
+        return KT_OK;
+    }
+    a->max_indicators = start->max_indicators;
+    a->has_cursor_key = true;
+    memcpy(a->cursor_key, start->cursor_key, sizeof(a->cursor_key));
+    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_SET_META];
+    db_bind_text(stmt, 1, KT_STR("cursor_key"));
+    db_bind_blob(stmt, 2, kt_str_n((const char *)start->cursor_key, sizeof(start->cursor_key)));
+    enum kt_status status = db_run(stmt, err);
+    return status == KT_OK ? set_meta(a, "max_indicators", start->max_indicators, err) : status;
+}
+
+static enum kt_status apply_entry(struct applier *a, const struct kt_entry *entry,
+                                  struct kt_change *change, struct kt_apply_result *result,
+                                  struct kt_error *err)
+{
+    *result = (struct kt_apply_result){.seq = entry->seq};
+    enum kt_status status = kt_change_decode(entry->body, change, err);
+    if (status == KT_OK) {
+        status = change->kind == KT_CHANGE_SAVE ? apply_save(a, change, entry->seq, result, err)
+                                                : apply_epoch_start(a, &change->epoch_start, err);
+    }
+    if (status != KT_OK) {
+        return status;
+    }
+    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_INSERT_REVISION];
+    db_bind_u64(stmt, 1, entry->seq);
+    db_bind_i64(stmt, 2, entry->wall_ms);
+    return db_run(stmt, err);
+}
+
+/* --- the transaction --- */
+
+static enum kt_status check_order(const struct kt_entry *entries, size_t count, uint64_t applied,
+                                  struct kt_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (entries[i].seq != applied + 1 + i) {
+            return kt_fail(err, KT_CORRUPT, "entry %llu cannot be applied after %llu",
+                           (unsigned long long)entries[i].seq, (unsigned long long)(applied + i));
+        }
+    }
+    return KT_OK;
+}
+
+static enum kt_status write_all(struct applier *a, const struct kt_entry *entries, size_t count,
+                                struct kt_change *changes, struct kt_apply_result *results,
+                                struct kt_error *err)
+{
+    struct kt_apply_result unwanted;
+    enum kt_status status = db_run(a->store->data_stmts[DATA_BEGIN], err);
+    for (size_t i = 0; i < count && status == KT_OK; i++) {
+        status = apply_entry(a, &entries[i], &changes[i], results ? &results[i] : &unwanted, err);
+    }
+    if (status == KT_OK) {
+        status = apply_rows(a, err);
+    }
+    if (status == KT_OK && !catalogue_change_members(a->edit, a->members, a->member_count)) {
+        status = apply_no_memory(err);
+    }
+    a->edit->revision = entries[count - 1].seq;
+    a->edit->wall_ms = entries[count - 1].wall_ms;
+    if (status == KT_OK) {
+        status = set_meta(a, "applied_seq", (int64_t)a->edit->revision, err);
+    }
+    if (status == KT_OK) {
+        status = set_meta(a, "record_count", (int64_t)a->edit->record_count, err);
+    }
+    return status;
+}
+
+/* See indicators_now() for why before the commit. That they stay after a failed one does no harm:
+ * no row names them. */
+static void publish_indicators(struct kt_store *store, struct indicator_table *table)
+{
+    struct indicator_table *fresh = indicators_ref(table);
+    kt_mutex_lock(&store->view_mutex);
+    struct indicator_table *old = store->indicators;
+    store->indicators = fresh;
+    kt_mutex_unlock(&store->view_mutex);
+    indicators_unref(&old);
+}
+
+static void take_settings(struct applier *a)
+{
+    struct kt_store *store = a->store;
+    store->max_indicators = a->max_indicators;
+    if (a->has_cursor_key) {
+        kt_mutex_lock(&store->state_mutex);
+        store->has_cursor_key = true;
+        memcpy(store->cursor_key, a->cursor_key, sizeof(store->cursor_key));
+        kt_mutex_unlock(&store->state_mutex);
+    }
+}
+
+static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry *entries,
+                                   size_t count, struct kt_apply_result *results,
+                                   struct kt_error *err)
+{
+    struct applier *a = store->applier;
+    enum kt_status status = check_order(entries, count, kt_store_applied(store), err);
+    if (status != KT_OK) {
+        return status;
+    }
+    struct kt_catalogue *view = kt_store_view(store);
+    struct kt_change *changes = kt_calloc(count, sizeof(*changes));
+    a->store = store;
+    a->edit = catalogue_edit(view);
+    a->row_count = a->member_count = 0;
+    a->max_indicators = store->max_indicators;
+    a->has_cursor_key = false;
+    kt_catalogue_unref(&view);
+    status = changes && a->edit ? write_all(a, entries, count, changes, results, err)
+                                : apply_no_memory(err);
+    if (status == KT_OK) {
+        publish_indicators(store, a->edit->indicators);
+        status = db_run(store->data_stmts[DATA_COMMIT], err);
+    }
+    if (status == KT_OK) {
+        take_settings(a);
+        store_publish(store, a->edit);
+        a->edit = NULL;
+    } else {
+        db_rollback(store->data);
+        if (a->fact_cap > 0) { /* they may tell of what was rolled back */
+            memset(a->facts, 0, a->fact_cap * sizeof(*a->facts));
+        }
+    }
+    kt_catalogue_unref(&a->edit);
+    for (size_t i = 0; changes && i < count; i++) {
+        kt_change_done(&changes[i]);
+    }
+    kt_free(changes);
+    return status;
+}
+
+enum kt_status kt_store_apply(struct kt_store *store, const struct kt_entry *entries, size_t count,
+                              struct kt_apply_result *results, struct kt_error *err)
+{
+    if (count == 0) {
+        return KT_OK;
+    }
+    kt_mutex_lock(&store->apply_mutex);
+    enum kt_status status = apply_locked(store, entries, count, results, err);
+    kt_mutex_unlock(&store->apply_mutex);
+    return status;
+}

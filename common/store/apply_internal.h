@@ -1,0 +1,68 @@
+/* apply_internal.h - one transaction of changes on its way into the data; for apply*.c only.
+ *
+ * First every change in turn: is it refused, which numbers do its keys get, what becomes of
+ * subjects and topics. Its records are only collected. Then all records of the transaction are
+ * sorted into the order of the version table and written; so neighbours in the table are written
+ * together however a request mixed them. Last the view that shows it all is published.
+ *
+ * Threads: the one that holds apply_mutex.
+ * Owns:    scratch that is kept from one transaction to the next.
+ * Fails:   as kt_store_apply; the transaction is then rolled back and the edit dropped.
+ */
+#ifndef KT_APPLY_INTERNAL_H
+#define KT_APPLY_INTERNAL_H
+
+#include "store/store_internal.h"
+
+struct apply_row { /* one record of one change */
+    const struct kt_change_record *record;
+    uint64_t revision;
+    uint32_t subject; /* number */
+    uint32_t line;
+};
+
+/* What the applier knows of a subject, so as not to ask the table. */
+struct subject_facts {
+    int64_t last_time_s; /* greatest time of its records, INT64_MIN = none; when known */
+    uint64_t counted_in; /* the entry in whose result it was counted */
+    bool known;
+};
+
+struct applier {
+    struct subject_facts *facts; /* by number */
+    size_t fact_cap;
+    struct apply_row *rows;
+    size_t row_count, row_cap;
+    struct member_change *members;
+    size_t member_count, member_cap;
+    struct kt_stay *stays;
+    size_t stay_cap;
+    struct kt_tag *tags;
+    size_t tag_cap;
+    const char **known_keys; /* per position: the text last seen to be a known indicator */
+    size_t known_cap;
+    struct kt_buf json;
+    /* Of the transaction at hand. */
+    struct kt_store *store;
+    struct kt_catalogue *edit;
+    int64_t max_indicators;
+    bool has_cursor_key;
+    unsigned char cursor_key[KT_CURSOR_KEY_BYTES];
+};
+
+/* Room for one more element. */
+bool apply_grow(void *array_ptr, size_t *cap, size_t count, size_t size);
+enum kt_status apply_no_memory(struct kt_error *err);
+/* The facts about a subject; NULL = no memory. */
+struct subject_facts *apply_facts(struct applier *a, uint32_t subject);
+/* The number of a subject, which is made when it is new. */
+enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint32_t *ret_number,
+                                    struct kt_error *err) KT_MUST_CHECK;
+
+/* apply_subjects.c */
+enum kt_status apply_subject(struct applier *a, const struct kt_change_subject *subject,
+                             struct kt_error *err) KT_MUST_CHECK;
+/* apply_rows.c: sorts and writes what was collected. */
+enum kt_status apply_rows(struct applier *a, struct kt_error *err) KT_MUST_CHECK;
+
+#endif

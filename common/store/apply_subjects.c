@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/* What a change says of subjects themselves. An import repeats the same name and category with each
+ * batch, so everything is compared first and written only when it differs.
+ */
+#include "store/apply_internal.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct kt_str merged(struct kt_opt_text named, struct kt_str old)
+{
+    if (named.named == KT_NOT_NAMED) {
+        return old;
+    }
+    return named.named == KT_NAMED ? named.text : kt_str("");
+}
+
+static bool same_texts(const struct kt_subject *a, const struct kt_subject *b)
+{
+    return kt_str_eq(a->name, b->name) && kt_str_eq(a->status, b->status) &&
+           kt_str_eq(a->listing_date, b->listing_date) && kt_str_eq(a->category, b->category);
+}
+
+static enum kt_status write_texts(struct applier *a, const struct kt_subject *subject,
+                                  struct kt_error *err)
+{
+    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_UPDATE_SUBJECT];
+    db_bind_i64(stmt, 1, subject->number);
+    db_bind_text(stmt, 2, subject->name);
+    db_bind_text(stmt, 3, subject->status);
+    db_bind_text(stmt, 4, subject->listing_date);
+    db_bind_text(stmt, 5, subject->category);
+    return db_run(stmt, err);
+}
+
+/* --- stays --- */
+
+static bool has_topic(const struct kt_stay *stays, size_t count, uint32_t topic)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (stays[i].topic == topic) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A stay is (topic, from): one named again moves its end. */
+static enum kt_status put_stay(struct applier *a, size_t *count, struct kt_stay stay,
+                               struct kt_error *err)
+{
+    for (size_t i = 0; i < *count; i++) {
+        if (a->stays[i].topic == stay.topic && a->stays[i].from_s == stay.from_s) {
+            a->stays[i].to_s = stay.to_s;
+            return KT_OK;
+        }
+    }
+    if (!apply_grow(&a->stays, &a->stay_cap, *count, sizeof(*a->stays))) {
+        return apply_no_memory(err);
+    }
+    a->stays[(*count)++] = stay;
+    return KT_OK;
+}
+
+static int by_topic_from(const void *a, const void *b)
+{
+    const struct kt_stay *x = a, *y = b;
+    if (x->topic != y->topic) {
+        return x->topic < y->topic ? -1 : 1;
+    }
+    return x->from_s < y->from_s ? -1 : x->from_s > y->from_s;
+}
+
+static enum kt_status topic_number(struct applier *a, struct kt_str key, uint32_t *ret_number,
+                                   struct kt_error *err)
+{
+    bool is_new;
+    if (!catalogue_topic_number(a->edit, key, ret_number, &is_new)) {
+        return apply_no_memory(err);
+    }
+    if (!is_new) {
+        return KT_OK;
+    }
+    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_INSERT_TOPIC];
+    db_bind_i64(stmt, 1, *ret_number);
+    db_bind_text(stmt, 2, key);
+    return db_run(stmt, err);
+}
+
+/* The subject's stays after this change, in a->stays. */
+static enum kt_status plan_stays(struct applier *a, const struct kt_subject *old,
+                                 const struct kt_change_subject *change, size_t *ret_count,
+                                 struct kt_error *err)
+{
+    enum kt_status status = KT_OK;
+    size_t count = 0;
+    if (change->topics_mode != KT_TOPICS_REPLACE) {
+        for (size_t i = 0; i < old->stay_count && status == KT_OK; i++) {
+            status = put_stay(a, &count, old->stays[i], err);
+        }
+    }
+    size_t kept = count;
+    size_t named = change->topics_mode == KT_TOPICS_KEEP ? 0 : change->stay_count;
+    for (size_t i = 0; i < named && status == KT_OK; i++) {
+        struct kt_stay stay = {0, change->stays[i].from_s, change->stays[i].to_s};
+        status = topic_number(a, change->stays[i].topic, &stay.topic, err);
+        bool there = status == KT_OK && change->topics_mode == KT_TOPICS_ADD_IF_NONE &&
+                     has_topic(a->stays, kept, stay.topic);
+        if (status == KT_OK && !there) {
+            status = put_stay(a, &count, stay, err);
+        }
+    }
+    if (count > 1) {
+        qsort(a->stays, count, sizeof(*a->stays), by_topic_from);
+    }
+    *ret_count = count;
+    return status;
+}
+
+static bool same_stays(const struct kt_subject *a, const struct kt_subject *b)
+{
+    if (a->stay_count != b->stay_count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->stay_count; i++) {
+        if (by_topic_from(&a->stays[i], &b->stays[i]) != 0 ||
+            a->stays[i].to_s != b->stays[i].to_s) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum kt_status note_member(struct applier *a, uint32_t topic, uint32_t subject,
+                                  bool is_member, struct kt_error *err)
+{
+    if (!apply_grow(&a->members, &a->member_cap, a->member_count, sizeof(*a->members))) {
+        return apply_no_memory(err);
+    }
+    a->members[a->member_count] =
+        (struct member_change){topic, subject, (uint32_t)a->member_count, is_member};
+    a->member_count++;
+    return KT_OK;
+}
+
+static enum kt_status write_stays(struct applier *a, const struct kt_subject *old,
+                                  const struct kt_subject *fresh, struct kt_error *err)
+{
+    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_DELETE_STAYS];
+    db_bind_i64(stmt, 1, fresh->number);
+    enum kt_status status = db_run(stmt, err);
+    stmt = a->store->data_stmts[DATA_INSERT_STAY];
+    for (size_t i = 0; i < fresh->stay_count && status == KT_OK; i++) {
+        const struct kt_stay *stay = &fresh->stays[i];
+        db_bind_i64(stmt, 1, fresh->number);
+        db_bind_i64(stmt, 2, stay->topic);
+        db_bind_i64(stmt, 3, stay->from_s);
+        db_bind_i64(stmt, 4, stay->to_s);
+        status = db_run(stmt, err);
+        if (status == KT_OK && !has_topic(old->stays, old->stay_count, stay->topic)) {
+            status = note_member(a, stay->topic, fresh->number, true, err);
+        }
+    }
+    for (size_t i = 0; i < old->stay_count && status == KT_OK; i++) {
+        if (!has_topic(fresh->stays, fresh->stay_count, old->stays[i].topic)) {
+            status = note_member(a, old->stays[i].topic, fresh->number, false, err);
+        }
+    }
+    return status;
+}
+
+/* --- tags --- */
+
+static bool tag_is_named(const struct kt_change_subject *change, struct kt_str name)
+{
+    for (size_t i = 0; i < change->tag_count; i++) {
+        if (kt_str_eq(change->tags[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int by_name_value(const void *a, const void *b)
+{
+    const struct kt_tag *x = a, *y = b;
+    int order = kt_str_cmp(x->name, y->name);
+    return order != 0 ? order : kt_str_cmp(x->value, y->value);
+}
+
+static enum kt_status put_tag(struct applier *a, size_t *count, struct kt_tag tag,
+                              struct kt_error *err)
+{
+    if (!apply_grow(&a->tags, &a->tag_cap, *count, sizeof(*a->tags))) {
+        return apply_no_memory(err);
+    }
+    a->tags[(*count)++] = tag;
+    return KT_OK;
+}
+
+/* The same name twice in one change: the later naming counts. */
+static bool named_later(const struct kt_change_subject *change, size_t at)
+{
+    for (size_t i = at + 1; i < change->tag_count; i++) {
+        if (kt_str_eq(change->tags[i].name, change->tags[at].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum kt_status plan_tags(struct applier *a, const struct kt_subject *old,
+                                const struct kt_change_subject *change, size_t *ret_count,
+                                struct kt_error *err)
+{
+    enum kt_status status = KT_OK;
+    size_t count = 0;
+    for (size_t i = 0; i < old->tag_count && status == KT_OK; i++) {
+        if (!tag_is_named(change, old->tags[i].name)) {
+            status = put_tag(a, &count, old->tags[i], err);
+        }
+    }
+    for (size_t i = 0; i < change->tag_count && status == KT_OK; i++) {
+        const struct kt_change_tag *tag = &change->tags[i];
+        for (size_t j = 0; j < tag->count && status == KT_OK && !named_later(change, i); j++) {
+            status = put_tag(a, &count, (struct kt_tag){tag->name, tag->values[j]}, err);
+        }
+    }
+    if (status != KT_OK || count < 2) {
+        *ret_count = count;
+        return status;
+    }
+    qsort(a->tags, count, sizeof(*a->tags), by_name_value);
+    size_t used = 1;
+    for (size_t i = 1; i < count; i++) {
+        if (by_name_value(&a->tags[i], &a->tags[used - 1]) != 0) {
+            a->tags[used++] = a->tags[i];
+        }
+    }
+    *ret_count = used;
+    return KT_OK;
+}
+
+static bool same_tags(const struct kt_subject *a, const struct kt_subject *b)
+{
+    if (a->tag_count != b->tag_count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->tag_count; i++) {
+        if (by_name_value(&a->tags[i], &b->tags[i]) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum kt_status write_tags(struct applier *a, const struct kt_subject *fresh,
+                                 struct kt_error *err)
+{
+    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_DELETE_TAGS];
+    db_bind_i64(stmt, 1, fresh->number);
+    enum kt_status status = db_run(stmt, err);
+    stmt = a->store->data_stmts[DATA_INSERT_TAG];
+    for (size_t i = 0; i < fresh->tag_count && status == KT_OK; i++) {
+        db_bind_i64(stmt, 1, fresh->number);
+        db_bind_text(stmt, 2, fresh->tags[i].name);
+        db_bind_text(stmt, 3, fresh->tags[i].value);
+        status = db_run(stmt, err);
+    }
+    return status;
+}
+
+/* --- the whole --- */
+
+enum kt_status apply_subject(struct applier *a, const struct kt_change_subject *change,
+                             struct kt_error *err)
+{
+    const struct kt_subject *old = kt_catalogue_find_subject(a->edit, change->key);
+    KT_ASSERT(old);
+    struct kt_subject fresh = *old;
+    fresh.name = merged(change->name, old->name);
+    fresh.status = merged(change->status, old->status);
+    fresh.listing_date = merged(change->listing_date, old->listing_date);
+    fresh.category = merged(change->category, old->category);
+    enum kt_status status = plan_stays(a, old, change, &fresh.stay_count, err);
+    if (status == KT_OK) {
+        status = plan_tags(a, old, change, &fresh.tag_count, err);
+    }
+    if (status != KT_OK) {
+        return status;
+    }
+    fresh.stays = a->stays;
+    fresh.tags = a->tags;
+    bool texts = !same_texts(old, &fresh), stays = !same_stays(old, &fresh);
+    bool tags = !same_tags(old, &fresh);
+    if (texts) {
+        status = write_texts(a, &fresh, err);
+    }
+    if (stays && status == KT_OK) {
+        status = write_stays(a, old, &fresh, err);
+    }
+    if (tags && status == KT_OK) {
+        status = write_tags(a, &fresh, err);
+    }
+    if (status == KT_OK && (texts || stays || tags) &&
+        !catalogue_set_body(a->edit, fresh.number, &fresh)) {
+        return apply_no_memory(err);
+    }
+    return status;
+}

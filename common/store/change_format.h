@@ -1,0 +1,44 @@
+/* change_format.h - numbers that change_build.c and change_decode.c share; for common/store only.
+ *
+ * After u8 format and u8 kind, a SAVE is:
+ *   count, texts                                      the string table
+ *   subjects, stays, tags, tag values                 totals: the decoder allocates once
+ *   subject*: key | u8 flags | u8 topics_mode and the named texts | stays | tags
+ *   records, values                                   totals
+ *   record*: subject | time | period | u8 flags | [declare] [end_date] [year] | count, values
+ *   value: indicator * 2 + is_null | [f64]
+ * Texts are indices into the table, numbers varints, times zigzag varints.
+ *
+ * Threads: none. Owns: nothing. Fails: never.
+ */
+#ifndef KT_CHANGE_FORMAT_H
+#define KT_CHANGE_FORMAT_H
+
+#include "store/change.h"
+
+#define CHANGE_FORMAT 1
+
+/* Flags of an optional text: two bits, the value of enum kt_named. */
+#define NAMED_BITS 2
+#define NAMED_MASK 3u
+
+#define RECORD_DECLARE_GIVEN 1u
+#define RECORD_END_DATE_SHIFT 1
+#define RECORD_YEAR_SHIFT 3
+#define RECORD_FLAGS_MAX 31u
+
+#define SETTING_MAX_INDICATORS "max_indicators"
+
+/* end_date and year stand beside indicators in a stored row (rowdata.h), so none may be so named.
+ */
+static inline bool change_indicator_ok(struct kt_str key)
+{
+    return key.len > 0 && !kt_str_eq_text(key, "end_date") && !kt_str_eq_text(key, "year");
+}
+
+static inline bool change_time_ok(int64_t time_s)
+{
+    return time_s >= KT_TIME_MIN && time_s <= KT_TIME_MAX;
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* The tables of both files, one migration after the other; a migration that was ever released is
+ * never changed.
+ *
+ * Why version's key is the whole order of the value rule: loading a subject is then one range scan
+ * in exactly the order that a series is built in, and "the greatest declare time so far" is one
+ * seek. WITHOUT ROWID, so that the rows lie in that order. The row's values are JSON text
+ * (rowdata.h): a person reads it, and json_each(data) takes it apart.
+ */
+#include "store/store_internal.h"
+
+#include "base/mem.h"
+
+const char *const store_log_migrations[] = {
+    "CREATE TABLE meta(name TEXT PRIMARY KEY NOT NULL, value) WITHOUT ROWID;"
+    "CREATE TABLE entry(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, wall_ms INTEGER NOT NULL,"
+    "  key TEXT NOT NULL, body BLOB NOT NULL);"
+    "CREATE TABLE epoch(epoch INTEGER PRIMARY KEY, epoch_id TEXT NOT NULL,"
+    "  first_seq INTEGER NOT NULL);",
+};
+const int store_log_migration_count = (int)KT_ARRAY_LEN(store_log_migrations);
+
+const char *const store_data_migrations[] = {
+    "CREATE TABLE meta(name TEXT PRIMARY KEY NOT NULL, value) WITHOUT ROWID;"
+    "CREATE TABLE revision(seq INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL);"
+    "CREATE INDEX revision_by_wall ON revision(wall_ms);"
+    "CREATE TABLE indicator(number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);"
+    "CREATE TABLE topic(number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);"
+    "CREATE TABLE subject(number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,"
+    "  name TEXT NOT NULL, status TEXT NOT NULL, listing_date TEXT NOT NULL,"
+    "  category TEXT NOT NULL, changed_revision INTEGER NOT NULL);"
+    "CREATE TABLE stay(subject INTEGER NOT NULL, topic INTEGER NOT NULL,"
+    "  from_time INTEGER NOT NULL, to_time INTEGER NOT NULL,"
+    "  PRIMARY KEY(subject, topic, from_time)) WITHOUT ROWID;"
+    "CREATE TABLE tag(subject INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,"
+    "  PRIMARY KEY(subject, name, value)) WITHOUT ROWID;"
+    "CREATE TABLE version(subject INTEGER NOT NULL, time INTEGER NOT NULL, period TEXT NOT NULL,"
+    "  declare_time INTEGER NOT NULL, revision INTEGER NOT NULL, line INTEGER NOT NULL,"
+    "  declare_given INTEGER NOT NULL, data TEXT NOT NULL,"
+    "  PRIMARY KEY(subject, time, period, declare_time, revision, line)) WITHOUT ROWID;",
+};
+const int store_data_migration_count = (int)KT_ARRAY_LEN(store_data_migrations);

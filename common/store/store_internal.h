@@ -1,0 +1,147 @@
+/* store_internal.h - the parts of a store; for common/store only.
+ *
+ *   store.c        open, close, identity        store_log.c   the log file
+ *   schema.c       tables of both files         store_load.c  catalogue and series from the data
+ *   store_pool.c   read connections             apply*.c      changes into the data
+ *
+ * Locks, none held while another of the same line is taken:
+ *   log_mutex (STORE_WRITE)    the log's write connection
+ *   apply_mutex (STORE_WRITE)  the data's write connection and the applier
+ *   view_mutex (CATALOGUE)     which view is newest; held for a few instructions
+ *   state_mutex (STORE_POOL)   identity, epoch vector, log end, waiters
+ *
+ * Threads: as store.h.
+ * Owns:    as store.h.
+ * Fails:   as store.h.
+ */
+#ifndef KT_STORE_INTERNAL_H
+#define KT_STORE_INTERNAL_H
+
+#include "base/fs.h"
+#include "base/thread.h"
+#include "store/catalogue_edit.h"
+#include "store/db.h"
+#include "store/rowdata.h"
+#include "store/store.h"
+
+#include <stdatomic.h>
+
+#define STORE_MAX_INDICATORS 4096 /* until a first epoch-start says otherwise */
+
+extern const char *const store_log_migrations[];
+extern const int store_log_migration_count;
+extern const char *const store_data_migrations[];
+extern const int store_data_migration_count;
+
+/* --- read connections --- */
+
+enum reader_stmt { READER_FIRST, READER_SECOND, READER_STMTS };
+struct reader {
+    struct reader *next;
+    struct sqlite3 *db;
+    struct sqlite3_stmt *stmts[READER_STMTS]; /* what pool->sql names */
+    struct kt_series_builder *builder;        /* data readers only */
+    struct rowdata_reader *rows;
+};
+struct reader_pool {
+    struct kt_mutex mutex; /* STORE_POOL */
+    struct kt_cond given;
+    const char *path;
+    const char *sql[READER_STMTS];
+    bool loads_series;
+    int limit, opened;
+    struct reader *idle;
+};
+void pool_init(struct reader_pool *pool, const char *path, int limit);
+void pool_done(struct reader_pool *pool);
+/* Waits for a free one, KT_BUSY after half a minute. */
+enum kt_status pool_take(struct reader_pool *pool, struct reader **ret_reader,
+                         struct kt_error *err) KT_MUST_CHECK;
+void pool_give(struct reader_pool *pool, struct reader *reader);
+
+/* --- the write connections --- */
+
+struct log_file {
+    struct sqlite3 *db;
+    struct sqlite3_stmt *insert_entry, *insert_epoch, *set_commit;
+};
+
+enum data_stmt {
+    DATA_BEGIN,
+    DATA_COMMIT,
+    DATA_INSERT_VERSION,
+    DATA_GREATEST_DECLARE,
+    DATA_LAST_TIME,
+    DATA_INSERT_REVISION,
+    DATA_INSERT_INDICATOR,
+    DATA_INSERT_TOPIC,
+    DATA_INSERT_SUBJECT,
+    DATA_UPDATE_SUBJECT,
+    DATA_SUBJECT_REVISION,
+    DATA_DELETE_STAYS,
+    DATA_INSERT_STAY,
+    DATA_DELETE_TAGS,
+    DATA_INSERT_TAG,
+    DATA_SET_META,
+    DATA_STMTS
+};
+
+struct applier; /* apply_internal.h */
+
+/* Who waits for an applied revision; on the waiter's stack. */
+struct apply_waiter {
+    struct apply_waiter *next;
+    uint64_t seq;
+    struct kt_cond cond;
+    bool woken;
+};
+
+struct kt_store {
+    char *path, *log_path, *lock_path;
+    struct kt_lock_file *lock;
+    struct kt_mutex log_mutex, apply_mutex, view_mutex, state_mutex;
+
+    struct log_file log; /* log_mutex */
+    struct reader_pool log_readers, data_readers;
+
+    struct sqlite3 *data; /* apply_mutex, with all below it up to the blank line */
+    struct sqlite3_stmt *data_stmts[DATA_STMTS];
+    struct applier *applier;
+    struct names *names;
+    int64_t max_indicators;
+
+    struct kt_catalogue *view;          /* view_mutex */
+    struct indicator_table *indicators; /* view_mutex: at least all of any committed row */
+    atomic_uint_fast64_t applied;       /* set after the view was published */
+
+    struct kt_store_identity identity; /* state_mutex, with all below it */
+    struct kt_buf kept;
+    uint64_t kept_epoch;
+    struct kt_epoch *epochs;
+    size_t epoch_count, epoch_cap;
+    uint64_t log_first_seq;
+    int64_t log_last_wall_ms;
+    struct apply_waiter *waiters;
+    bool has_cursor_key;
+    unsigned char cursor_key[KT_CURSOR_KEY_BYTES];
+
+    atomic_uint_fast64_t noted_commit;
+};
+
+/* store_log.c */
+enum kt_status log_open(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
+void log_close(struct kt_store *store);
+
+/* store_load.c: the newest view and the applier's facts from the data file. */
+enum kt_status data_load(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
+
+/* apply.c */
+struct applier *applier_new(void);
+void applier_free(struct applier **applier);
+enum kt_status data_prepare(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
+void data_close(struct kt_store *store);
+
+/* Publishes a view (takes the reference) and wakes who waited for it. */
+void store_publish(struct kt_store *store, struct kt_catalogue *view);
+
+#endif
