@@ -139,11 +139,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
     kt_buf_append(head, ": ", 2);
     kt_buf_append_str(head, kt_str_trim(line));
     kt_buf_append_byte(head, '\n');
-    if (kt_buf_status(head) != KT_OK) {
-        run->too_large = true;
-        return 0;
-    }
-    return size * count;
+    run->too_large = kt_buf_status(head) == KT_TOO_LARGE;
+    run->no_memory = kt_buf_status(head) == KT_NO_MEMORY;
+    return run->too_large || run->no_memory ? 0 : size * count;
 }
 
 static bool streams(const struct running *run)
@@ -315,13 +313,13 @@ static enum kt_status fail_code(const struct running *run, CURLcode code, struct
     if (run->no_memory || code == CURLE_OUT_OF_MEMORY) {
         return kt_fail(err, KT_NO_MEMORY, "%s: no memory for the answer", url);
     }
+    if (was_sent(run)) {
+        return kt_fail(err, KT_BAD_GATEWAY, "%s: %s", url, why);
+    }
     if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL) {
         return kt_fail(err, KT_BAD_VALUE, "%s: %s", url, why);
     }
-    if (!was_sent(run)) {
-        return kt_fail(err, KT_UNAVAILABLE, "%s: %s", url, why);
-    }
-    return kt_fail(err, KT_BAD_GATEWAY, "%s: %s", url, why);
+    return kt_fail(err, KT_UNAVAILABLE, "%s: %s", url, why);
 }
 
 static bool is_finished(struct kt_http_client *client, CURLcode *ret_code)
@@ -351,6 +349,9 @@ static enum kt_status drive(struct running *run, struct kt_error *err)
             return kt_fail(err, KT_INTERNAL, "%s: libcurl failed", run->call->url);
         }
         if (is_finished(client, &code)) {
+            if (code == CURLE_OK && !run->head_done) {
+                code = CURLE_GOT_NOTHING; /* to libcurl a head that was cut is an empty body */
+            }
             return code == CURLE_OK ? KT_OK : fail_code(run, code, err);
         }
         if (atomic_load(&client->cancelled)) {

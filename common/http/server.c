@@ -171,6 +171,26 @@ static int on_log(const struct mg_connection *conn, const char *message)
     return 1;
 }
 
+/* civetweb says "malformed" of a head that fills its buffer without an end. Where heads lie is
+ * known from an earlier request of this worker: then it is too long if it holds nothing malformed.
+ * For the first request the count of bytes that civetweb has taken must do. */
+static bool head_fills_buffer(const struct kt_http_worker *worker)
+{
+    const char *head = worker->head_base;
+
+    if (!head) {
+        return kt_http_socket_taken(worker->sock) == KT_HTTP_HEAD_BYTES_MAX;
+    }
+    for (size_t i = 0; i < KT_HTTP_HEAD_BYTES_MAX; i++) {
+        unsigned char c = (unsigned char)head[i];
+
+        if ((c < 0x20 && c != '\r' && c != '\n') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int on_library_error(struct mg_connection *conn, int status, const char *message)
 {
     struct kt_http_worker *worker = mg_get_thread_pointer(conn);
@@ -180,7 +200,7 @@ static int on_library_error(struct mg_connection *conn, int status, const char *
         return 1;
     }
     meet_peer(worker, conn);
-    if (status == 413) {
+    if (status == 413 || (status == 400 && head_fills_buffer(worker))) {
         (void)kt_fail(&err, KT_HEAD_TOO_LARGE, "the request's head is larger than %d bytes",
                       KT_HTTP_HEAD_BYTES_MAX);
     } else if (status == 411) {
@@ -294,18 +314,17 @@ static void serve(struct kt_http_worker *worker, const struct mg_request_info *i
 
 static int on_request(struct mg_connection *conn)
 {
-    static const char no_memory[] =
-        "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n"
-        "Content-Length: 126\r\nConnection: close\r\n\r\n"
-        "{\"status_code\":500,\"status_msg\":\"no memory for a request\",\"data\":null,"
-        "\"error\":{\"code\":\"no_memory\",\"field\":\"\",\"retry\":\"later\"}}";
     struct kt_http_worker *worker = mg_get_thread_pointer(conn);
     int64_t began_us = 0;
     int status;
 
     if (!worker || !has_arena(worker)) {
-        mg_disable_connection_keep_alive(conn);
-        (void)mg_write(conn, no_memory, sizeof(no_memory) - 1);
+        kt_http_answer_no_memory(conn);
+        if (worker) {
+            meet_peer(worker, conn);
+            worker->answered = true;
+            kt_http_socket_linger(worker->sock, KT_HTTP_LINGER_MS);
+        }
         return 500;
     }
     if (worker->server->options.access_log) {

@@ -17,7 +17,6 @@
 
 #define JOIN_BYTES_MAX 65536 /* larger bodies are not copied behind their head */
 #define SLOWEST_BYTES_PER_MS 16
-#define LINGER_MS 1000
 #define WRITE_BYTES_MAX (1 << 30)
 
 bool kt_http_write(struct kt_http_worker *worker, const void *data, size_t len)
@@ -97,6 +96,18 @@ static bool has_body(const struct kt_http_worker *worker)
            worker->response.status != 304;
 }
 
+void kt_http_answer_no_memory(struct mg_connection *conn)
+{
+    static const char text[] =
+        "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n"
+        "Content-Length: 126\r\nConnection: close\r\n\r\n"
+        "{\"status_code\":500,\"status_msg\":\"no memory for a request\",\"data\":null,"
+        "\"error\":{\"code\":\"no_memory\",\"field\":\"\",\"retry\":\"later\"}}";
+
+    mg_disable_connection_keep_alive(conn);
+    (void)mg_write(conn, text, sizeof(text) - 1);
+}
+
 static bool send_whole(struct kt_http_worker *worker)
 {
     struct kt_buf *out = &worker->out;
@@ -110,7 +121,12 @@ static bool send_whole(struct kt_http_worker *worker)
         kt_buf_append_str(out, body);
         body.len = 0;
     }
-    return kt_buf_status(out) == KT_OK && kt_http_write(worker, out->data, out->len_bytes) &&
+    if (kt_buf_status(out) != KT_OK) {
+        kt_http_answer_no_memory(worker->conn);
+        worker->response.status = 500;
+        return false;
+    }
+    return kt_http_write(worker, out->data, out->len_bytes) &&
            (body.len == 0 || kt_http_write(worker, body.data, body.len));
 }
 
@@ -234,7 +250,7 @@ void kt_http_answer_send(struct kt_http_worker *worker)
     }
     if (sent && (!worker->body_done || worker->body_broken)) {
         kt_http_state(worker, KT_CONN_BUSY, INT64_MAX);
-        kt_http_socket_linger(worker->sock, LINGER_MS);
+        kt_http_socket_linger(worker->sock, KT_HTTP_LINGER_MS);
     }
     trim(&worker->out);
     trim(&worker->chunk);

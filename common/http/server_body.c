@@ -77,13 +77,15 @@ static enum kt_status fail_too_large(struct kt_http_worker *worker, struct kt_er
 }
 
 /* Room for the next piece: doubles, so that a length that was only claimed costs nothing. */
-static size_t make_room(struct kt_http_worker *worker)
+static size_t make_room(struct kt_http_worker *worker, int64_t max)
 {
     struct kt_buf *body = &worker->body;
     size_t want = body->len_bytes < FIRST_CAP_BYTES ? FIRST_CAP_BYTES : body->len_bytes;
 
     if (!worker->chunked && (int64_t)want > worker->body_left) {
         want = (size_t)worker->body_left;
+    } else if (worker->chunked && (int64_t)(body->len_bytes + want) > max + 1) {
+        want = (size_t)max + 1 - body->len_bytes; /* one byte too many is enough to know */
     }
     return kt_buf_reserve(body, want) ? want : 0;
 }
@@ -94,7 +96,7 @@ static enum kt_status read_all(struct kt_http_worker *worker, int64_t deadline_m
     struct kt_buf *body = &worker->body;
 
     while (!worker->body_done) {
-        size_t want = make_room(worker);
+        size_t want = make_room(worker, max);
         int len;
 
         if (want == 0) {

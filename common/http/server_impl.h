@@ -26,6 +26,7 @@ struct mg_context;
 struct mg_request_info;
 
 #define KT_HTTP_FDS_MAX 65536
+#define KT_HTTP_LINGER_MS 1000
 #define KT_HTTP_KEEP_BYTES_MAX 262144 /* a worker's larger buffers go after the request */
 
 enum kt_http_conn_state {
@@ -105,6 +106,8 @@ void kt_http_answer_send(struct kt_http_worker *worker);
 /* An error of the library's own, for a request that was not understood. */
 void kt_http_answer_refusal(struct kt_http_worker *worker, struct mg_connection *conn,
                             const struct kt_error *err);
+/* Needs none; the connection closes. */
+void kt_http_answer_no_memory(struct mg_connection *conn);
 /* One write with a deadline that counts from worker->now_ms; false when the peer is gone or too
  * slow. */
 bool kt_http_write(struct kt_http_worker *worker, const void *data, size_t len);
@@ -120,7 +123,11 @@ void kt_http_wake_idle(struct kt_http_server *server); /* takes the lock */
 kt_socket kt_http_socket_find(const uint64_t *owned, const char *peer, uint16_t peer_port,
                               uint16_t local_port);
 size_t kt_http_socket_available(kt_socket sock); /* bytes to read without waiting */
-bool kt_http_socket_at_end(kt_socket sock);      /* the peer has closed its side */
+/* When civetweb has ended: it drops the sockets that still waited for a worker without closing. */
+void kt_http_socket_close_strangers(uint16_t local_port);
+/* Bytes that were received and read so far, -1 where the system does not tell. */
+int64_t kt_http_socket_taken(kt_socket sock);
+bool kt_http_socket_at_end(kt_socket sock); /* the peer has closed its side */
 void kt_http_socket_shut_read(kt_socket sock);
 void kt_http_socket_shut_both(kt_socket sock);
 /* Ends our side and reads the rest away, so that closing does not reset the connection before the

@@ -134,6 +134,7 @@ static void stop_civetweb(struct kt_http_server *server)
     kt_mutex_unlock(&server->lock);
     mg_stop(server->context);
     server->context = NULL;
+    kt_http_socket_close_strangers(server->port);
 }
 
 enum kt_status kt_http_server_start(const struct kt_http_server_options *options,

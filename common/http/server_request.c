@@ -43,7 +43,8 @@ static enum kt_status check_start(struct kt_http_worker *worker, const char *sta
     ptrdiff_t skipped;
 
     if (!worker->head_base || start < worker->head_base) {
-        worker->head_base = start;
+        /* The buffer is a heap block of its own, so its address is a multiple of 16. */
+        worker->head_base = start - ((uintptr_t)start & 15);
     }
     skipped = start - worker->head_base;
     if (skipped == 0 || (skipped == 2 && memcmp(worker->head_base, "\r\n", 2) == 0)) {

@@ -27,10 +27,21 @@ void kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_strange
     (void)owned, (void)seen, (void)local_port, (void)now_ms, (void)until_ms;
 }
 
+void kt_http_socket_close_strangers(uint16_t local_port)
+{
+    (void)local_port;
+}
+
 size_t kt_http_socket_available(kt_socket sock)
 {
     (void)sock;
     return 0;
+}
+
+int64_t kt_http_socket_taken(kt_socket sock)
+{
+    (void)sock;
+    return -1;
 }
 
 bool kt_http_socket_at_end(kt_socket sock)
@@ -69,11 +80,17 @@ void kt_http_socket_poke(const char *host, uint16_t port)
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#if defined(__linux__)
+#include <linux/tcp.h> /* the C library's struct tcp_info lacks the byte counts */
+#endif
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* accept() gives the lowest free number, so a long gap means that we are past the last. */
+#define GAP_MAX 1024
 
 union address {
     struct sockaddr any;
@@ -109,8 +126,7 @@ kt_socket kt_http_socket_find(const uint64_t *owned, const char *peer, uint16_t 
     if (inet_pton(v6 ? AF_INET6 : AF_INET, peer, bits) != 1) {
         return KT_NO_SOCKET;
     }
-    /* accept() gives the lowest free number, so a long gap means that we are past the last. */
-    for (int fd = 3; fd < KT_HTTP_FDS_MAX && absent < 1024; fd++) {
+    for (int fd = 3; fd < KT_HTTP_FDS_MAX && absent < GAP_MAX; fd++) {
         union address address;
         socklen_t len = sizeof(address);
 
@@ -138,6 +154,7 @@ static uint16_t connection_peer(int fd, uint16_t local_port)
     union address address;
     socklen_t len = sizeof(address);
 
+    errno = 0;
     if (getsockname(fd, &address.any, &len) != 0 ||
         (address.any.sa_family != AF_INET && address.any.sa_family != AF_INET6) ||
         port_of(&address) != local_port) {
@@ -166,14 +183,13 @@ void kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_strange
 {
     int absent = 0;
 
-    for (int fd = 3; fd < KT_HTTP_FDS_MAX && absent < 1024; fd++) {
+    for (int fd = 3; fd < KT_HTTP_FDS_MAX && absent < GAP_MAX; fd++) {
         struct kt_http_stranger *entry = &seen[fd];
         uint16_t peer_port = 0;
 
-        absent++;
         if (!(owned[fd / 64] >> (fd % 64) & 1)) {
             peer_port = connection_peer(fd, local_port);
-            absent = peer_port == 0 && errno == EBADF ? absent : 0;
+            absent = peer_port == 0 && errno == EBADF ? absent + 1 : 0;
         } else {
             absent = 0;
         }
@@ -188,6 +204,20 @@ void kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_strange
     }
 }
 
+void kt_http_socket_close_strangers(uint16_t local_port)
+{
+    int absent = 0;
+
+    for (int fd = 3; fd < KT_HTTP_FDS_MAX && absent < GAP_MAX; fd++) {
+        uint16_t peer_port = connection_peer(fd, local_port);
+
+        absent = peer_port == 0 && errno == EBADF ? absent + 1 : 0;
+        if (peer_port != 0) {
+            (void)close(fd);
+        }
+    }
+}
+
 size_t kt_http_socket_available(kt_socket sock)
 {
     int bytes = 0;
@@ -196,6 +226,22 @@ size_t kt_http_socket_available(kt_socket sock)
         return 0;
     }
     return (size_t)bytes;
+}
+
+int64_t kt_http_socket_taken(kt_socket sock)
+{
+#if defined(__linux__)
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    memset(&info, 0, sizeof(info));
+    if (sock != KT_NO_SOCKET && getsockopt((int)sock, IPPROTO_TCP, TCP_INFO, &info, &len) == 0) {
+        return (int64_t)info.tcpi_bytes_received - (int64_t)kt_http_socket_available(sock);
+    }
+#else
+    (void)sock;
+#endif
+    return -1;
 }
 
 bool kt_http_socket_at_end(kt_socket sock)

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+#include "wire.h"
+
+#include "../kt_test.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct wire wire;
+static struct wire_answer answer;
+static uint16_t port;
+
+static bool start(void)
+{
+    if (!world_start()) {
+        return false;
+    }
+    port = kt_http_server_port(world);
+    return wire_open(&wire, port);
+}
+
+static bool begin(void)
+{
+    world_defaults();
+    return start();
+}
+
+static void end(void)
+{
+    wire_close(&wire);
+    wire_answer_free(&answer);
+    world_stop();
+}
+
+static bool still_serves(void)
+{
+    bool serves;
+
+    wire_answer_free(&answer);
+    serves = wire_text(&wire, "GET /what HTTP/1.1\r\nHost: x\r\n\r\n") &&
+             wire_answer(&wire, &answer, false) && answer.status == 200;
+    return serves;
+}
+
+static void a_body_in_many_pieces_arrives_whole(void)
+{
+    CHECK(begin());
+    CHECK(wire_text(&wire, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2600\r\n\r\n"));
+    for (int i = 0; i < 100; i++) {
+        CHECK(wire_text(&wire, "abcdefghijklmnopqrstuvwxyz"));
+    }
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.body_len, 2600);
+    CHECK(strncmp(answer.body + 2574, "abcdefghijklmnopqrstuvwxyz", 26) == 0);
+    CHECK(still_serves());
+    end();
+}
+
+static void a_body_of_exactly_the_bound_is_accepted(void)
+{
+    static char body[100000];
+
+    CHECK(begin());
+    memset(body, 'b', sizeof(body));
+    CHECK(wire_text(&wire, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"));
+    CHECK(wire_send(&wire, body, sizeof(body)));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 200);
+    CHECK_INT(answer.body_len, 100000);
+    CHECK(still_serves());
+    end();
+}
+
+static void a_larger_body_is_413_and_unread(void)
+{
+    static char body[300000];
+
+    CHECK(begin());
+    memset(body, 'b', sizeof(body));
+    CHECK(wire_text(&wire, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n"));
+    CHECK(wire_send(&wire, body, sizeof(body)));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 413);
+    CHECK_STR(wire_header(&answer, "Connection"), "close");
+    CHECK(strstr(answer.body, "too_large") != NULL);
+    CHECK(wire_ends(&wire, 5000));
+    CHECK(!wire.reset);
+    end();
+}
+
+static void chunks_are_put_together(void)
+{
+    CHECK(begin());
+    CHECK(wire_text(&wire, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                           "5\r\nhello\r\n"));
+    CHECK(wire_text(&wire, "1\r\n \r\n00A\r\n0123"));
+    CHECK(wire_text(&wire, "456789\r\n0\r\n\r\n"));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 200);
+    CHECK_STR(answer.body, "hello 0123456789");
+    CHECK(still_serves());
+    end();
+}
+
+static void chunks_beyond_the_bound_are_413(void)
+{
+    static char chunk[10000];
+
+    CHECK(begin());
+    memset(chunk, 'c', sizeof(chunk));
+    CHECK(wire_text(&wire, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    for (int i = 0; i < 12; i++) {
+        (void)wire_text(&wire, "2710\r\n");
+        (void)wire_send(&wire, chunk, sizeof(chunk));
+        (void)wire_text(&wire, "\r\n");
+    }
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 413);
+    CHECK(wire_ends(&wire, 5000));
+    end();
+}
+
+static void broken_chunks_are_400_and_end_the_connection(void)
+{
+    static const char *const table[] = {
+        "5\r\nhelloX\r\n0\r\n\r\n",
+        "x\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "\r\nhello\r\n0\r\n\r\n",
+        "5\nhello\r\n0\r\n\r\n",
+        " 5\r\nhello\r\n0\r\n\r\n",
+        "5 \r\nhello\r\n0\r\n\r\n",
+        "ffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+    };
+
+    CHECK(begin());
+    for (size_t i = 0; i < KT_ARRAY_LEN(table); i++) {
+        wire_close(&wire);
+        CHECK(wire_open(&wire, port));
+        CHECK(wire_text(&wire,
+                        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        CHECK(wire_text(&wire, table[i]));
+        (void)wire_text(&wire, "GET /what HTTP/1.1\r\nHost: x\r\n\r\n");
+        CHECK(wire_answer(&wire, &answer, false));
+        if (answer.status != 400) {
+            kt_test_fail(__FILE__, __LINE__, "%d to %s", answer.status, table[i]);
+            return;
+        }
+        CHECK(strstr(answer.body, "\"bad_request\"") != NULL);
+        CHECK_STR(wire_header(&answer, "Connection"), "close");
+        wire_answer_free(&answer);
+        CHECK(wire_ends(&wire, 5000));
+        CHECK_INT(wire.len, 0);
+    }
+    CHECK_INT(atomic_load(&world_handled), 0);
+    end();
+}
+
+/* The library takes a body to be whole at its last chunk and does not look at what follows; then
+ * the connection must end, for nobody knows where the next request begins. */
+static void a_trailer_ends_the_connection(void)
+{
+    CHECK(begin());
+    CHECK(wire_text(&wire, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                           "5\r\nhello\r\n0\r\nX-Trailer: y\r\n\r\n"
+                           "GET /what HTTP/1.1\r\nHost: x\r\n\r\n"));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_STR(answer.body, "hello");
+    CHECK(wire_ends(&wire, 5000));
+    CHECK_INT(wire.len, 0);
+    end();
+}
+
+static void a_body_that_ends_early_is_400(void)
+{
+    CHECK(begin());
+    CHECK(wire_text(&wire, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"));
+    CHECK(wire_finish(&wire));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 400);
+    CHECK(strstr(answer.body, "ended before") != NULL);
+    CHECK_INT(atomic_load(&world_handled), 0);
+    end();
+}
+
+static void a_client_that_waits_for_100_is_told_to_go_on(void)
+{
+    CHECK(begin());
+    CHECK(wire_text(&wire, "POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\n"
+                           "Content-Length: 4\r\n\r\n"));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 100);
+    wire_answer_free(&answer);
+    CHECK(wire_text(&wire, "body"));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 200);
+    CHECK_STR(answer.body, "body");
+    CHECK(still_serves());
+    end();
+}
+
+static void a_client_that_waits_for_100_learns_of_a_refusal_first(void)
+{
+    static const struct {
+        const char *path, *length;
+        int status;
+    } table[] = {{"/nothing", "4", 404}, {"/echo", "200000", 413}, {"/stream", "4", 405}};
+
+    CHECK(begin());
+    for (size_t i = 0; i < KT_ARRAY_LEN(table); i++) {
+        char text[200];
+
+        wire_close(&wire);
+        CHECK(wire_open(&wire, port));
+        snprintf(
+            text, sizeof(text),
+            "POST %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %s\r\n\r\n",
+            table[i].path, table[i].length);
+        CHECK(wire_text(&wire, text));
+        CHECK(wire_answer(&wire, &answer, false));
+        CHECK_INT(answer.status, table[i].status);
+        CHECK_STR(wire_header(&answer, "Connection"), "close");
+        wire_answer_free(&answer);
+    }
+    end();
+}
+
+static void a_pulled_body_waits_with_100_until_it_is_asked_for(void)
+{
+    CHECK(begin());
+    CHECK(wire_text(&wire, "POST /pull HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                           "Transfer-Encoding: chunked\r\n\r\n"));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 100);
+    wire_answer_free(&answer);
+    CHECK(wire_text(&wire, "4\r\nbody\r\n0\r\n\r\n"));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_STR(answer.body, "pulled=4 status=OK");
+    CHECK(still_serves());
+    end();
+}
+
+static void a_pulled_body_has_no_bound(void)
+{
+    static char piece[50000];
+
+    CHECK(begin());
+    memset(piece, 'p', sizeof(piece));
+    CHECK(wire_text(&wire, "POST /pull HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"));
+    for (int i = 0; i < 20; i++) {
+        CHECK(wire_send(&wire, piece, sizeof(piece)));
+    }
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_STR(answer.body, "pulled=1000000 status=OK");
+    CHECK(still_serves());
+    wire_answer_free(&answer);
+    CHECK(wire_text(&wire, "POST /pull HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    for (int i = 0; i < 20; i++) {
+        CHECK(wire_text(&wire, "c350\r\n"));
+        CHECK(wire_send(&wire, piece, sizeof(piece)));
+        CHECK(wire_text(&wire, "\r\n"));
+    }
+    CHECK(wire_text(&wire, "0\r\n\r\n"));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_STR(answer.body, "pulled=1000000 status=OK");
+    CHECK(still_serves());
+    end();
+}
+
+static void an_empty_pulled_body_ends_at_once(void)
+{
+    CHECK(begin());
+    CHECK(wire_text(&wire, "POST /pull HTTP/1.1\r\nHost: x\r\n\r\n"));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_STR(answer.body, "pulled=0 status=OK");
+    CHECK(still_serves());
+    end();
+}
+
+static void a_pulled_body_tells_why_it_broke(void)
+{
+    CHECK(begin());
+    CHECK(wire_text(&wire, "POST /pull HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                           "5\r\nhelloX\r\n"));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK(strstr(answer.body, "status=BAD_REQUEST") != NULL);
+    CHECK(wire_ends(&wire, 5000));
+    wire_answer_free(&answer);
+    wire_close(&wire);
+    CHECK(wire_open(&wire, port));
+    CHECK(wire_text(&wire, "POST /pull HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"));
+    CHECK(wire_finish(&wire));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_STR(answer.body, "pulled=4 status=IO");
+    wire_answer_free(&answer);
+    wire_close(&wire);
+    CHECK(wire_open(&wire, port));
+    CHECK(wire_text(&wire, "POST /pull HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                           "5\r\nhe"));
+    CHECK(wire_finish(&wire));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK(strstr(answer.body, "status=IO") != NULL);
+    end();
+}
+
+static void a_body_that_is_not_read_to_its_end_closes(void)
+{
+    CHECK(begin());
+    CHECK(wire_text(&wire, "POST /half HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n"
+                           "GET /what HTTP/1.1\r\nHost: x\r\n\r\n"));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_STR(answer.body, "half");
+    CHECK_STR(wire_header(&answer, "Connection"), "close");
+    CHECK(wire_ends(&wire, 5000));
+    CHECK_INT(wire.len, 0);
+    end();
+}
+
+static void pause_ms(int ms)
+{
+    int64_t deadline_ms = kt_now_mono_ms() + ms;
+
+    while (kt_now_mono_ms() < deadline_ms) {
+        (void)wire_ends(&wire, 5);
+        if (wire.ended || wire.len > 0) {
+            return;
+        }
+    }
+}
+
+/* A byte now and then must not hold a worker beyond the request's deadline. */
+static void a_slow_body_is_cut_at_the_deadline(void)
+{
+    int64_t began_ms;
+
+    world_defaults();
+    world_options.request_timeout_ms = 600;
+    CHECK(start());
+    began_ms = kt_now_mono_ms();
+    CHECK(wire_text(&wire, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"));
+    for (int i = 0; i < 100 && !wire.ended && wire.len == 0; i++) {
+        (void)wire_text(&wire, "x");
+        pause_ms(50);
+    }
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 400);
+    CHECK(strstr(answer.body, "did not arrive within 600 ms") != NULL);
+    CHECK(kt_now_mono_ms() - began_ms < 3000);
+    end();
+}
+
+static void a_slow_but_living_pulled_body_is_not_cut(void)
+{
+    world_defaults();
+    world_options.request_timeout_ms = 300;
+    world_options.idle_timeout_ms = 600;
+    CHECK(start());
+    CHECK(wire_text(&wire, "POST /pull HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n"));
+    for (int i = 0; i < 12; i++) {
+        CHECK(wire_text(&wire, "x"));
+        pause_ms(100);
+    }
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_STR(answer.body, "pulled=12 status=OK");
+    end();
+}
+
+static void a_silent_pulled_body_times_out(void)
+{
+    int64_t began_ms;
+
+    world_defaults();
+    world_options.idle_timeout_ms = 300;
+    CHECK(start());
+    began_ms = kt_now_mono_ms();
+    CHECK(wire_text(&wire, "POST /pull HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\nsix"));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_STR(answer.body, "pulled=3 status=TIMEOUT");
+    CHECK(kt_now_mono_ms() - began_ms < 2000);
+    CHECK(wire_ends(&wire, 3000));
+    end();
+}
+
+static void a_reader_that_does_not_read_is_cut(void)
+{
+    int64_t deadline_ms;
+
+    world_defaults();
+    world_options.idle_timeout_ms = 300;
+    CHECK(start());
+    CHECK(wire_text(&wire, "GET /stream/endless HTTP/1.1\r\nHost: x\r\n\r\n"));
+    deadline_ms = kt_now_mono_ms() + 15000;
+    while (atomic_load(&world_done) == 0 && kt_now_mono_ms() < deadline_ms) {
+        struct wire idle = {.fd = -1};
+
+        (void)wire_ends(&idle, 10);
+    }
+    CHECK_INT(atomic_load(&world_done), 1);
+    end();
+}
+
+static void running_out_of_memory_is_500_and_survived(void)
+{
+    static char body[60000];
+
+    CHECK(begin());
+    memset(body, 'b', sizeof(body));
+    for (uint64_t nth = 1; nth < 12; nth++) {
+        wire_close(&wire);
+        CHECK(wire_open(&wire, port));
+        kt_fault_set(KT_FAULT_ALLOC, nth, 0);
+        (void)wire_text(&wire, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n");
+        (void)wire_send(&wire, body, sizeof(body));
+        CHECK(wire_answer(&wire, &answer, false));
+        kt_fault_set(KT_FAULT_ALLOC, 0, 0);
+        CHECK(answer.status == 200 || answer.status == 500);
+        CHECK(answer.whole);
+        wire_answer_free(&answer);
+    }
+    end();
+}
+
+static const struct kt_test tests[] = {
+    TEST(a_body_in_many_pieces_arrives_whole),
+    TEST(a_body_of_exactly_the_bound_is_accepted),
+    TEST(a_larger_body_is_413_and_unread),
+    TEST(chunks_are_put_together),
+    TEST(chunks_beyond_the_bound_are_413),
+    TEST(broken_chunks_are_400_and_end_the_connection),
+    TEST(a_trailer_ends_the_connection),
+    TEST(a_body_that_ends_early_is_400),
+    TEST(a_client_that_waits_for_100_is_told_to_go_on),
+    TEST(a_client_that_waits_for_100_learns_of_a_refusal_first),
+    TEST(a_pulled_body_waits_with_100_until_it_is_asked_for),
+    TEST(a_pulled_body_has_no_bound),
+    TEST(an_empty_pulled_body_ends_at_once),
+    TEST(a_pulled_body_tells_why_it_broke),
+    TEST(a_body_that_is_not_read_to_its_end_closes),
+    TEST(a_slow_body_is_cut_at_the_deadline),
+    TEST(a_slow_but_living_pulled_body_is_not_cut),
+    TEST(a_silent_pulled_body_times_out),
+    TEST(a_reader_that_does_not_read_is_cut),
+    TEST(running_out_of_memory_is_500_and_survived),
+};
+
+KT_TEST_MAIN(tests)
