@@ -153,7 +153,9 @@ static bool is_among(const struct new_keys *list, struct kt_str key)
 static enum kt_status find_new_keys(struct applier *a, const struct kt_change *change,
                                     struct new_keys *list, struct kt_error *err)
 {
-    memset(a->known_keys, 0, a->known_cap * sizeof(*a->known_keys));
+    if (a->known_cap > 0) {
+        memset(a->known_keys, 0, a->known_cap * sizeof(*a->known_keys));
+    }
     for (size_t i = 0; i < change->record_count; i++) {
         const struct kt_change_record *record = &change->records[i];
         size_t before = a->known_cap;
@@ -161,7 +163,9 @@ static enum kt_status find_new_keys(struct applier *a, const struct kt_change *c
                         sizeof(*a->known_keys))) {
             return apply_no_memory(err);
         }
-        memset(a->known_keys + before, 0, (a->known_cap - before) * sizeof(*a->known_keys));
+        if (a->known_cap > before) {
+            memset(a->known_keys + before, 0, (a->known_cap - before) * sizeof(*a->known_keys));
+        }
         for (size_t j = 0; j < record->value_count; j++) {
             struct kt_str key = record->values[j].indicator;
             uint32_t number;
