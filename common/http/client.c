@@ -359,6 +359,10 @@ static enum kt_status drive(struct running *run, struct kt_error *err)
         }
         deadline = deadline_ms(run);
         now_ms = kt_now_mono_ms();
+        if (now_ms >= deadline && !was_sent(run)) {
+            return kt_fail(err, KT_UNAVAILABLE, "%s: no connection within %lld ms", run->call->url,
+                           (long long)run->call->timeout_ms);
+        }
         if (now_ms >= deadline) {
             return kt_fail(err, KT_TIMEOUT, "%s: no answer within %lld ms", run->call->url,
                            (long long)(run->head_done && run->call->on_data

@@ -6,9 +6,10 @@
  *
  * Threads: one at a time per client; kt_http_client_cancel from any thread ends the call under way.
  * Owns:    the connection pool.
- * Fails:   KT_TIMEOUT; KT_UNAVAILABLE when nothing can have been processed (refused, no route, no
- *          name); KT_BAD_GATEWAY when the connection broke after something was sent; KT_TOO_LARGE;
- *          KT_BUSY when cancelled. An HTTP status, whatever it is, is KT_OK.
+ * Fails:   KT_TIMEOUT when something was sent; KT_UNAVAILABLE when nothing can have been processed
+ *          (refused, no route, no name, no connection in time); KT_BAD_GATEWAY when the
+ *          connection broke after something was sent; KT_TOO_LARGE; KT_BUSY when cancelled.
+ *          An HTTP status, whatever it is, is KT_OK.
  */
 #ifndef KT_HTTP_CLIENT_H
 #define KT_HTTP_CLIENT_H
@@ -29,9 +30,9 @@ struct kt_http_call {
     int64_t connect_timeout_ms; /* 0 = timeout_ms */
     size_t max_answer_bytes;
     bool fresh; /* a new connection for this call alone */
-    /* Streams the answer instead of collecting it: false ends the call (KT_BUSY). `idle_timeout_ms`
-     * > 0 ends a silent stream with KT_TIMEOUT; timeout_ms then bounds only the wait for the
-     * answer's head (0 = unbounded stream). */
+    /* Streams a 2xx answer instead of collecting it (other answers are collected): false ends the
+     * call (KT_BUSY). `idle_timeout_ms` > 0 ends a silent stream with KT_TIMEOUT; timeout_ms then
+     * bounds only the wait for the answer's head (0 = unbounded stream). */
     bool (*on_data)(void *ctx, struct kt_str data);
     void *on_data_ctx;
     int64_t idle_timeout_ms;

@@ -46,6 +46,7 @@ struct kt_http_worker {
     atomic_int state;
     atomic_llong deadline_mono_ms; /* of the state, but BUSY has none */
     atomic_bool cut;               /* the watch has shut this connection for being late */
+    bool shed;                     /* shut to make room; under server->lock */
     bool met;                      /* the peer and its socket were looked up */
     bool answered;                 /* something was sent for the present head */
     const char *head_base;         /* where civetweb puts heads; lowest address seen */
@@ -135,13 +136,14 @@ void kt_http_socket_shut_both(kt_socket sock);
 void kt_http_socket_linger(kt_socket sock, int64_t wait_ms);
 void kt_http_socket_reset(kt_socket sock); /* an answer without framing breaks visibly */
 /* Shuts the sockets on the local port that belong to no worker: accepted, but no request has come
- * through yet. Those that it has seen since before `until_ms` only; `seen` remembers. */
+ * through yet. Those that it has seen since before `until_ms` only; `seen` remembers. Returns how
+ * many there are. */
 struct kt_http_stranger {
     int64_t since_ms; /* 0 = free */
     uint16_t peer_port;
 };
-void kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
-                                   uint16_t local_port, int64_t now_ms, int64_t until_ms);
+size_t kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
+                                     uint16_t local_port, int64_t now_ms, int64_t until_ms);
 void kt_http_socket_poke(const char *host, uint16_t port); /* connects and closes */
 /* "process 1234 (name)" or "" */
 void kt_http_port_holder(uint16_t port, char dest[96]);

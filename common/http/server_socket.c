@@ -21,10 +21,11 @@ kt_socket kt_http_socket_find(const uint64_t *owned, const char *peer, uint16_t 
     return KT_NO_SOCKET;
 }
 
-void kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
-                                   uint16_t local_port, int64_t now_ms, int64_t until_ms)
+size_t kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
+                                     uint16_t local_port, int64_t now_ms, int64_t until_ms)
 {
     (void)owned, (void)seen, (void)local_port, (void)now_ms, (void)until_ms;
+    return 0;
 }
 
 void kt_http_socket_close_strangers(uint16_t local_port)
@@ -178,9 +179,10 @@ static void shut_if_still(int fd, uint16_t local_port, uint16_t peer_port)
     (void)close(copy);
 }
 
-void kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
-                                   uint16_t local_port, int64_t now_ms, int64_t until_ms)
+size_t kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
+                                     uint16_t local_port, int64_t now_ms, int64_t until_ms)
 {
+    size_t count = 0;
     int absent = 0;
 
     for (int fd = 3; fd < KT_HTTP_FDS_MAX && absent < GAP_MAX; fd++) {
@@ -198,10 +200,12 @@ void kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_strange
                 *entry = (struct kt_http_stranger){now_ms, peer_port};
             }
         }
+        count += peer_port != 0;
         if (peer_port != 0 && entry->since_ms <= until_ms) {
             shut_if_still(fd, local_port, peer_port);
         }
     }
+    return count;
 }
 
 void kt_http_socket_close_strangers(uint16_t local_port)

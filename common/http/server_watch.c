@@ -13,6 +13,7 @@
 #define LOOK_EVERY_MS 200
 #define WAKE_EVERY_MS 5
 #define STRANGERS_EVERY_MS 1000
+#define SHED_IDLE_MS 1000
 
 void kt_http_state(struct kt_http_worker *worker, enum kt_http_conn_state state,
                    int64_t deadline_mono_ms)
@@ -51,37 +52,86 @@ static void look_at(struct kt_http_worker *worker, int64_t now_ms, bool stopping
     }
 }
 
-static void look_at_all(struct kt_http_server *server)
+/* What the last look saw. */
+struct census {
+    size_t free, fresh; /* workers without a connection; with one that has brought nothing yet */
+};
+
+static struct census look_at_all(struct kt_http_server *server)
 {
     int64_t now_ms = kt_now_mono_ms();
     bool stopping = atomic_load_explicit(&server->stopping, memory_order_relaxed);
+    struct census census = {0, 0};
 
     for (struct kt_http_worker *worker = server->workers; worker; worker = worker->next) {
+        int state = atomic_load_explicit(&worker->state, memory_order_relaxed);
+
+        census.free += state == KT_CONN_NONE;
+        census.fresh += state == KT_CONN_NEW;
         look_at(worker, now_ms, stopping, server->closing);
+    }
+    return census;
+}
+
+static struct kt_http_worker *longest_idle(struct kt_http_server *server, int64_t shed_ms)
+{
+    struct kt_http_worker *found = NULL;
+    int64_t first_ms = shed_ms;
+
+    for (struct kt_http_worker *worker = server->workers; worker; worker = worker->next) {
+        int64_t deadline_ms = atomic_load_explicit(&worker->deadline_mono_ms, memory_order_relaxed);
+
+        if (atomic_load_explicit(&worker->state, memory_order_acquire) == KT_CONN_IDLE &&
+            worker->sock != KT_NO_SOCKET && !worker->shed && deadline_ms < first_ms) {
+            first_ms = deadline_ms;
+            found = worker;
+        }
+    }
+    return found;
+}
+
+/* Every worker is taken and somebody waits for one: those who have been idle longest make room. A
+ * connection that is used every now and then is spared: its next request may be on its way. */
+static void shed_idle(struct kt_http_server *server, size_t waiting)
+{
+    int64_t shed_ms = kt_now_mono_ms() + server->options.idle_timeout_ms - SHED_IDLE_MS;
+
+    for (size_t i = 0; i < waiting; i++) {
+        struct kt_http_worker *worker = longest_idle(server, shed_ms);
+
+        if (!worker) {
+            return;
+        }
+        worker->shed = true;
+        kt_http_socket_shut_read(worker->sock);
     }
 }
 
 void kt_http_wake_idle(struct kt_http_server *server)
 {
     kt_mutex_lock(&server->lock);
-    look_at_all(server);
+    (void)look_at_all(server);
     kt_mutex_unlock(&server->lock);
 }
 
 /* Connections that have not brought a request yet: their sockets are known to nobody. Who has just
  * come while we stop gets a 503 rather than an end without a word, so those are shut only when
  * civetweb ends. */
-static void look_at_strangers(struct kt_http_server *server, int64_t *next_ms)
+static void look_at_strangers(struct kt_http_server *server, struct census census, int64_t *next_ms)
 {
     int64_t now_ms = kt_now_mono_ms();
+    size_t count;
 
-    if (server->port == 0 || (!server->closing && now_ms < *next_ms)) {
+    if (server->port == 0 || (!server->closing && census.free > 0 && now_ms < *next_ms)) {
         return;
     }
     *next_ms = now_ms + STRANGERS_EVERY_MS;
-    kt_http_socket_shut_strangers(server->owned, server->strangers, server->port, now_ms,
-                                  server->closing ? now_ms
-                                                  : now_ms - server->options.first_byte_ms);
+    count = kt_http_socket_shut_strangers(server->owned, server->strangers, server->port, now_ms,
+                                          server->closing ? now_ms
+                                                          : now_ms - server->options.first_byte_ms);
+    if (census.free == 0 && count > census.fresh) {
+        shed_idle(server, count - census.fresh);
+    }
 }
 
 void kt_http_watch_run(void *arg)
@@ -92,9 +142,9 @@ void kt_http_watch_run(void *arg)
     kt_mutex_lock(&server->lock);
     while (!server->watch_ends) {
         bool closing = server->closing;
+        struct census census = look_at_all(server);
 
-        look_at_all(server);
-        look_at_strangers(server, &strangers_ms);
+        look_at_strangers(server, census, &strangers_ms);
         if (closing) {
             /* civetweb's accept loop sleeps up to 2 s; a connection wakes it. */
             kt_mutex_unlock(&server->lock);

@@ -9,6 +9,7 @@
 #include "base/thread.h"
 #include "http/client.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -114,6 +115,16 @@ static void peer_stop(struct peer *peer)
     atomic_store(&peer->leaves, true);
     kt_thread_join(&peer->thread);
     kt_net_close(&peer->listener);
+}
+
+static struct wire connecting(uint16_t to)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(to)};
+    struct wire wire = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)};
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    (void)!connect(wire.fd, (struct sockaddr *)&address, sizeof(address));
+    return wire;
 }
 
 static void an_answer_is_collected_with_its_head(void)
@@ -260,6 +271,31 @@ static void a_refused_connection_is_unavailable(void)
     port = free_port;
     CHECK_FAILS(get("/"), KT_UNAVAILABLE);
     CHECK(err.message[0] != '\0');
+    end();
+}
+
+/* A listener that accepts nobody: its queue fills, and further connections are not answered. */
+static void a_connection_that_is_not_made_in_time_is_unavailable(void)
+{
+    kt_socket listener;
+    uint16_t full_port;
+    struct wire fill[8];
+    struct kt_http_call call = {.method = "GET", .timeout_ms = 300, .max_answer_bytes = 1000};
+
+    CHECK(begin());
+    CHECK_OK(kt_net_listen("127.0.0.1", 0, 1, &listener, &full_port, &err));
+    for (int i = 0; i < 8; i++) {
+        fill[i] = connecting(full_port);
+    }
+    call.url = at(full_port, "/");
+    CHECK_FAILS(kt_http_client_call(client, &call, &answer, &err), KT_UNAVAILABLE);
+    call.timeout_ms = 3000;
+    call.connect_timeout_ms = 200;
+    CHECK_FAILS(kt_http_client_call(client, &call, &answer, &err), KT_UNAVAILABLE);
+    for (int i = 0; i < 8; i++) {
+        wire_close(&fill[i]);
+    }
+    kt_net_close(&listener);
     end();
 }
 
@@ -541,6 +577,7 @@ static const struct kt_test tests[] = {
     TEST(proxies_of_the_environment_are_ignored),
     TEST(an_answer_beyond_its_bound_is_too_large),
     TEST(a_refused_connection_is_unavailable),
+    TEST(a_connection_that_is_not_made_in_time_is_unavailable),
     TEST(an_unknown_name_is_unavailable),
     TEST(other_protocols_are_refused),
     TEST(a_connection_that_breaks_after_sending_is_a_bad_gateway),

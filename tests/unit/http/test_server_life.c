@@ -275,6 +275,32 @@ static void an_idle_connection_is_closed_in_time(void)
     end();
 }
 
+/* More connections than workers: who is idle makes room for who waits. */
+static void idle_connections_make_room(void)
+{
+    struct wire idle[2];
+    int64_t began_ms;
+
+    world_defaults();
+    world_options.num_threads = 2;
+    world_options.idle_timeout_ms = 60000;
+    CHECK(start());
+    for (int i = 0; i < 2; i++) {
+        CHECK(wire_open(&idle[i], port));
+        CHECK(wire_text(&idle[i], "GET /what HTTP/1.1\r\nHost: x\r\n\r\n"));
+        CHECK(wire_answer(&idle[i], &answer, false));
+        wire_answer_free(&answer);
+    }
+    began_ms = kt_now_mono_ms();
+    CHECK_INT(wire_once(port, "GET /what HTTP/1.1\r\nHost: x\r\n\r\n", &answer), 200);
+    CHECK(kt_now_mono_ms() - began_ms < 4000);
+    CHECK(wire_ends(&idle[0], 1000));
+    CHECK(!wire_ends(&idle[1], 50));
+    wire_close(&idle[0]);
+    wire_close(&idle[1]);
+    end();
+}
+
 static void a_taken_port_names_the_address_and_who_holds_it(void)
 {
     struct kt_http_server *second = NULL;
@@ -384,6 +410,7 @@ static const struct kt_test tests[] = {
     TEST(stopping_does_not_wait_beyond_its_deadline_for_a_slow_peer),
     TEST(a_silent_connection_is_closed_in_time),
     TEST(an_idle_connection_is_closed_in_time),
+    TEST(idle_connections_make_room),
     TEST(a_taken_port_names_the_address_and_who_holds_it),
     TEST(an_address_that_is_not_ours_is_refused),
     TEST(a_port_is_free_again_after_stopping),
