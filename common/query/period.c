@@ -133,6 +133,8 @@ enum kt_status kt_query_period(const struct kt_query_env *env, struct kt_str bod
     }
     if (status != KT_OK) {
         query_body_restore(&response->body, len_bytes);
+    } else {
+        query_say_revision(&plan, response);
     }
     query_plan_done(&plan);
     return status;

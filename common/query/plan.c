@@ -319,3 +319,10 @@ ptrdiff_t query_newest(const struct plan *plan, const struct kt_series *series)
     }
     return index;
 }
+
+void query_say_revision(const struct plan *plan, struct kt_http_response *response)
+{
+    char text[24];
+    size_t len = kt_format_u64(kt_catalogue_revision(plan->view), text);
+    kt_http_response_header(response, "X-Kamaitachi-Revision", kt_str_n(text, len));
+}

@@ -41,7 +41,8 @@ struct kt_query_env {
     void *hold_ctx;
 };
 
-/* POST …/data/v1/snapshot and …/period: body in, the whole envelope into response->body. */
+/* POST …/data/v1/snapshot and …/period: body in, the whole envelope into response->body, and the
+ * view's revision as X-Kamaitachi-Revision. */
 enum kt_status kt_query_snapshot(const struct kt_query_env *env, struct kt_str body,
                                  struct kt_http_response *response,
                                  struct kt_error *err) KT_MUST_CHECK;
