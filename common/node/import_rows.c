@@ -131,6 +131,13 @@ static struct kt_str column_name(const struct import_columns *columns, size_t in
                     columns->columns[index].name_len);
 }
 
+/* A cell as messages show it: its beginning, if it is text at all. */
+#define SHOWN_BYTES 48
+static void show_cell(struct kt_str cell, char dest[SHOWN_BYTES])
+{
+    kt_str_copy(dest, SHOWN_BYTES, kt_utf8_valid(cell) ? cell : KT_STR("(not UTF-8)"));
+}
+
 static enum kt_status name_indicators(const struct kt_import_options *options,
                                       const struct kt_csv *header, struct import_columns *columns,
                                       struct kt_error *err)
@@ -148,10 +155,12 @@ static enum kt_status name_indicators(const struct kt_import_options *options,
         }
         struct kt_str name = column_name(columns, i);
         if (!kt_indicator_name_ok(name)) {
+            char text[SHOWN_BYTES];
+            show_cell(cell, text);
             return kt_fail_field(err, KT_BAD_VALUE, "skip",
-                                 "column %zu, '" KT_STR_FMT
-                                 "', can't be an indicator: map it to a role or put it into skip",
-                                 i + 1, KT_STR_ARG(cell));
+                                 "column %zu, '%s', can't be an indicator: map it to a role or put "
+                                 "it into skip",
+                                 i + 1, text);
         }
         for (size_t j = 0; j < i; j++) {
             if (columns->columns[j].is_indicator && kt_str_eq(column_name(columns, j), name)) {
@@ -308,9 +317,9 @@ static bool read_declare_date(struct row_reader *reader, struct kt_change_record
 /* Both texts may be long, and neither may be cut within a character. */
 static bool reject_number(struct row_reader *reader, struct kt_str indicator, struct kt_str cell)
 {
-    char name[72], text[48];
+    char name[72], text[SHOWN_BYTES];
     kt_str_copy(name, sizeof(name), indicator);
-    kt_str_copy(text, sizeof(text), cell);
+    show_cell(cell, text);
     snprintf(reader->reason, 160, "%s: '%s' is not a finite number", name, text);
     return false;
 }

@@ -1,0 +1,39 @@
+/* importer.h - one import as a test sees it: a query string and a body in, committed batches and a
+ * report out.
+ *
+ * Committed batches are written as "batch N" lines with the change's text (change_text.h) behind
+ * each; revisions count up from 101.
+ *
+ * Threads: one.
+ * Owns:    its buffers, freed by importer_done.
+ * Fails:   importer_run returns what the options or the run gave; err says why.
+ */
+#ifndef KT_TEST_NODE_IMPORTER_H
+#define KT_TEST_NODE_IMPORTER_H
+
+#include "node/import.h"
+
+struct importer {
+    /* in */
+    const char *query, *encoding; /* Content-Encoding, NULL = none */
+    struct kt_str body;
+    size_t piece; /* bytes the source gives at a time, 0 = all */
+    struct kt_import_limits limits;
+    uint64_t refuse_batch; /* this submit fails (1 = the first), 0 = none */
+    enum kt_status refuse_with;
+    size_t source_fails_at; /* after so many bytes, with KT_TIMEOUT; 0 = never */
+    bool quiet;             /* do not write the batches down */
+    /* out */
+    struct kt_buf batches;
+    struct kt_import_report report;
+    uint64_t submits;
+    size_t largest_batch_bytes;
+    struct kt_error err;
+};
+
+void importer_init(struct importer *importer);
+void importer_done(struct importer *importer);
+/* Clears the outputs first. */
+enum kt_status importer_run(struct importer *importer) KT_MUST_CHECK;
+
+#endif
