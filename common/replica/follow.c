@@ -220,12 +220,39 @@ static enum kt_status take_answer(struct kt_replica *replica, const struct fetch
     return status;
 }
 
+/* Said once when it lasts, and once when it is over. Mutex held. */
+static void note_failing(struct kt_replica *replica, const char *why)
+{
+    int64_t now_ms = kt_now_mono_ms();
+    if (replica->failing_since_mono_ms == 0) {
+        replica->failing_since_mono_ms = now_ms;
+    }
+    if (!replica->failing_said &&
+        now_ms - replica->failing_since_mono_ms >= replica->options.lag_timeout_ms) {
+        replica->failing_said = true;
+        kt_log(WARN, "replica", "leader_unreachable", "leader=%s after=%llu why=\"%s\"",
+               replica->orders.leader_addr, (unsigned long long)replica->core.end_seq, why);
+    }
+    pause_round(replica);
+}
+
+static void note_working(struct kt_replica *replica)
+{
+    if (replica->failing_said) {
+        kt_log(INFO, "replica", "leader_reachable", "leader=%s failing_ms=%lld",
+               replica->orders.leader_addr,
+               (long long)(kt_now_mono_ms() - replica->failing_since_mono_ms));
+    }
+    replica->failing_since_mono_ms = 0;
+    replica->failing_said = false;
+}
+
 /* What a leader answers other than 200 is a matter of time, and tried again. Mutex held. */
 static void note_refusal(struct kt_replica *replica, const struct fetch *fetch)
 {
-    kt_log(DEBUG, "replica", "fetch_refused", "leader=%s status=%d", replica->orders.leader_addr,
-           fetch->answer.status);
-    pause_round(replica);
+    char why[64];
+    snprintf(why, sizeof(why), "it answers %d", fetch->answer.status);
+    note_failing(replica, why);
 }
 
 static void run_fetch(struct kt_replica *replica, struct fetch *fetch)
@@ -240,15 +267,17 @@ static void run_fetch(struct kt_replica *replica, struct fetch *fetch)
         replica->counters.fetched_bytes +=
             fetch->answer.body.len_bytes + fetch->answer.head.len_bytes;
         if (status != KT_OK) {
-            kt_log(DEBUG, "replica", "fetch_failed", "leader=%s why=\"%s\"",
-                   replica->orders.leader_addr, err.message);
-            pause_round(replica);
+            /* A change of orders ends a call on purpose. */
+            if (replica->orders.number == fetch->order) {
+                note_failing(replica, err.message);
+            }
             return;
         }
         if (fetch->answer.status != 200) {
             note_refusal(replica, fetch);
             return;
         }
+        note_working(replica);
         status = take_answer(replica, fetch, &err);
     }
     if (status != KT_OK) {

@@ -111,6 +111,8 @@ static void order_follow(struct kt_replica *replica)
     memcpy(replica->orders.leader_addr, replica->core.leader_addr,
            sizeof(replica->orders.leader_addr));
     replica->was_up = false;
+    replica->failing_since_mono_ms = 0;
+    replica->failing_said = false;
     order_changed(replica);
     kt_log(INFO, "replica", "following", "leader=%s id=%s epoch=%llu after=%llu",
            replica->core.leader_addr, replica->core.leader_id,

@@ -72,16 +72,18 @@ struct kt_replica {
     size_t queue_entries;
     int64_t queue_bytes;
 
-    int64_t stamp_floor_ms;      /* stamps never go below */
-    int64_t in_flight_wall_ms;   /* stamp of the batch under way; 0 = none */
-    int64_t held_wall_ms;        /* follower: holds everything the leader stamped up to here */
-    int64_t leader_wall_ms;      /* follower: the leader's clock … */
-    int64_t leader_wall_mono_ms; /* … when this was told */
-    uint64_t leader_commit;      /* newest commit position told */
-    uint64_t answers_taken;      /* rises with every answer taken */
-    uint64_t fetch_number;       /* newest request number sent */
-    uint64_t fetch_taken;        /* request of the newest answer taken */
-    bool was_up;                 /* follower: held all once */
+    int64_t stamp_floor_ms;        /* stamps never go below */
+    int64_t in_flight_wall_ms;     /* stamp of the batch under way; 0 = none */
+    int64_t held_wall_ms;          /* follower: holds everything the leader stamped up to here */
+    int64_t leader_wall_ms;        /* follower: the leader's clock … */
+    int64_t leader_wall_mono_ms;   /* … when this was told */
+    uint64_t leader_commit;        /* newest commit position told */
+    uint64_t answers_taken;        /* rises with every answer taken */
+    uint64_t fetch_number;         /* newest request number sent */
+    uint64_t fetch_taken;          /* request of the newest answer taken */
+    int64_t failing_since_mono_ms; /* follower: fetches fail since then; 0 = they work */
+    bool failing_said;
+    bool was_up;                       /* follower: held all once */
     struct kt_replica_status counters; /* only the counting fields */
     struct {
         char id[KT_ID_LEN + 1];
