@@ -107,7 +107,7 @@ struct kt_str kt_http_answer_header(const struct kt_http_answer *answer, const c
 }
 
 /* One line of the head, as it came. */
-static size_t on_header(char *data, size_t size, size_t count, void *ctx)
+static size_t on_header(const char *data, size_t size, size_t count, void *ctx)
 {
     struct running *run = ctx;
     struct kt_buf *head = &run->answer->head;
@@ -149,7 +149,7 @@ static bool streams(const struct running *run)
     return run->call->on_data && run->answer->status >= 200 && run->answer->status < 300;
 }
 
-static size_t on_body(char *data, size_t size, size_t count, void *ctx)
+static size_t on_body(const char *data, size_t size, size_t count, void *ctx)
 {
     struct running *run = ctx;
     struct kt_buf *body = &run->answer->body;

@@ -10,7 +10,7 @@
 #include "http/access.h"
 #include "http/envelope.h"
 
-#include <string.h>
+#include <stdio.h>
 
 const struct kt_http_route *kt_router_peek(const struct kt_http_router *router,
                                            enum kt_http_method method, struct kt_str path,
@@ -81,17 +81,10 @@ static void allow_header(struct kt_http_response *response, unsigned allowed)
     size_t len = 0;
 
     for (unsigned bit = KT_HTTP_GET; bit < KT_HTTP_OTHER; bit <<= 1) {
-        const char *name = kt_http_method_name((enum kt_http_method)bit);
-
-        if (!(allowed & bit)) {
-            continue;
+        if (allowed & bit) {
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", len ? ", " : "",
+                                    kt_http_method_name((enum kt_http_method)bit));
         }
-        if (len > 0) {
-            memcpy(text + len, ", ", 2);
-            len += 2;
-        }
-        memcpy(text + len, name, strlen(name));
-        len += strlen(name);
     }
     kt_http_response_header(response, "Allow", kt_str_n(text, len));
 }

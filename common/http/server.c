@@ -246,7 +246,7 @@ static enum kt_status prepare(struct kt_http_worker *worker, const struct kt_htt
         }
     }
     status = kt_router_find(router, request, ret_route, ret_allowed, err);
-    if (status == KT_OK && !route->pull_body && !signed_body) {
+    if (status == KT_OK && !request->pull && !signed_body) {
         status = kt_http_body_read_whole(worker, err);
     }
     return status;

@@ -37,7 +37,10 @@ struct kt_http_server_options {
 };
 
 struct kt_http_server_stats {
-    uint64_t requests, errors, connections, active;
+    uint64_t requests; /* understood or not */
+    uint64_t errors;   /* answers of status 500 and above */
+    uint64_t connections;
+    uint64_t active; /* requests under way now */
 };
 
 enum kt_status kt_http_server_start(const struct kt_http_server_options *options,

@@ -59,6 +59,9 @@ static void append_head(struct kt_http_worker *worker, enum framing framing)
     struct kt_http_response *response = &worker->response;
     struct kt_buf *out = &worker->out;
 
+    if (response->status >= 500) {
+        atomic_fetch_add_explicit(&worker->errors, 1, memory_order_relaxed);
+    }
     kt_buf_clear(out);
     if (response->status == 200) {
         kt_buf_append(out, "HTTP/1.1 200 OK", 15);
@@ -244,9 +247,6 @@ void kt_http_answer_send(struct kt_http_worker *worker)
     }
     if (!worker->keep_alive) {
         mg_disable_connection_keep_alive(worker->conn);
-    }
-    if (response->status >= 500) {
-        atomic_fetch_add_explicit(&worker->errors, 1, memory_order_relaxed);
     }
     if (sent && (!worker->body_done || worker->body_broken)) {
         kt_http_state(worker, KT_CONN_BUSY, INT64_MAX);

@@ -116,7 +116,7 @@ bool kt_http_write(struct kt_http_worker *worker, const void *data, size_t len);
 /* server_watch.c */
 void kt_http_state(struct kt_http_worker *worker, enum kt_http_conn_state state,
                    int64_t deadline_mono_ms);
-void kt_http_watch_run(void *server);
+void kt_http_watch_run(void *arg);                     /* the server */
 void kt_http_wake_idle(struct kt_http_server *server); /* takes the lock */
 
 /* server_socket.c and server_port.c: the operating system's part. Each does nothing on

@@ -128,7 +128,7 @@ kt_socket kt_http_socket_find(const uint64_t *owned, const char *peer, uint16_t 
         return KT_NO_SOCKET;
     }
     for (int fd = 3; fd < KT_HTTP_FDS_MAX && absent < GAP_MAX; fd++) {
-        union address address;
+        union address address = {0};
         socklen_t len = sizeof(address);
 
         if (owned[fd / 64] >> (fd % 64) & 1) {
@@ -152,7 +152,7 @@ kt_socket kt_http_socket_find(const uint64_t *owned, const char *peer, uint16_t 
 /* Peer's port of a connection to our port, 0 when it is none. */
 static uint16_t connection_peer(int fd, uint16_t local_port)
 {
-    union address address;
+    union address address = {0};
     socklen_t len = sizeof(address);
 
     errno = 0;
@@ -301,7 +301,7 @@ void kt_http_socket_reset(kt_socket sock)
 
 void kt_http_socket_poke(const char *host, uint16_t port)
 {
-    union address address;
+    union address address = {0};
     socklen_t len;
     int fd;
 
