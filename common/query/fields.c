@@ -30,19 +30,20 @@ static enum kt_status check_name(struct kt_str item, size_t min_bytes, const cha
                      err);
 }
 
-static enum kt_status alloc_items(struct kt_arena *arena, size_t count, size_t max_items,
-                                  const char *path, struct kt_str **ret_items, struct kt_error *err)
+/* NULL when there are too many or no memory. */
+static struct kt_str *alloc_items(struct kt_arena *arena, size_t count, size_t max_items,
+                                  const char *path, struct kt_error *err)
 {
     if (count > max_items) {
-        return kt_fail_field(err, KT_TOO_LARGE, path, "%s has %zu items, at most %zu are allowed",
-                             path, count, max_items);
+        kt_fail_field(err, KT_TOO_LARGE, path, "%s has %zu items, at most %zu are allowed", path,
+                      count, max_items);
+        return NULL;
     }
-    struct kt_str *items = kt_arena_zalloc(arena, count + 1, sizeof *items);
+    struct kt_str *items = kt_arena_zalloc(arena, count, sizeof *items);
     if (!items) {
-        return kt_fail(err, KT_NO_MEMORY, "no memory for %s", path);
+        kt_fail(err, KT_NO_MEMORY, "no memory for %s", path);
     }
-    *ret_items = items;
-    return KT_OK;
+    return items;
 }
 
 static enum kt_status list_of_array(const struct kt_json_value *array, const char *path,
@@ -93,7 +94,6 @@ enum kt_status query_list(struct kt_json_fields *fields, const char *name, size_
                           size_t *ret_count, bool *ret_present, struct kt_error *err)
 {
     char path[160];
-    struct kt_str *items = NULL;
     const struct kt_json_value *value = kt_json_get(fields, name, true);
     if (!value) {
         if (ret_present) {
@@ -109,11 +109,12 @@ enum kt_status query_list(struct kt_json_fields *fields, const char *name, size_
                              kt_json_type_name(kt_json_type(value)));
     }
     size_t count = is_array ? kt_json_count(value) : csv_count(kt_json_string(value));
-    enum kt_status status = alloc_items(arena, count, max_items, path, &items, err);
-    if (status == KT_OK) {
-        status = is_array ? list_of_array(value, path, min_bytes, items, err)
-                          : list_of_csv(kt_json_string(value), path, count, items, err);
+    struct kt_str *items = alloc_items(arena, count, max_items, path, err);
+    if (!items) {
+        return count > max_items ? KT_TOO_LARGE : KT_NO_MEMORY;
     }
+    enum kt_status status = is_array ? list_of_array(value, path, min_bytes, items, err)
+                                     : list_of_csv(kt_json_string(value), path, count, items, err);
     if (status == KT_OK) {
         *ret_items = items;
         *ret_count = count;

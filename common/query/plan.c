@@ -92,13 +92,18 @@ static enum kt_status bind_revision(struct plan *plan, struct kt_error *err)
     return KT_OK;
 }
 
+static enum kt_status alloc_subjects(struct plan *plan, size_t count, struct kt_error *err)
+{
+    plan->subjects = kt_arena_zalloc(plan->arena, count, sizeof(void *));
+    return plan->subjects ? KT_OK : fail_memory(err);
+}
+
 /* The subjects named, each once, in the order asked. */
 static enum kt_status bind_named(struct plan *plan, struct kt_error *err)
 {
     const struct question *q = &plan->q;
     unsigned char *seen = kt_arena_zalloc(plan->arena, kt_catalogue_subject_limit(plan->view), 1);
-    plan->subjects = kt_arena_zalloc(plan->arena, q->subject_count, sizeof(*plan->subjects));
-    if (!seen || !plan->subjects) {
+    if (!seen || alloc_subjects(plan, q->subject_count, err) != KT_OK) {
         return fail_memory(err);
     }
     for (size_t i = 0; i < q->subject_count; i++) {
@@ -128,9 +133,8 @@ static enum kt_status bind_topic(struct plan *plan, struct kt_error *err)
     if (!topic) {
         return KT_OK;
     }
-    plan->subjects = kt_arena_zalloc(plan->arena, topic->member_count, sizeof(*plan->subjects));
-    if (!plan->subjects) {
-        return fail_memory(err);
+    if (alloc_subjects(plan, topic->member_count, err) != KT_OK) {
+        return KT_NO_MEMORY;
     }
     for (size_t i = 0; i < topic->member_count; i++) {
         const struct kt_subject *subject = kt_catalogue_subject(plan->view, topic->members[i]);
@@ -144,9 +148,8 @@ static enum kt_status bind_topic(struct plan *plan, struct kt_error *err)
 static enum kt_status bind_all_subjects(struct plan *plan, struct kt_error *err)
 {
     uint32_t limit = kt_catalogue_subject_limit(plan->view);
-    plan->subjects = kt_arena_zalloc(plan->arena, limit, sizeof(*plan->subjects));
-    if (!plan->subjects) {
-        return fail_memory(err);
+    if (alloc_subjects(plan, limit, err) != KT_OK) {
+        return KT_NO_MEMORY;
     }
     for (uint32_t i = 0; i < limit; i++) {
         const struct kt_subject *subject = kt_catalogue_subject(plan->view, i);
@@ -175,7 +178,7 @@ static enum kt_status bind_subjects(struct plan *plan, struct kt_error *err)
                                 : bind_all_subjects(plan, err);
     /* A snapshot orders its rows itself. */
     if (status == KT_OK && q->op == QUERY_PERIOD && plan->subject_count) {
-        qsort(plan->subjects, plan->subject_count, sizeof(*plan->subjects), compare_subjects);
+        qsort(plan->subjects, plan->subject_count, sizeof(void *), compare_subjects);
     }
     return status;
 }

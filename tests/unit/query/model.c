@@ -253,11 +253,11 @@ static bool put_values(const struct model *m, const struct model_question *q, ve
 struct row {
     const struct model *m;
     const struct model_question *q;
-    int subject;
     version_ptr record;
-    bool has_value;
     double number;
     const char *text;
+    int subject;
+    bool has_value;
 };
 
 static int by_sort_value(const void *a, const void *b)

@@ -109,7 +109,7 @@ static void a_list_without_memory_fails_cleanly(void)
     struct doc doc;
     struct kt_str *items = NULL;
     size_t count = 77;
-    doc_open(&doc, "{\"x\":[\"a\"]}");
+    doc_open(&doc, "{\"x\":[\"a\",\"b\"]}");
     kt_arena_free(&doc.arena);
     doc.arena = kt_arena_new(16, 16);
     enum kt_status status =

@@ -201,15 +201,16 @@ static uint64_t stamped_by(int64_t wall_ms)
 static void put_recorded_by(struct kt_buf *body, struct model_question *q)
 {
     char date[11];
-    int64_t wall_ms = model.stamps[1 + pick((int)model.newest)] + (pick(3) - 1) * pick(90000000);
+    int64_t wall_ms =
+        model.stamps[1 + pick((int)model.newest)] + (int64_t)(pick(3) - 1) * pick(90000000);
     int64_t time_s = wall_ms / 1000;
     switch (pick(4)) {
     case 0:
-        q->revision = (uint64_t)(1 + pick((int)model.newest));
+        q->revision = 1 + (uint64_t)pick((int)model.newest);
         kt_buf_printf(body, ",\"recorded_by\":%d", (int)q->revision);
         break;
     case 1:
-        q->revision = (uint64_t)(1 + pick((int)model.newest));
+        q->revision = 1 + (uint64_t)pick((int)model.newest);
         kt_buf_printf(body, ",\"recorded_by\":\"%d\"", (int)q->revision);
         break;
     case 2:

@@ -124,22 +124,22 @@ static size_t parse_data(const char *data, struct kt_change_value *values, size_
 }
 
 static void add_record(struct world *world, const char *time, const char *declare, const char *data,
-                       struct kt_change_record *record)
+                       struct kt_change_record record)
 {
     struct kt_change_value values[32];
-    record->time_s = world_date(time);
-    record->declare_given = declare != NULL;
-    record->declare_s = declare ? world_date(declare) : 0;
-    record->values = values;
-    record->value_count = parse_data(data, values, KT_ARRAY_LEN(values));
-    must(kt_change_add_record(world->builder, record, &world->err), &world->err, "record");
+    record.time_s = world_date(time);
+    record.declare_given = declare != NULL;
+    record.declare_s = declare ? world_date(declare) : 0;
+    record.values = values;
+    record.value_count = parse_data(data, values, KT_ARRAY_LEN(values));
+    must(kt_change_add_record(world->builder, &record, &world->err), &world->err, "record");
 }
 
 void world_record(struct world *world, const char *subject, const char *time, const char *period,
                   const char *declare, const char *data)
 {
     struct kt_change_record record = {.subject = kt_str(subject), .period = kt_str(period)};
-    add_record(world, time, declare, data, &record);
+    add_record(world, time, declare, data, record);
 }
 
 void world_record_texts(struct world *world, const char *subject, const char *time,
@@ -150,7 +150,7 @@ void world_record_texts(struct world *world, const char *subject, const char *ti
                                       .period = kt_str(period),
                                       .end_date = opt(end_date),
                                       .year = opt(year)};
-    add_record(world, time, NULL, data, &record);
+    add_record(world, time, NULL, data, record);
 }
 
 uint64_t world_commit(struct world *world, int64_t wall_ms)
