@@ -4,8 +4,8 @@
 
 usage: run.py [--bin DIR] [--slow FACTOR] [--quick] [--list] [WORD…]
 
-Only tests whose module or name contains one of the words run. --quick leaves out those marked slow
-in their module's SLOW list. Each test prints ok, FAIL or skip; the last line is the sum.
+Only tests whose module or name contains one of the words run. --quick leaves out those that their
+module names in SLOW_TESTS. Each test prints ok, FAIL or skip; the last line is the sum.
 """
 
 import argparse

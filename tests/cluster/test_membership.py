@@ -5,6 +5,12 @@ import signal
 
 from cluster import Gateway, Load, Node, check, equal, measured, test, wait_until
 
+SLOW_TESTS = ["killing_a_slave_under_1000_reads_a_second_fails_none",
+              "a_node_that_is_told_to_stop_costs_readers_nothing",
+              "a_killed_node_leaves_the_list_within_ttl_and_comes_back",
+              "a_restarted_master_leads_a_new_epoch",
+              "slaves_started_before_the_master_wait_for_it",
+              "a_master_whose_lease_is_revoked_leads_again_in_a_new_epoch"]
 TTL = 3  # as the harness sets it
 
 
