@@ -1,7 +1,8 @@
 /* import_impl.h - what the import's files share.
  *
  *   import_options.c  the query string
- *   import_rows.c     the header line, and lines into subjects and records
+ *   import_columns.c  the header line
+ *   import_rows.c     lines into subjects and records
  *   import.c          the stream, the batches, the report
  *
  * Threads, Owns, Fails: see import.h.
@@ -58,6 +59,11 @@ enum kt_status kt_import_columns_read(const struct kt_import_options *options,
                                       const struct kt_csv *header,
                                       struct import_columns *ret_columns,
                                       struct kt_error *err) KT_MUST_CHECK;
+
+struct kt_str kt_import_column_name(const struct import_columns *columns, size_t index);
+/* A cell as messages show it: its beginning, if it is text at all. */
+#define KT_IMPORT_SHOWN_BYTES 48
+void kt_import_show_cell(struct kt_str cell, char dest[KT_IMPORT_SHOWN_BYTES]);
 
 /* One line's meaning; strings borrow from the csv and the options. */
 struct import_row {

@@ -3,6 +3,8 @@
 
 #include "change_text.h"
 #include "drip.h"
+#include "gzip.h"
+#include "kt_test.h"
 
 #include <stdlib.h>
 
@@ -75,4 +77,53 @@ enum kt_status importer_run(struct importer *importer)
     }
     kt_arena_free(&arena);
     return status;
+}
+
+const size_t importer_pieces[IMPORTER_PIECES] = {1, 7, 4096, 0};
+
+/* The report as it stands in an answer, and the failure if there was one. */
+static void outcome(const struct importer *importer, enum kt_status status, struct kt_buf *ret_text)
+{
+    struct kt_jw jw;
+    kt_buf_append_str(ret_text, kt_buf_str(&importer->batches));
+    if (status != KT_OK) {
+        kt_buf_printf(ret_text, "%s %s: %s\n", kt_status_code(status), importer->err.field,
+                      importer->err.message);
+    }
+    kt_jw_init(&jw, ret_text);
+    kt_import_report_write(&importer->report, &jw);
+    kt_buf_append_byte(ret_text, '\n');
+}
+
+bool importer_run_all_ways(struct importer *importer, struct kt_buf *ret_text)
+{
+    struct kt_str plain = importer->body;
+    struct kt_buf packed, other;
+    bool good = true;
+    kt_buf_init(&packed, 0);
+    kt_buf_init(&other, 0);
+    gzip_append(plain, GZIP_MEMBER, &packed);
+    kt_buf_clear(ret_text);
+    for (size_t i = 0; i < 2 * IMPORTER_PIECES && good; i++) {
+        bool gzip = i >= IMPORTER_PIECES;
+        importer->piece = importer_pieces[i % IMPORTER_PIECES];
+        importer->encoding = gzip ? "gzip" : NULL;
+        importer->body = gzip ? kt_buf_str(&packed) : plain;
+        kt_buf_clear(&other);
+        enum kt_status status = importer_run(importer);
+        outcome(importer, status, i == 0 ? ret_text : &other);
+        good = i == 0 || kt_str_eq(kt_buf_str(ret_text), kt_buf_str(&other));
+        if (!good) {
+            kt_test_fail(__FILE__, __LINE__,
+                         "%s, pieces of %zu: " KT_STR_FMT "\n    before: " KT_STR_FMT,
+                         gzip ? "gzip" : "plain", importer->piece, KT_STR_ARG(kt_buf_str(&other)),
+                         KT_STR_ARG(kt_buf_str(ret_text)));
+        }
+    }
+    importer->body = plain;
+    importer->encoding = NULL;
+    importer->piece = 0;
+    kt_buf_done(&packed);
+    kt_buf_done(&other);
+    return good;
 }

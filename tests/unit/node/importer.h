@@ -36,4 +36,10 @@ void importer_done(struct importer *importer);
 /* Clears the outputs first. */
 enum kt_status importer_run(struct importer *importer) KT_MUST_CHECK;
 
+#define IMPORTER_PIECES 4
+extern const size_t importer_pieces[IMPORTER_PIECES]; /* of 1, 7 and 4096 bytes, and 0 = whole */
+/* Runs it plain and packed, in each of these pieces: the test fails and false is returned when two
+ * ways differ. *ret_text is the batches, the failure if there was one, and the report as JSON. */
+bool importer_run_all_ways(struct importer *importer, struct kt_buf *ret_text);
+
 #endif

@@ -78,9 +78,8 @@ static enum kt_status load(const struct kt_conf_key *key, const char *value)
 static bool refuses(const struct kt_conf_table *table, const struct kt_conf_key *key,
                     const char *value, const char *range)
 {
-    struct kt_error why = KT_ERROR_INIT;
     bool good = init(table) == KT_OK && load(key, value) == KT_BAD_VALUE;
-    why = err;
+    struct kt_error why = err;
     good = good && strncmp(why.message, "node.ini:3: ", 12) == 0 && strstr(why.message, key->key) &&
            (!range || strstr(why.message, range));
     kt_conf_done(&conf);

@@ -127,8 +127,8 @@ static void a_subject_says_what_it_names_and_no_more(void)
         {SUBJECT(",'name':''"), "subject a name=\"\"\n"},
         {SUBJECT(",'name':null,'status':null,'listing_date':null,'category':null"), "subject a\n"},
         {SUBJECT(",'name':'\\u4e2d\\u6587'"), "subject a name=\"\xE4\xB8\xAD\xE6\x96\x87\"\n"},
-        {"{'subjects':[{'subject':'BONAIRE, SAINT EUSTATIUS, AND SABA'},{'subject':'*'}]}",
-         "subject BONAIRE, SAINT EUSTATIUS, AND SABA\nsubject *\n"},
+        {"{'subjects':[{'subject':'BONAIRE, SAINT EUSTATIUS, AND SABA'}]}",
+         "subject BONAIRE, SAINT EUSTATIUS, AND SABA\n"},
         {"{'subjects':[{'subject':'b','name':'1'},{'subject':'a'},{'subject':'b','name':'2'}]}",
          "subject b name=\"1\"\nsubject a\nsubject b name=\"2\"\n"},
     };
