@@ -61,9 +61,7 @@ static enum kt_status start_civetweb(struct kt_http_server *server, struct kt_er
     const struct kt_http_server_options *options = &server->options;
     char address[KT_ADDR_MAX], threads[16], idle[24], request[24], head[16];
     struct mg_server_port ports[2];
-    int64_t longest_ms = options->idle_timeout_ms > options->first_byte_ms
-                             ? options->idle_timeout_ms
-                             : options->first_byte_ms;
+    int64_t longest_ms = options->idle_timeout_ms;
     const char *settings[] = {
         "listening_ports",
         address,
@@ -96,7 +94,14 @@ static enum kt_status start_civetweb(struct kt_http_server *server, struct kt_er
     kt_addr_format(options->listen, options->port, address);
     (void)snprintf(threads, sizeof(threads), "%d", options->num_threads);
     (void)snprintf(idle, sizeof(idle), "%lld", (long long)options->idle_timeout_ms);
-    (void)snprintf(request, sizeof(request), "%lld", (long long)longest_ms);
+    /* The watch ends waits in time; civetweb's own bound must not come before it. */
+    if (longest_ms < options->first_byte_ms) {
+        longest_ms = options->first_byte_ms;
+    }
+    if (longest_ms < options->request_timeout_ms) {
+        longest_ms = options->request_timeout_ms;
+    }
+    (void)snprintf(request, sizeof(request), "%lld", (long long)longest_ms + 1000);
     (void)snprintf(head, sizeof(head), "%d", KT_HTTP_HEAD_BYTES_MAX);
     server->context = mg_start(kt_http_callbacks(), server, settings);
     if (!server->context) {

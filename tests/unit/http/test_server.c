@@ -4,6 +4,7 @@
 #include "../kt_test.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -379,6 +380,35 @@ static void statistics_count(void)
     end();
 }
 
+static void the_access_log_has_a_line_for_every_request(void)
+{
+    FILE *log = tmpfile();
+    char line[1024];
+    int lines = 0;
+
+    CHECK(log != NULL);
+    world_defaults();
+    world_options.access_log = true;
+    kt_log_setup(log, KT_LOG_INFO, false);
+    CHECK(world_start());
+    port = kt_http_server_port(world);
+    CHECK(wire_open(&wire, port));
+    for (int i = 0; i < 30; i++) {
+        CHECK(wire_text(&wire, "GET /what?\"q HTTP/1.1\r\nHost: x\r\n\r\n"));
+        CHECK(wire_answer(&wire, &answer, false));
+        wire_answer_free(&answer);
+    }
+    end();
+    kt_log_setup(stderr, KT_LOG_INFO, false);
+    rewind(log);
+    while (fgets(line, sizeof(line), log)) {
+        lines += strstr(line, " access ") && strstr(line, "status=200") &&
+                 strstr(line, "method=GET") && strstr(line, "target=");
+    }
+    (void)fclose(log);
+    CHECK_INT(lines, 30);
+}
+
 static const struct kt_test tests[] = {
     TEST(a_handler_sees_the_request_as_it_is),
     TEST(an_answer_has_its_headers),
@@ -400,6 +430,7 @@ static const struct kt_test tests[] = {
     TEST(a_stream_that_fails_at_once_is_an_error),
     TEST(a_reader_that_leaves_ends_the_stream),
     TEST(statistics_count),
+    TEST(the_access_log_has_a_line_for_every_request),
 };
 
 KT_TEST_MAIN(tests)
