@@ -139,7 +139,19 @@ static int64_t leader_now_ms(const struct kt_replica *replica)
     return replica->leader_wall_ms + (kt_now_mono_ms() - replica->leader_wall_mono_ms);
 }
 
-static enum kt_status hold_as_leader(struct kt_replica *replica, uint64_t seq, struct kt_error *err)
+static bool leads(const struct kt_replica *replica)
+{
+    return replica->core.role == KT_CORE_LEADING && replica->core.started;
+}
+
+static enum kt_status not_held(struct kt_error *err)
+{
+    return kt_fail_field(err, KT_UNAVAILABLE, "recorded_by",
+                         "this node does not hold everything up to recorded_by yet");
+}
+
+static enum kt_status hold_as_leader(struct kt_replica *replica, uint64_t seq, int64_t wall_ms,
+                                     int64_t deadline_mono_ms, struct kt_error *err)
 {
     int64_t now_ms = kt_now_wall_ms();
     if (now_ms > replica->stamp_floor_ms) {
@@ -150,6 +162,14 @@ static enum kt_status hold_as_leader(struct kt_replica *replica, uint64_t seq, s
                              "recorded_by: revision %llu is beyond the newest, %llu",
                              (unsigned long long)seq,
                              (unsigned long long)kt_store_applied(replica->store));
+    }
+    /* A batch that was stamped within the bound and is not applied yet belongs to the answer. */
+    int64_t bound_ms = wall_ms < now_ms ? wall_ms : now_ms;
+    while (wall_ms != 0 && replica->in_flight_wall_ms != 0 &&
+           replica->in_flight_wall_ms <= bound_ms) {
+        if (!kt_cond_wait(&replica->wall_cond, &replica->mutex, deadline_mono_ms)) {
+            return not_held(err);
+        }
     }
     return KT_OK;
 }
@@ -177,8 +197,10 @@ static enum kt_status hold_as_follower(struct kt_replica *replica, uint64_t seq,
         }
         if (replica->log_stop ||
             !kt_cond_wait(&replica->wall_cond, &replica->mutex, deadline_mono_ms)) {
-            return kt_fail_field(err, KT_UNAVAILABLE, "recorded_by",
-                                 "this node does not hold everything up to recorded_by yet");
+            return not_held(err);
+        }
+        if (leads(replica)) {
+            return hold_as_leader(replica, seq, wall_ms, deadline_mono_ms, err);
         }
         if (!told && replica->leader_wall_mono_ms != 0) {
             told = true;
@@ -192,8 +214,8 @@ enum kt_status kt_replica_hold(struct kt_replica *replica, uint64_t seq, int64_t
                                int64_t deadline_mono_ms, struct kt_error *err)
 {
     kt_mutex_lock(&replica->mutex);
-    enum kt_status status = replica->core.role == KT_CORE_LEADING && replica->core.started
-                                ? hold_as_leader(replica, seq, err)
+    enum kt_status status = leads(replica)
+                                ? hold_as_leader(replica, seq, wall_ms, deadline_mono_ms, err)
                                 : hold_as_follower(replica, seq, wall_ms, deadline_mono_ms, err);
     kt_mutex_unlock(&replica->mutex);
     return status;
@@ -231,11 +253,12 @@ void kt_replica_status(struct kt_replica *replica, struct kt_replica_status *ret
     memcpy(ret_status->node_id, core->options.id, sizeof(ret_status->node_id));
     memcpy(ret_status->cluster_id, core->cluster, sizeof(ret_status->cluster_id));
     ret_status->role = core->role;
-    bool leads = core->role == KT_CORE_LEADING;
-    ret_status->ready = leads ? core->started : replica->was_up && core->role != KT_CORE_STOPPED;
-    memcpy(ret_status->leader_id, leads ? core->options.id : core->leader_id,
+    bool is_leader = core->role == KT_CORE_LEADING;
+    ret_status->ready =
+        is_leader ? core->started : replica->was_up && core->role != KT_CORE_STOPPED;
+    memcpy(ret_status->leader_id, is_leader ? core->options.id : core->leader_id,
            sizeof(ret_status->leader_id));
-    memcpy(ret_status->leader_addr, leads ? core->options.addr : core->leader_addr,
+    memcpy(ret_status->leader_addr, is_leader ? core->options.addr : core->leader_addr,
            sizeof(ret_status->leader_addr));
     memcpy(ret_status->waiting_for, core->waiting_for, sizeof(ret_status->waiting_for));
     memcpy(ret_status->stopped_why, core->stopped_why, sizeof(ret_status->stopped_why));

@@ -256,6 +256,7 @@ static void take_reports(struct kt_replica *replica)
         event.epoch_start_seq = replica->core.epoch_start_seq;
         step(replica, &event);
         if (replica->core.started) {
+            kt_cond_broadcast(&replica->wall_cond);
             kt_log(INFO, "replica", "leading", "epoch=%llu revision=%llu",
                    (unsigned long long)replica->core.epoch,
                    (unsigned long long)replica->core.commit_seq);

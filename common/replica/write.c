@@ -87,6 +87,7 @@ static void start_epoch(struct kt_replica *replica)
 
     kt_mutex_lock(&replica->mutex);
     replica->in_flight_wall_ms = 0;
+    kt_cond_broadcast(&replica->wall_cond);
     if (status != KT_OK) {
         report_fault(replica, "the epoch-start could not be written", &err);
     } else if (replica->orders.number == number) {
@@ -171,6 +172,7 @@ static void write_batch(struct kt_replica *replica, struct batch *batch)
     }
     kt_mutex_lock(&replica->mutex);
     replica->in_flight_wall_ms = 0;
+    kt_cond_broadcast(&replica->wall_cond);
     finish_batch(replica, batch, status, &err);
 }
 
