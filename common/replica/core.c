@@ -4,6 +4,7 @@
  */
 #include "replica/core.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 /* A second node with our id must be seen for so many ttl before we believe that it lives: the entry
  * of our own dead predecessor stays until its lease ends. */
 #define TWIN_TTLS 2
+/* After a fault of the disk, so that a broken one does not end an epoch at every tick. */
+#define FAULT_PAUSE_MS 1000
 
 struct step {
     struct kt_core *core;
@@ -43,8 +46,14 @@ static void set_text(char *dest, size_t size, const char *text)
     kt_str_copy(dest, size, kt_str(text));
 }
 
-static void wait_for(struct kt_core *core, const char *what)
+static void wait_for(struct kt_core *core, const char *fmt, ...) KT_PRINTF(2, 3);
+static void wait_for(struct kt_core *core, const char *fmt, ...)
 {
+    char what[600];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(what, sizeof(what), fmt, args);
+    va_end(args);
     set_text(core->waiting_for, sizeof(core->waiting_for), what);
 }
 
@@ -87,7 +96,7 @@ static void step_down(struct step *step, const char *why)
     core->txn.active = false;
     struct kt_action *action = act(step, KT_ACT_STEP_DOWN);
     set_text(action->why, sizeof(action->why), why);
-    wait_for(core, why);
+    wait_for(core, "a new epoch: %s", why);
 }
 
 /* --- the kept configuration --- */
@@ -110,16 +119,12 @@ static void keep(struct step *step, const struct kt_cluster_config *config)
     action->epoch = core->epoch;
 }
 
-/* Takes over what the view's configuration says; false when this node can't be of that cluster. */
-static bool learn_config(struct step *step)
+/* Takes over what the view's configuration says; stops a node that can't be of that cluster. */
+static void learn_config(struct step *step)
 {
     struct kt_core *core = step->core;
-    if (!step->view->config.present) {
-        return true;
-    }
-    if (!step->view->config.valid) {
-        wait_for(core, "a readable cluster configuration: the key in etcd is damaged");
-        return false;
+    if (!step->view->config.present || !step->view->config.valid) {
+        return;
     }
     const struct kt_cluster_config *config = &step->view->config.value;
     if (core->cluster[0] && !same_id(core->cluster, config->cluster)) {
@@ -130,12 +135,14 @@ static bool learn_config(struct step *step)
             "this node an empty database, or another [etcd] prefix",
             core->cluster, config->cluster);
         stop_for_good(step, why);
-        return false;
+        return;
+    }
+    if (core->role == KT_CORE_LEADING && config->epoch > core->epoch) {
+        step_down(step, "another node has won a later epoch");
     }
     if (is_newer(config, &core->kept)) {
         keep(step, config);
     }
-    return true;
 }
 
 /* --- a second node with our id --- */
@@ -172,7 +179,7 @@ static bool has_twin(struct step *step)
     if (step->now_ms - core->twin_since_mono_ms > TWIN_TTLS * (int64_t)core->options.ttl_s * 1000) {
         stop_for_good(step, why);
     } else {
-        wait_for(core, why);
+        wait_for(core, "%s", why);
     }
     return true;
 }
@@ -245,13 +252,15 @@ static void settle(struct step *step, bool mine)
     if (was_campaign) {
         core->role = KT_CORE_FOLLOWER;
     }
-    if (mine) {
-        if (is_newer(&config, &core->kept)) {
-            keep(step, &config);
-        }
-        if (was_campaign) {
-            lead(step);
-        }
+    if (!mine) {
+        return;
+    }
+    if (is_newer(&config, &core->kept)) {
+        keep(step, &config);
+    }
+    /* Who was told to stop meanwhile does not lead by what it won; its key is deleted later. */
+    if (was_campaign && !core->resigned && same_id(core->kept.nonce, config.nonce)) {
+        lead(step);
     }
 }
 
@@ -303,22 +312,44 @@ static bool member_stands(const struct kt_member *member, const struct kt_servic
            member->priority == service->priority;
 }
 
-/* The first registered data node that the configuration does not show as it is. */
-static const struct kt_service *find_change(const struct step *step)
+/* Is this one of two entries with one id? Then which of them lives shows when the lease of the
+ * other ends; to take them in turn would change the configuration for ever. */
+static bool is_doubled(const struct step *step, const struct kt_service *service)
+{
+    if (same_id(service->id, step->core->options.id) &&
+        strcmp(service->addr, step->core->options.addr) != 0) {
+        return true;
+    }
+    for (size_t i = 0; i < step->view->service_count; i++) {
+        const struct kt_service *other = &step->view->services[i];
+        if (other != service && other->role != KT_ROLE_GATEWAY && same_id(other->id, service->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* May this registered process enter the configuration, or change what stands there? */
+static bool is_eligible(const struct step *step, const struct kt_service *service)
+{
+    bool foreign = service->cluster[0] && !same_id(service->cluster, step->core->cluster);
+    return service->role != KT_ROLE_GATEWAY && service->state != KT_STATE_DIVERGED && !foreign &&
+           !is_doubled(step, service);
+}
+
+/* Does the configuration lack a registered data node, or show it otherwise than it is? */
+static bool has_change(const struct step *step)
 {
     const struct kt_cluster_config *config = &step->core->kept;
     for (size_t i = 0; i < step->view->service_count; i++) {
         const struct kt_service *service = &step->view->services[i];
-        if (service->role == KT_ROLE_GATEWAY || service->state == KT_STATE_DIVERGED ||
-            (service->cluster[0] && !same_id(service->cluster, step->core->cluster))) {
-            continue;
-        }
         const struct kt_member *member = kt_cluster_config_member(config, service->id);
-        if (member ? !member_stands(member, service) : config->member_count < KT_MEMBERS_MAX) {
-            return service;
+        if (is_eligible(step, service) &&
+            (member ? !member_stands(member, service) : config->member_count < KT_MEMBERS_MAX)) {
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 static void put_member(struct kt_cluster_config *config, const struct kt_service *service)
@@ -343,16 +374,14 @@ static void put_member(struct kt_cluster_config *config, const struct kt_service
 static void update_members(struct step *step)
 {
     struct kt_core *core = step->core;
-    if (!find_change(step)) {
+    if (!has_change(step)) {
         return;
     }
     struct kt_cluster_config config = core->kept;
     for (size_t i = 0; i < step->view->service_count; i++) {
         const struct kt_service *service = &step->view->services[i];
-        bool foreign = service->cluster[0] && !same_id(service->cluster, core->cluster);
-        if (service->role != KT_ROLE_GATEWAY && service->state != KT_STATE_DIVERGED && !foreign &&
-            (kt_cluster_config_member(&config, service->id) ||
-             config.member_count < KT_MEMBERS_MAX)) {
+        if (is_eligible(step, service) && (kt_cluster_config_member(&config, service->id) ||
+                                           config.member_count < KT_MEMBERS_MAX)) {
             put_member(&config, service);
         }
     }
@@ -369,10 +398,8 @@ static bool holds_leader_key(struct step *step)
         core->win_seen = true;
         return true;
     }
-    bool later_config = step->view->config.present && step->view->config.valid &&
-                        step->view->config.value.epoch > core->epoch;
     bool too_long = step->now_ms - core->won_mono_ms > (int64_t)core->options.ttl_s * 1000;
-    if (core->win_seen || later_config || too_long) {
+    if (core->win_seen || too_long) {
         step_down(step, "the leader key in etcd is no longer this node's");
     }
     return false;
@@ -407,6 +434,22 @@ static void decide_leading(struct step *step)
 
 /* --- campaigning --- */
 
+static void unfollow(struct step *step)
+{
+    struct kt_core *core = step->core;
+    if (core->leader_id[0]) {
+        core->leader_id[0] = core->leader_addr[0] = '\0';
+        core->leader_epoch = 0;
+        act(step, KT_ACT_UNFOLLOW);
+    }
+}
+
+static bool has_lease_left(const struct step *step)
+{
+    int64_t needed_ms = (int64_t)step->core->options.ttl_s * 1000 / LEASE_LEFT_DIVISOR;
+    return step->lease_end_ms - step->now_ms >= needed_ms;
+}
+
 static bool may_campaign(struct step *step)
 {
     struct kt_core *core = step->core;
@@ -417,9 +460,12 @@ static bool may_campaign(struct step *step)
         wait_for(core, "this node's own registration in etcd");
         return false;
     }
-    int64_t needed_ms = (int64_t)core->options.ttl_s * 1000 / LEASE_LEFT_DIVISOR;
-    if (step->lease_end_ms - step->now_ms < needed_ms) {
+    if (!has_lease_left(step)) {
         wait_for(core, "a renewed lease in etcd");
+        return false;
+    }
+    if (step->now_ms < core->campaign_after_mono_ms) {
+        wait_for(core, "a moment to pass after a fault of the disk");
         return false;
     }
     return true;
@@ -444,6 +490,7 @@ static void campaign(struct step *step, const struct kt_cluster_config *base)
     self.electable = core->options.may_lead;
     self.priority = core->options.priority;
     put_member(&config, &self);
+    unfollow(step); /* no fetch from before the send until it is settled */
     send_txn(step, true, &config);
 }
 
@@ -458,7 +505,6 @@ static void found(struct step *step)
     struct kt_core *core = step->core;
     const struct kt_service *best = NULL;
     uint32_t registered = 0;
-    char why[200];
     for (size_t i = 0; i < step->view->service_count; i++) {
         const struct kt_service *service = &step->view->services[i];
         if (service->role == KT_ROLE_GATEWAY) {
@@ -466,11 +512,10 @@ static void found(struct step *step)
         }
         registered++;
         if (service->state != KT_STATE_EMPTY || service->cluster[0]) {
-            snprintf(why, sizeof(why),
-                     "the leader of cluster %s, to which %s belongs: an empty node does not found "
-                     "one beside it",
+            wait_for(core,
+                     "the leader of the cluster %s, to which %s belongs: an empty node does not "
+                     "found one beside it",
                      service->cluster, service->addr);
-            wait_for(core, why);
             return;
         }
         if (service->electable && (!best || precedes(service, best))) {
@@ -478,14 +523,12 @@ static void found(struct step *step)
         }
     }
     if (registered < core->options.expect) {
-        snprintf(why, sizeof(why), "%u data nodes to register ([cluster] expect), %u are there",
+        wait_for(core, "%u data nodes to register ([cluster] expect), %u are there",
                  core->options.expect, registered);
-        wait_for(core, why);
         return;
     }
     if (!best || !same_id(best->id, core->options.id)) {
-        snprintf(why, sizeof(why), "%s to found the cluster", best ? best->addr : "a master");
-        wait_for(core, why);
+        wait_for(core, "%s to found the cluster", best ? best->addr : "a master");
         return;
     }
     struct kt_cluster_config config;
@@ -515,23 +558,26 @@ static bool is_newest_kept(const struct step *step, const struct kt_service **re
     return true;
 }
 
+static bool was_leader_in_sync(const struct kt_core *core)
+{
+    return same_id(core->kept.leader, core->options.id) &&
+           kt_cluster_config_in_sync(&core->kept, core->options.id);
+}
+
 static void decide_campaign(struct step *step)
 {
     struct kt_core *core = step->core;
-    char why[200];
+    const struct kt_cluster_config *config = &step->view->config.value;
     if (!may_campaign(step)) {
         return;
     }
-    if (step->view->config.present) {
-        if (same_id(core->kept.leader, core->options.id) &&
-            kt_cluster_config_in_sync(&core->kept, core->options.id) &&
-            same_id(core->kept.nonce, step->view->config.value.nonce)) {
+    /* An etcd that is older than a kept configuration is as good as one without. */
+    if (step->view->config.present && !is_newer(&core->kept, config)) {
+        if (was_leader_in_sync(core) && same_id(core->kept.nonce, config->nonce)) {
             campaign(step, &core->kept);
         } else {
-            snprintf(why, sizeof(why), "the leader %s of epoch %llu to return",
-                     step->view->config.value.leader,
-                     (unsigned long long)step->view->config.value.epoch);
-            wait_for(core, why);
+            wait_for(core, "the leader %s of epoch %llu to return", config->leader,
+                     (unsigned long long)config->epoch);
         }
         return;
     }
@@ -544,31 +590,18 @@ static void decide_campaign(struct step *step)
         return;
     }
     const struct kt_service *newer = NULL;
-    if (!same_id(core->kept.leader, core->options.id) ||
-        !kt_cluster_config_in_sync(&core->kept, core->options.id)) {
-        snprintf(why, sizeof(why), "node %s, which led when the configuration was last seen",
+    if (!was_leader_in_sync(core)) {
+        wait_for(core, "node %s, which led when the configuration was last seen",
                  core->kept.leader);
-        wait_for(core, why);
     } else if (!is_newest_kept(step, &newer)) {
-        snprintf(why, sizeof(why), "%s keeps a newer configuration (epoch %llu) than this node",
+        wait_for(core, "the leader to be found: %s keeps a newer configuration (epoch %llu)",
                  newer->addr, (unsigned long long)newer->kept.epoch);
-        wait_for(core, why);
     } else {
         campaign(step, &core->kept);
     }
 }
 
 /* --- following --- */
-
-static void unfollow(struct step *step)
-{
-    struct kt_core *core = step->core;
-    if (core->leader_id[0]) {
-        core->leader_id[0] = core->leader_addr[0] = '\0';
-        core->leader_epoch = 0;
-        act(step, KT_ACT_UNFOLLOW);
-    }
-}
 
 static void follow(struct step *step)
 {
@@ -590,6 +623,21 @@ static void follow(struct step *step)
     act(step, KT_ACT_FOLLOW);
 }
 
+/* Nobody leads, or the key is this node's own although it does not lead: it campaigns, over its
+ * own key too, or takes the key away so that another can. */
+static void decide_without_leader(struct step *step)
+{
+    struct kt_core *core = step->core;
+    if (!step->view->leader.present && !core->leader_id[0]) {
+        wait_for(core, "a leader");
+    }
+    decide_campaign(step);
+    if (core->role == KT_CORE_FOLLOWER && step->view->leader.mine && step->view->reachable &&
+        has_lease_left(step)) {
+        act(step, KT_ACT_DELETE_LEADER);
+    }
+}
+
 static void decide_following(struct step *step)
 {
     struct kt_core *core = step->core;
@@ -599,20 +647,18 @@ static void decide_following(struct step *step)
     }
     if (core->role == KT_CORE_CAMPAIGNING) {
         settle_by_view(step);
-        if (core->role == KT_CORE_CAMPAIGNING && step->now_ms >= core->txn.resend_mono_ms) {
+        if (core->role == KT_CORE_CAMPAIGNING && step->now_ms >= core->txn.resend_mono_ms &&
+            !core->resigned) {
             send_txn(step, true, NULL);
         }
         return;
     }
+    if (view->config.present && !view->config.valid) {
+        wait_for(core, "a readable cluster configuration: the key in etcd is damaged");
+        return; /* goes on with the leader it has */
+    }
     if (!view->leader.present || view->leader.mine) {
-        /* A key of ours under the current lease that we do not lead by is campaigned over too. */
-        if (!view->leader.present && !core->leader_id[0]) {
-            wait_for(core, "a leader");
-        }
-        decide_campaign(step);
-        if (core->role != KT_CORE_FOLLOWER) {
-            unfollow(step);
-        }
+        decide_without_leader(step);
         return;
     }
     if (same_id(view->leader.id, core->options.id)) {
@@ -629,10 +675,14 @@ static void decide_following(struct step *step)
 static void on_view(struct step *step)
 {
     struct kt_core *core = step->core;
-    if (core->role == KT_CORE_STOPPED || !learn_config(step)) {
-        return;
+    if (core->role != KT_CORE_STOPPED) {
+        learn_config(step);
     }
-    if (core->role == KT_CORE_LEADING) {
+    if (core->role == KT_CORE_STOPPED) {
+        if (step->view->leader.mine && step->view->reachable) {
+            act(step, KT_ACT_DELETE_LEADER);
+        }
+    } else if (core->role == KT_CORE_LEADING) {
         decide_leading(step);
     } else {
         decide_following(step);
@@ -660,6 +710,7 @@ void kt_core_step(struct kt_core *core, const struct kt_event *event, int64_t no
         }
         break;
     case KT_EV_FAULT:
+        core->campaign_after_mono_ms = now_mono_ms + FAULT_PAUSE_MS;
         if (core->role == KT_CORE_LEADING) {
             step_down(&step, event->why);
         }

@@ -74,9 +74,10 @@ struct kt_core {
     char leader_addr[KT_ADDR_MAX];
     uint64_t leader_epoch;
     struct kt_core_txn txn;
-    bool resigned;              /* asked to stop: neither campaigns nor leads again */
-    int64_t twin_since_mono_ms; /* since when a second node with this id is seen; 0 = not */
-    char waiting_for[200];      /* what keeps it from leading or following, for people */
+    int64_t campaign_after_mono_ms; /* not before: a fault of the disk was seen */
+    bool resigned;                  /* asked to stop: neither campaigns nor leads again */
+    int64_t twin_since_mono_ms;     /* since when a second node with this id is seen; 0 = not */
+    char waiting_for[200];          /* what keeps it from leading or following, for people */
     char stopped_why[400];
 };
 
