@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* S3-FIFO (Yang et al., SOSP '23) over subjects: a small queue for who is new, a main queue for who
- * was read again, and a memory of who left the small one lately (they go straight to the main
- * queue). Subjects have dense numbers that are never reused, so a shard finds its entries in an
- * array.
+/* Subjects are spread over shards by number. A shard holds entries in three queues: `small` (on
+ * probation), `main`, and `ghost` (only the number of one that was lately pushed out of small).
+ *
+ *   miss, unknown        -> small              small's end, read again since -> main
+ *   miss, ghost knows it -> main               small's end, not read again   -> ghost
+ *   hit                  -> reads + 1, stays   main's end, reads > 0         -> main again, reads -
+ * 1 main's end, reads = 0         -> gone
+ *
+ * A load in flight is known to its shard; who misses the same subject meanwhile waits for it. What
+ * comes of it may still be too old for a waiter whose view is newer: then that one loads again.
  */
 #include "cache/series_cache.h"
 
@@ -12,290 +18,57 @@
 
 #include <string.h>
 
-#define SHARDS_MAX 16U
-#define SHARD_WORTH_BYTES (UINT64_C(4) << 20) /* a shard below this would hold too few */
-#define SMALL_DIVISOR 10                      /* the small queue's share, as in the paper */
-#define READS_MAX 3                           /* reads beyond these are not counted */
+#define SHARDS_MAX 16u
+#define SHARD_BYTES_MIN (UINT64_C(4) << 20) /* below this one more shard only splits the room */
+#define SMALL_PART 10                       /* small gets a tenth, as in the paper */
+#define READS_MAX 3
+#define GHOSTS_MIN 64u
+#define FLIGHT_WAIT_MS 60000
+
+enum place { IN_SMALL, IN_MAIN, IN_GHOST, PLACES };
 
 struct entry {
-    struct entry *newer, *older;
-    struct kt_series *series; /* counted */
-    uint64_t bytes;
-    uint32_t number;
-    uint8_t reads; /* since it was queued last */
-    bool in_main;
+    struct entry *chain;         /* of its bucket */
+    struct entry *older, *newer; /* in its queue */
+    struct kt_series *series;    /* NULL in ghost */
+    size_t bytes;
+    uint32_t subject;
+    uint8_t place, reads;
 };
 
 struct queue {
-    struct entry *newest, *oldest;
+    struct entry *oldest, *newest;
     uint64_t bytes;
+    size_t count;
 };
 
-/* What is known of one subject number. */
-struct slot {
-    struct entry *entry;
-    uint64_t left_at; /* shard.evictions + 1 when it left the small queue; 0 = never */
-};
-
-/* One load under way: everybody who misses meanwhile waits for it. */
-struct load {
-    struct load *next;
-    uint32_t number;
-    unsigned waiting;
+struct flight { /* a load under way */
+    struct flight *next;
+    struct kt_cond landed;
+    uint32_t subject;
+    unsigned users; /* the loader and those who wait */
     bool done;
     enum kt_status status;
-    struct kt_error error;
-    struct kt_series *series; /* counted */
-    struct kt_cond cond;
+    struct kt_error err;
+    struct kt_series *series;
 };
 
 struct shard {
     struct kt_mutex mutex;
-    struct slot *slots; /* by number / shard count */
-    size_t slot_count;
-    struct queue small, main;
-    struct load *loads;
-    uint64_t entries, hits, misses, evictions, loads_done, small_left;
+    struct entry **buckets;
+    size_t bucket_count, entry_count;
+    struct queue queues[PLACES];
+    struct flight *flights;
+    uint64_t generation; /* counts clears: what was asked for before is not put in after */
+    uint64_t hits, misses, evictions, loads;
 };
 
 struct kt_series_cache {
     struct kt_store *store;
-    uint64_t max_bytes, shard_max_bytes;
-    uint32_t shard_count;
+    uint64_t max_bytes, shard_bytes;
+    uint32_t shard_count; /* a power of two */
     struct shard shards[SHARDS_MAX];
 };
-
-/* --- queues; the shard's mutex is held --- */
-
-static void push(struct queue *queue, struct entry *entry)
-{
-    entry->newer = NULL;
-    entry->older = queue->newest;
-    if (queue->newest) {
-        queue->newest->newer = entry;
-    } else {
-        queue->oldest = entry;
-    }
-    queue->newest = entry;
-    queue->bytes += entry->bytes;
-}
-
-static void unlink_entry(struct queue *queue, struct entry *entry)
-{
-    if (entry->newer) {
-        entry->newer->older = entry->older;
-    } else {
-        queue->newest = entry->older;
-    }
-    if (entry->older) {
-        entry->older->newer = entry->newer;
-    } else {
-        queue->oldest = entry->newer;
-    }
-    queue->bytes -= entry->bytes;
-}
-
-static struct slot *find_slot(const struct kt_series_cache *cache, const struct shard *shard,
-                              uint32_t number)
-{
-    size_t index = number / cache->shard_count;
-    return index < shard->slot_count ? &shard->slots[index] : NULL;
-}
-
-static struct slot *make_slot(const struct kt_series_cache *cache, struct shard *shard,
-                              uint32_t number)
-{
-    size_t index = number / cache->shard_count;
-    if (index >= shard->slot_count) {
-        size_t count = shard->slot_count ? shard->slot_count : 64;
-        while (count <= index) {
-            count *= 2;
-        }
-        struct slot *slots = kt_reallocarray(shard->slots, count, sizeof(*slots));
-        if (!slots) {
-            return NULL;
-        }
-        memset(slots + shard->slot_count, 0, (count - shard->slot_count) * sizeof(*slots));
-        shard->slots = slots;
-        shard->slot_count = count;
-    }
-    return &shard->slots[index];
-}
-
-/* Takes the entry out for good. */
-static void drop(const struct kt_series_cache *cache, struct shard *shard, struct entry *entry)
-{
-    struct slot *slot = find_slot(cache, shard, entry->number);
-    KT_ASSERT(slot && slot->entry == entry);
-    unlink_entry(entry->in_main ? &shard->main : &shard->small, entry);
-    slot->entry = NULL;
-    shard->entries--;
-    kt_series_unref(&entry->series);
-    kt_free(entry);
-}
-
-static void evict_small(const struct kt_series_cache *cache, struct shard *shard)
-{
-    struct entry *entry = shard->small.oldest;
-    if (entry->reads > 0) {
-        unlink_entry(&shard->small, entry);
-        entry->reads = 0;
-        entry->in_main = true;
-        push(&shard->main, entry);
-        return;
-    }
-    struct slot *slot = find_slot(cache, shard, entry->number);
-    slot->left_at = ++shard->small_left;
-    shard->evictions++;
-    drop(cache, shard, entry);
-}
-
-static void evict_main(const struct kt_series_cache *cache, struct shard *shard)
-{
-    struct entry *entry = shard->main.oldest;
-    if (entry->reads > 0) {
-        unlink_entry(&shard->main, entry);
-        entry->reads--;
-        push(&shard->main, entry);
-        return;
-    }
-    shard->evictions++;
-    drop(cache, shard, entry);
-}
-
-static void make_room(const struct kt_series_cache *cache, struct shard *shard)
-{
-    while (shard->small.bytes + shard->main.bytes > cache->shard_max_bytes) {
-        if (shard->small.oldest &&
-            (shard->small.bytes > cache->shard_max_bytes / SMALL_DIVISOR || !shard->main.oldest)) {
-            evict_small(cache, shard);
-        } else {
-            evict_main(cache, shard);
-        }
-    }
-}
-
-/* Who left the small queue so lately that the main queue still holds its time's entries. */
-static bool is_remembered(const struct shard *shard, const struct slot *slot)
-{
-    return slot->left_at != 0 && shard->small_left - slot->left_at < shard->entries;
-}
-
-/* Without memory for an entry the series is simply not held. */
-static void insert(const struct kt_series_cache *cache, struct shard *shard, uint32_t number,
-                   struct kt_series *series)
-{
-    uint64_t bytes = kt_series_bytes(series) + sizeof(struct entry);
-    if (bytes > cache->shard_max_bytes) {
-        return;
-    }
-    struct slot *slot = make_slot(cache, shard, number);
-    struct entry *entry = slot ? kt_calloc(1, sizeof(*entry)) : NULL;
-    if (!entry) {
-        return;
-    }
-    if (slot->entry) {
-        drop(cache, shard, slot->entry);
-    }
-    entry->number = number;
-    entry->bytes = bytes;
-    entry->series = kt_series_ref(series);
-    entry->in_main = is_remembered(shard, slot);
-    slot->left_at = 0;
-    slot->entry = entry;
-    shard->entries++;
-    push(entry->in_main ? &shard->main : &shard->small, entry);
-    make_room(cache, shard);
-}
-
-/* --- loading --- */
-
-static struct load *find_load(struct shard *shard, uint32_t number)
-{
-    struct load *load = shard->loads;
-    while (load && load->number != number) {
-        load = load->next;
-    }
-    return load;
-}
-
-static void leave_load(struct load *load)
-{
-    if (--load->waiting == 0) {
-        kt_series_unref(&load->series);
-        kt_cond_done(&load->cond);
-        kt_free(load);
-    }
-}
-
-/* Waits for somebody else's load. It may have begun before the change that the caller wants to see:
- * then *ret_series stays NULL and the caller looks again. */
-static enum kt_status join_load(struct shard *shard, struct load *load, uint64_t wanted,
-                                struct kt_series **ret_series, struct kt_error *err)
-{
-    enum kt_status status = KT_OK;
-    load->waiting++;
-    while (!load->done) {
-        (void)kt_cond_wait(&load->cond, &shard->mutex, kt_now_mono_ms() + 1000);
-    }
-    if (load->status != KT_OK) {
-        status = load->status;
-        if (err) {
-            *err = load->error;
-        }
-    } else if (kt_series_loaded_revision(load->series) >= wanted) {
-        *ret_series = kt_series_ref(load->series);
-    }
-    leave_load(load);
-    return status;
-}
-
-static void end_load(struct kt_series_cache *cache, struct shard *shard, struct load *load)
-{
-    struct load **at = &shard->loads;
-    while (*at != load) {
-        at = &(*at)->next;
-    }
-    *at = load->next;
-    load->done = true;
-    shard->loads_done++;
-    if (load->status == KT_OK) {
-        insert(cache, shard, load->number, load->series);
-    }
-    kt_cond_broadcast(&load->cond);
-}
-
-static enum kt_status run_load(struct kt_series_cache *cache, struct shard *shard, uint32_t number,
-                               struct kt_series **ret_series, struct kt_error *err)
-{
-    struct load *load = kt_calloc(1, sizeof(*load));
-    if (!load) {
-        return kt_fail(err, KT_NO_MEMORY, "a load of the series cache");
-    }
-    load->number = number;
-    load->waiting = 1;
-    kt_cond_init(&load->cond);
-    load->next = shard->loads;
-    shard->loads = load;
-    kt_mutex_unlock(&shard->mutex);
-    struct kt_series *series = NULL;
-    struct kt_error error = KT_ERROR_INIT;
-    enum kt_status status = kt_store_load_series(cache->store, number, &series, &error);
-    kt_mutex_lock(&shard->mutex);
-    load->status = status;
-    load->error = error;
-    load->series = series;
-    end_load(cache, shard, load);
-    if (status == KT_OK) {
-        *ret_series = kt_series_ref(series);
-    } else if (err) {
-        *err = error;
-    }
-    leave_load(load);
-    return status;
-}
-
-/* --- the interface --- */
 
 struct kt_series_cache *kt_series_cache_new(struct kt_store *store, uint64_t max_bytes)
 {
@@ -303,67 +76,301 @@ struct kt_series_cache *kt_series_cache_new(struct kt_store *store, uint64_t max
     if (!cache) {
         return NULL;
     }
-    uint64_t shards = max_bytes / SHARD_WORTH_BYTES;
     cache->store = store;
     cache->max_bytes = max_bytes;
-    cache->shard_count = shards < 1 ? 1 : shards > SHARDS_MAX ? SHARDS_MAX : (uint32_t)shards;
-    cache->shard_max_bytes = max_bytes / cache->shard_count;
+    cache->shard_count = 1;
+    while (cache->shard_count < SHARDS_MAX &&
+           max_bytes / (cache->shard_count * 2) >= SHARD_BYTES_MIN) {
+        cache->shard_count *= 2;
+    }
+    cache->shard_bytes = max_bytes / cache->shard_count;
     for (uint32_t i = 0; i < cache->shard_count; i++) {
         kt_mutex_init(&cache->shards[i].mutex, "series cache", KT_RANK_SERIES_CACHE);
     }
     return cache;
 }
 
-static void clear_shard(const struct kt_series_cache *cache, struct shard *shard)
+/* --- queues and table of one shard; its mutex is held --- */
+
+static void queue_push(struct shard *shard, struct entry *entry, enum place place)
 {
-    while (shard->small.oldest) {
-        drop(cache, shard, shard->small.oldest);
+    struct queue *queue = &shard->queues[place];
+    entry->place = (uint8_t)place;
+    entry->newer = NULL;
+    entry->older = queue->newest;
+    *(queue->newest ? &queue->newest->newer : &queue->oldest) = entry;
+    queue->newest = entry;
+    queue->bytes += entry->bytes;
+    queue->count++;
+}
+
+static void queue_remove(struct shard *shard, struct entry *entry)
+{
+    struct queue *queue = &shard->queues[entry->place];
+    *(entry->older ? &entry->older->newer : &queue->oldest) = entry->newer;
+    *(entry->newer ? &entry->newer->older : &queue->newest) = entry->older;
+    queue->bytes -= entry->bytes;
+    queue->count--;
+}
+
+/* Numbers are dense; the shard took their low bits, the multiplication spreads the rest. */
+static size_t bucket_of(const struct shard *shard, uint32_t subject)
+{
+    return (size_t)((subject * UINT64_C(0x9E3779B97F4A7C15)) >> 32) & (shard->bucket_count - 1);
+}
+
+static struct entry *table_find(const struct shard *shard, uint32_t subject)
+{
+    struct entry *entry = shard->bucket_count ? shard->buckets[bucket_of(shard, subject)] : NULL;
+    while (entry && entry->subject != subject) {
+        entry = entry->chain;
     }
-    while (shard->main.oldest) {
-        drop(cache, shard, shard->main.oldest);
+    return entry;
+}
+
+static bool table_grow(struct shard *shard)
+{
+    if (shard->entry_count < shard->bucket_count) {
+        return true;
+    }
+    size_t old_count = shard->bucket_count;
+    struct entry **old = shard->buckets;
+    size_t count = old_count ? old_count * 2 : 64;
+    struct entry **buckets = kt_calloc(count, sizeof(struct entry *));
+    if (!buckets) {
+        return false;
+    }
+    shard->buckets = buckets;
+    shard->bucket_count = count;
+    for (size_t i = 0; i < old_count; i++) {
+        while (old[i]) {
+            struct entry *entry = old[i];
+            old[i] = entry->chain;
+            size_t at = bucket_of(shard, entry->subject);
+            entry->chain = buckets[at];
+            buckets[at] = entry;
+        }
+    }
+    kt_free(old);
+    return true;
+}
+
+static void entry_drop(struct shard *shard, struct entry *entry)
+{
+    struct entry **place = &shard->buckets[bucket_of(shard, entry->subject)];
+    while (*place != entry) {
+        place = &(*place)->chain;
+    }
+    *place = entry->chain;
+    shard->entry_count--;
+    queue_remove(shard, entry);
+    kt_series_unref(&entry->series);
+    kt_free(entry);
+}
+
+static void to_ghost(struct shard *shard, struct entry *entry)
+{
+    queue_remove(shard, entry);
+    kt_series_unref(&entry->series);
+    entry->bytes = 0;
+    entry->reads = 0;
+    queue_push(shard, entry, IN_GHOST);
+    shard->evictions++;
+    size_t kept = shard->queues[IN_MAIN].count + shard->queues[IN_SMALL].count;
+    size_t limit = kept > GHOSTS_MIN ? kept : GHOSTS_MIN;
+    while (shard->queues[IN_GHOST].count > limit) {
+        entry_drop(shard, shard->queues[IN_GHOST].oldest);
     }
 }
 
-void kt_series_cache_free(struct kt_series_cache **cache)
+static void evict_one(struct kt_series_cache *cache, struct shard *shard)
 {
-    struct kt_series_cache *c = *cache;
-    if (!c) {
+    struct queue *small = &shard->queues[IN_SMALL], *main = &shard->queues[IN_MAIN];
+    bool from_small =
+        small->count > 0 && (small->bytes >= cache->shard_bytes / SMALL_PART || main->count == 0);
+    struct entry *entry = from_small ? small->oldest : main->oldest;
+    if (from_small && entry->reads == 0) {
+        to_ghost(shard, entry);
+    } else if (from_small || entry->reads > 0) {
+        queue_remove(shard, entry);
+        entry->reads = from_small ? 0 : (uint8_t)(entry->reads - 1);
+        queue_push(shard, entry, IN_MAIN);
+    } else {
+        shard->evictions++;
+        entry_drop(shard, entry);
+    }
+}
+
+static uint64_t held_bytes(const struct shard *shard)
+{
+    return shard->queues[IN_SMALL].bytes + shard->queues[IN_MAIN].bytes;
+}
+
+/* Puts a loaded series in; nothing happens when it is too large or memory is short. */
+static void put(struct kt_series_cache *cache, struct shard *shard, uint32_t subject,
+                struct kt_series *series)
+{
+    size_t bytes = kt_series_bytes(series) + sizeof(struct entry);
+    struct entry *entry = table_find(shard, subject);
+    if (bytes > cache->shard_bytes) {
+        if (entry) { /* what was there is out of date */
+            entry_drop(shard, entry);
+        }
         return;
     }
-    *cache = NULL;
-    for (uint32_t i = 0; i < c->shard_count; i++) {
-        struct shard *shard = &c->shards[i];
-        KT_ASSERT(!shard->loads);
-        clear_shard(c, shard);
-        kt_free(shard->slots);
-        kt_mutex_done(&shard->mutex);
+    enum place place = IN_SMALL;
+    if (entry) {
+        if (entry->series &&
+            kt_series_loaded_revision(entry->series) >= kt_series_loaded_revision(series)) {
+            return;
+        }
+        place = entry->place == IN_GHOST ? IN_MAIN : (enum place)entry->place;
+        queue_remove(shard, entry);
+        kt_series_unref(&entry->series);
+    } else {
+        entry = table_grow(shard) ? kt_calloc(1, sizeof(*entry)) : NULL;
+        if (!entry) {
+            return;
+        }
+        entry->subject = subject;
+        size_t at = bucket_of(shard, subject);
+        entry->chain = shard->buckets[at];
+        shard->buckets[at] = entry;
+        shard->entry_count++;
     }
-    kt_free(c);
+    entry->bytes = bytes;
+    entry->series = NULL; /* outside the queues while room is made: it cannot be pushed out */
+    while (held_bytes(shard) + bytes > cache->shard_bytes) {
+        evict_one(cache, shard);
+    }
+    entry->series = kt_series_ref(series);
+    queue_push(shard, entry, place);
+}
+
+/* --- loading --- */
+
+static struct flight *flight_find(const struct shard *shard, uint32_t subject)
+{
+    struct flight *flight = shard->flights;
+    while (flight && flight->subject != subject) {
+        flight = flight->next;
+    }
+    return flight;
+}
+
+static struct flight *flight_new(struct shard *shard, uint32_t subject)
+{
+    struct flight *flight = kt_calloc(1, sizeof(*flight));
+    if (flight) {
+        kt_cond_init(&flight->landed);
+        flight->subject = subject;
+        flight->users = 1;
+        flight->next = shard->flights;
+        shard->flights = flight;
+    }
+    return flight;
+}
+
+static void flight_leave(struct flight *flight)
+{
+    if (--flight->users == 0) {
+        kt_cond_done(&flight->landed);
+        kt_series_unref(&flight->series);
+        kt_free(flight);
+    }
+}
+
+static void flight_land(struct shard *shard, struct flight *flight, enum kt_status status,
+                        const struct kt_error *err, struct kt_series *series)
+{
+    struct flight **place = &shard->flights;
+    while (*place != flight) {
+        place = &(*place)->next;
+    }
+    *place = flight->next;
+    flight->done = true;
+    flight->status = status;
+    flight->err = *err;
+    flight->series = series ? kt_series_ref(series) : NULL;
+    kt_cond_broadcast(&flight->landed); /* each of them has its answer now */
+    flight_leave(flight);
+}
+
+/* Loads without the mutex, which is held at call and return. */
+static enum kt_status load(struct kt_series_cache *cache, struct shard *shard, uint32_t subject,
+                           struct kt_series **ret_series, struct kt_error *err)
+{
+    struct kt_error why = KT_ERROR_INIT;
+    struct kt_series *series = NULL;
+    struct flight *flight = flight_new(shard, subject); /* NULL: others load for themselves */
+    uint64_t generation = shard->generation;
+    shard->loads++;
+    kt_mutex_unlock(&shard->mutex);
+    enum kt_status status = kt_store_load_series(cache->store, subject, &series, &why);
+    kt_mutex_lock(&shard->mutex);
+    if (status == KT_OK && generation == shard->generation) {
+        put(cache, shard, subject, series);
+    }
+    if (flight) {
+        flight_land(shard, flight, status, &why, series);
+    }
+    if (status != KT_OK) {
+        if (err) {
+            *err = why;
+        }
+        return status;
+    }
+    *ret_series = series;
+    return KT_OK;
+}
+
+/* Waits for another's load. *ret_series stays NULL when that turns out too old. */
+static enum kt_status join(struct shard *shard, struct flight *flight, uint64_t revision,
+                           int64_t deadline_mono_ms, struct kt_series **ret_series,
+                           struct kt_error *err)
+{
+    flight->users++;
+    bool in_time = true;
+    while (!flight->done && in_time) {
+        in_time = kt_cond_wait(&flight->landed, &shard->mutex, deadline_mono_ms);
+    }
+    enum kt_status status = flight->status;
+    if (!flight->done) {
+        status = kt_fail(err, KT_TIMEOUT, "a subject's series was not loaded in time");
+    } else if (status != KT_OK) {
+        if (err) {
+            *err = flight->err;
+        }
+    } else if (kt_series_loaded_revision(flight->series) >= revision) {
+        *ret_series = kt_series_ref(flight->series);
+    }
+    flight_leave(flight);
+    return status;
 }
 
 enum kt_status kt_series_cache_get(struct kt_series_cache *cache, const struct kt_subject *subject,
                                    struct kt_series **ret_series, struct kt_error *err)
 {
-    struct shard *shard = &cache->shards[subject->number % cache->shard_count];
-    struct kt_series *series = NULL;
+    uint32_t number = subject->number;
+    uint64_t revision = subject->changed_revision;
+    struct shard *shard = &cache->shards[number & (cache->shard_count - 1)];
     enum kt_status status = KT_OK;
-    bool missed = false;
+    struct kt_series *series = NULL;
     kt_mutex_lock(&shard->mutex);
-    while (status == KT_OK && !series) {
-        struct slot *slot = find_slot(cache, shard, subject->number);
-        struct entry *entry = slot ? slot->entry : NULL;
-        if (entry && kt_series_loaded_revision(entry->series) >= subject->changed_revision) {
-            entry->reads = entry->reads < READS_MAX && !missed ? entry->reads + 1 : entry->reads;
-            series = kt_series_ref(entry->series);
-            break;
+    struct entry *entry = table_find(shard, number);
+    if (entry && entry->series && kt_series_loaded_revision(entry->series) >= revision) {
+        entry->reads = (uint8_t)(entry->reads < READS_MAX ? entry->reads + 1 : READS_MAX);
+        shard->hits++;
+        series = kt_series_ref(entry->series);
+    } else {
+        shard->misses++;
+        int64_t deadline = kt_now_mono_ms() + FLIGHT_WAIT_MS;
+        while (!series && status == KT_OK) {
+            struct flight *flight = flight_find(shard, number);
+            status = flight ? join(shard, flight, revision, deadline, &series, err)
+                            : load(cache, shard, number, &series, err);
         }
-        missed = true;
-        struct load *load = find_load(shard, subject->number);
-        status = load ? join_load(shard, load, subject->changed_revision, &series, err)
-                      : run_load(cache, shard, subject->number, &series, err);
     }
-    shard->misses += missed;
-    shard->hits += !missed;
     kt_mutex_unlock(&shard->mutex);
     if (status == KT_OK) {
         *ret_series = series;
@@ -371,19 +378,20 @@ enum kt_status kt_series_cache_get(struct kt_series_cache *cache, const struct k
     return status;
 }
 
+/* --- the whole --- */
+
 void kt_series_cache_stats(struct kt_series_cache *cache, struct kt_series_cache_stats *ret_stats)
 {
-    struct kt_series_cache_stats stats = {0};
-    stats.max_bytes = cache->max_bytes;
+    struct kt_series_cache_stats stats = {.max_bytes = cache->max_bytes};
     for (uint32_t i = 0; i < cache->shard_count; i++) {
         struct shard *shard = &cache->shards[i];
         kt_mutex_lock(&shard->mutex);
-        stats.entries += shard->entries;
-        stats.bytes += shard->small.bytes + shard->main.bytes;
+        stats.entries += shard->queues[IN_SMALL].count + shard->queues[IN_MAIN].count;
+        stats.bytes += held_bytes(shard);
         stats.hits += shard->hits;
         stats.misses += shard->misses;
         stats.evictions += shard->evictions;
-        stats.loads += shard->loads_done;
+        stats.loads += shard->loads;
         kt_mutex_unlock(&shard->mutex);
     }
     *ret_stats = stats;
@@ -394,8 +402,17 @@ void kt_series_cache_reset_counters(struct kt_series_cache *cache)
     for (uint32_t i = 0; i < cache->shard_count; i++) {
         struct shard *shard = &cache->shards[i];
         kt_mutex_lock(&shard->mutex);
-        shard->hits = shard->misses = shard->evictions = shard->loads_done = 0;
+        shard->hits = shard->misses = shard->evictions = shard->loads = 0;
         kt_mutex_unlock(&shard->mutex);
+    }
+}
+
+static void clear_shard(struct shard *shard)
+{
+    for (int place = 0; place < PLACES; place++) {
+        while (shard->queues[place].oldest) {
+            entry_drop(shard, shard->queues[place].oldest);
+        }
     }
 }
 
@@ -404,7 +421,24 @@ void kt_series_cache_clear(struct kt_series_cache *cache)
     for (uint32_t i = 0; i < cache->shard_count; i++) {
         struct shard *shard = &cache->shards[i];
         kt_mutex_lock(&shard->mutex);
-        clear_shard(cache, shard);
+        shard->generation++;
+        clear_shard(shard);
         kt_mutex_unlock(&shard->mutex);
     }
+}
+
+void kt_series_cache_free(struct kt_series_cache **cache)
+{
+    if (!cache || !*cache) {
+        return;
+    }
+    for (uint32_t i = 0; i < (*cache)->shard_count; i++) {
+        struct shard *shard = &(*cache)->shards[i];
+        KT_ASSERT(!shard->flights); /* nobody asks a cache that is being freed */
+        clear_shard(shard);
+        kt_free(shard->buckets);
+        kt_mutex_done(&shard->mutex);
+    }
+    kt_free(*cache);
+    *cache = NULL;
 }
