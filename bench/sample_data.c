@@ -31,7 +31,7 @@ struct options {
 
 struct company {
     long number; /* from 1 */
-    char key[16];
+    char key[32];
     char name[96];
     const char *status;
     uint64_t random;

@@ -103,7 +103,7 @@ main() {
     local start=$SECONDS
     # shellcheck disable=SC2046,SC2086 # lists
     install_packages $packages_build $packages_test \
-        $(if required format; then printf 'clang-format-14 shellcheck'; fi)
+        $(if required format; then printf 'clang-format shellcheck'; fi)
     build_all build
     install_programs "$root/build" "$root/bin"
     mkdir -p "$logs"

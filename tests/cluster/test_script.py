@@ -8,7 +8,8 @@ import shlex
 import socket
 import subprocess
 
-from cluster import BIN, ROOT, Skip, check, equal, free_ports, group, measured, missing, request
+from cluster import (BIN, ROOT, Skip, check, equal, free_ports, group, measured, missing, request,
+                     test)
 
 SCRIPT = os.path.join(ROOT, "scripts", "start_cluster.sh")
 
@@ -42,11 +43,74 @@ class Started:
         return ""
 
 
+def needs_bin():
+    if os.path.realpath(BIN) != os.path.realpath(os.path.join(ROOT, "bin")):
+        raise Skip("only with the executables in bin/")
+
+
+def pids_of(folder):
+    """{name: pid} of what a data directory remembers."""
+    folder = os.path.join(folder, "pids")
+    pids = {}
+    for name in sorted(os.listdir(folder) if os.path.isdir(folder) else []):
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            pids[name] = int(file.read().split()[0])
+    return pids
+
+
+@test
+def an_etcd_that_answers_is_used_and_its_prefix_cleaned(bench):
+    needs_bin()
+    etcd = bench.etcd()
+    etcd.put("/kamaitachi2/other", "kept")
+    folder = os.path.join(bench.dir, "data")
+    bench.processes.append(Started(folder))
+    env = {"KAMAITACHI_ETCD_ENDPOINTS": etcd.addr}
+    run = Run("--no-build", "--no-sample", "-n", "1", "--data-dir", folder, "--base-port",
+              str(free_ports(70)), env=env)
+    equal(run.status, 0, "exit status (%s)" % run.all)
+    equal(sorted(pids_of(folder)), ["gateway.pid", "master.pid", "slave.pid"], "processes")
+    equal(len(etcd.config()["members"]), 2, "members")
+    equal(Run("--clean", "--data-dir", folder).status, 0, "exit status of --clean")
+    equal(etcd.get_prefix("/kamaitachi"), {"/kamaitachi2/other": ("kept", 0)}, "what is left")
+
+
+@test
+def three_etcd_members_are_started_and_one_may_die(bench):
+    needs_bin()
+    folder = os.path.join(bench.dir, "data")
+    bench.processes.append(Started(folder))
+    flags = ["--no-build", "--no-sample", "-n", "1", "--data-dir", folder]
+    run = Run(*flags, "--etcd", "3", "--base-port", str(free_ports(70)))
+    equal(run.status, 0, "exit status (%s)" % run.all)
+    pids = pids_of(folder)
+    equal(len(pids), 6, "processes")
+    os.kill(pids["etcd2.pid"], 9)
+    run = Run(*flags)
+    equal(run.status, 0, "exit status (%s)" % run.all)
+    again = pids_of(folder)
+    equal([name for name in pids if pids[name] != again[name]], ["etcd2.pid"], "restarted")
+
+
+@test
+def a_start_that_fails_shows_the_log_and_leaves_nothing_running(bench):
+    needs_bin()
+    folder = os.path.join(bench.dir, "data")
+    # A directory stands where the slave's database should.
+    os.makedirs(os.path.join(folder, "nodes", "slave", "slave.db"))
+    with open(os.path.join(folder, ".kamaitachi-cluster"), "w", encoding="utf-8"):
+        pass
+    bench.processes.append(Started(folder))
+    run = Run("--no-build", "--data-dir", folder, "--base-port", str(free_ports(70)))
+    equal(run.status, 1, "exit status (%s)" % run.all)
+    check("slave.log" in run.err and "slave.db" in run.err, "the log's tail: %s", run.err)
+    equal(pids_of(folder), {}, "what is left running")
+
+
 @group
 class StartCluster:
     def setup(self, bench):
-        if os.path.realpath(BIN) != os.path.realpath(os.path.join(ROOT, "bin")):
-            raise Skip("only with the executables in bin/")
+        needs_bin()
         if not os.access("/usr/bin/setsid", os.X_OK):
             missing("script", "no setsid")
         self.base = free_ports(70)
@@ -55,9 +119,7 @@ class StartCluster:
         bench.processes.append(Started(self.dir))
 
     def _pids(self):
-        folder = os.path.join(self.dir, "pids")
-        return {name: int(open(os.path.join(folder, name), encoding="utf-8").read().split()[0])
-                for name in sorted(os.listdir(folder))}
+        return pids_of(self.dir)
 
     def a_port_held_by_a_stranger_is_named_and_nothing_is_left(self):
         with socket.socket() as stranger:
