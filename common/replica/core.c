@@ -258,8 +258,10 @@ static void settle(struct step *step, bool mine)
     if (is_newer(&config, &core->kept)) {
         keep(step, &config);
     }
-    /* Who was told to stop meanwhile does not lead by what it won; its key is deleted later. */
-    if (was_campaign && !core->resigned && same_id(core->kept.nonce, config.nonce)) {
+    /* Who was told to stop meanwhile, or whose lease clock has ended, does not lead by what it won:
+     * the next view finds the key its own and campaigns over it or deletes it. */
+    if (was_campaign && !core->resigned && step->now_ms < step->lease_end_ms &&
+        same_id(core->kept.nonce, config.nonce)) {
         lead(step);
     }
 }
@@ -648,7 +650,7 @@ static void decide_following(struct step *step)
     if (core->role == KT_CORE_CAMPAIGNING) {
         settle_by_view(step);
         if (core->role == KT_CORE_CAMPAIGNING && step->now_ms >= core->txn.resend_mono_ms &&
-            !core->resigned) {
+            !core->resigned && has_lease_left(step)) {
             send_txn(step, true, NULL);
         }
         return;

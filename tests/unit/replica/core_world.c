@@ -253,7 +253,19 @@ static bool run_txn(struct world *world, const struct world_txn *txn)
     world->config.present = world->config.valid = true;
     world->config.value = txn->config;
     world->config.mod_revision = world->revision;
+    memcpy(world->run[world->run_count++ % KT_ARRAY_LEN(world->run)], txn->config.nonce,
+           sizeof(world->run[0]));
     return true;
+}
+
+bool world_was_run(const struct world *world, const char *nonce)
+{
+    for (size_t i = 0; i < KT_ARRAY_LEN(world->run); i++) {
+        if (strcmp(world->run[i], nonce) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void world_land(struct world *world)

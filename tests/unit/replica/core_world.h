@@ -75,6 +75,8 @@ struct world {
     struct world_txn late;
     bool has_late;
     struct world_node nodes[WORLD_NODES];
+    char run[64][KT_ID_LEN + 1]; /* nonces of the newest transactions that etcd ran */
+    size_t run_count;
     char trace[512];
     /* Called for each action, before it is carried out; false = the node dies instead. */
     bool (*on_action)(struct world *world, size_t node, const struct kt_action *action);
@@ -110,6 +112,7 @@ void world_start(struct world *world, size_t n);
 void world_write(struct world *world, size_t n); /* one more entry */
 void world_land(struct world *world);            /* a FATE_LATE txn reaches etcd */
 
+bool world_was_run(const struct world *world, const char *nonce);
 const char *world_id(size_t n); /* static storage */
 void world_random_id(char dest[KT_ID_LEN + 1]);
 
