@@ -10,8 +10,9 @@
 
 #include <string.h>
 
-#define ASK_BYTES_MAX (1024 * 1024)
+#define ASK_BYTES_MAX ((size_t)1024 * 1024)
 #define DAY_MS 86400000
+#define AGAIN_MS 200
 
 /* One kt_control_ask_all: lives on the asker's stack until `left` is 0. */
 struct question {
@@ -36,6 +37,7 @@ struct kt_control {
     struct kt_thread thread;
     uv_loop_t loop;
     uv_async_t wake;
+    uv_timer_t again; /* a view that could not be taken for want of memory */
     struct kt_nodes *nodes;
     struct kt_health *health;
     struct asking *under_way;
@@ -47,6 +49,11 @@ struct kt_control {
     struct question *questions;
     bool stopping;
 };
+
+static void on_again(uv_timer_t *timer)
+{
+    kt_control_on_change(timer->data);
+}
 
 static void take_view(struct kt_control *control)
 {
@@ -62,7 +69,7 @@ static void take_view(struct kt_control *control)
         kt_coord_set_ttl(coord, view->config.value.ttl_s);
     }
     if (!kt_nodes_update(control->nodes, view)) {
-        atomic_store(&control->view_changed, true);
+        uv_timer_start(&control->again, on_again, AGAIN_MS, 0);
         return;
     }
     table = kt_nodes_current(control->nodes);
@@ -195,6 +202,7 @@ static void on_wake(uv_async_t *async)
             kt_fetch_cancel(control->under_way->fetch);
         }
         kt_health_stop(control->health);
+        uv_close((uv_handle_t *)&control->again, NULL);
         uv_close((uv_handle_t *)async, NULL);
     }
 }
@@ -235,10 +243,12 @@ enum kt_status kt_control_start(struct kt_nodes *nodes, const struct kt_health_o
     }
     control->health = kt_health_new(&control->loop, health);
     uv_async_init(&control->loop, &control->wake, on_wake);
-    control->wake.data = control;
+    uv_timer_init(&control->loop, &control->again);
+    control->wake.data = control->again.data = control;
     status = control->health ? kt_thread_start(&control->thread, "control", run, control, err)
                              : kt_fail(err, KT_NO_MEMORY, "no memory for the probes");
     if (status != KT_OK) {
+        uv_close((uv_handle_t *)&control->again, NULL);
         uv_close((uv_handle_t *)&control->wake, NULL);
         uv_run(&control->loop, UV_RUN_DEFAULT);
         uv_loop_close(&control->loop);
@@ -271,12 +281,12 @@ void kt_control_set_coord(struct kt_control *control, struct kt_coord *coord)
     kt_control_on_change(control);
 }
 
-void kt_control_on_change(void *arg)
+void kt_control_on_change(void *control)
 {
-    struct kt_control *control = arg;
+    struct kt_control *self = control;
 
-    atomic_store(&control->view_changed, true);
-    uv_async_send(&control->wake);
+    atomic_store(&self->view_changed, true);
+    uv_async_send(&self->wake);
 }
 
 void kt_control_hurry(struct kt_control *control)

@@ -1,7 +1,7 @@
 /* exchange.h - one request and its answer. Include <uv.h> first.
  *
- * exchange.c is its life, request.c what goes to the node, dispatch.c which node and how often,
- * answer.c what comes back.
+ * exchange.c is its life, begin.c its head, request.c what goes to the node, dispatch.c which node
+ * and how often, answer.c what comes back.
  *
  * A body up to [proxy] retry_body_bytes is taken whole before anything is sent: a slow client then
  * occupies no node, and the request can be sent again. An answer that fits into one buffer is taken
@@ -24,7 +24,10 @@ enum kt_failure {
     KT_FAIL_SILENT,  /* no byte in time */
 };
 
-/* A whole head of head_len bytes stands at the front of the client's input. */
+/* A clean one, attached to the connection; NULL when out of memory. */
+struct kt_exchange *kt_exchange_new(struct kt_conn *conn);
+
+/* begin.c: a whole head of head_len bytes stands at the front of the client's input. */
 void kt_exchange_begin(struct kt_conn *conn, size_t head_len);
 /* The head cannot be read: 400 or 431, then close. */
 void kt_exchange_begin_refused(struct kt_conn *conn, const struct kt_error *err);

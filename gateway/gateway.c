@@ -108,7 +108,7 @@ static enum kt_status start_parts(struct kt_gateway *gateway, struct kt_error *e
 
     shared->config = config;
     shared->loop_count = config->loops > 0 ? (size_t)config->loops : kt_cpu_count();
-    gateway->loops = kt_calloc(shared->loop_count, sizeof(gateway->loops[0]));
+    gateway->loops = kt_calloc(shared->loop_count, sizeof(void *));
     shared->access = kt_access_new(&access);
     shared->nodes = kt_nodes_new(shared->loop_count, wake_loop, gateway);
     if (!gateway->loops || !shared->access || !shared->nodes) {

@@ -18,8 +18,10 @@ struct probe {
     struct kt_gw_node *node;
     uv_timer_t timer;
     uv_getaddrinfo_t resolving;
+    bool is_name; /* its host is no literal */
     bool is_resolving;
     bool resolve_again; /* the name may lead elsewhere by now */
+    unsigned turn;      /* which of a name's addresses is tried, IPv4 first */
     bool closing;
     struct kt_fetch *fetch;
     int64_t started_ms;
@@ -125,7 +127,8 @@ static void on_fetched(void *ctx, const struct kt_fetch_result *result)
         return;
     }
     if (result->status != KT_OK) {
-        probe->resolve_again = result->status == KT_UNAVAILABLE || result->status == KT_TIMEOUT;
+        probe->resolve_again =
+            probe->is_name && (result->status == KT_UNAVAILABLE || result->status == KT_TIMEOUT);
         judge_bad(probe, result->why, false);
     } else if (result->response->status != 200) {
         snprintf(why, sizeof(why), "its /health answers %d", result->response->status);
@@ -172,6 +175,26 @@ static void on_timer_closed(uv_handle_t *handle)
     kt_free(handle->data);
 }
 
+/* IPv4 first (a name such as localhost often has an IPv6 address that nobody listens on), but a
+ * failed probe tries the next one. */
+static const struct addrinfo *pick_address(const struct addrinfo *found, unsigned turn)
+{
+    unsigned count = 0;
+
+    for (const struct addrinfo *one = found; one; one = one->ai_next) {
+        count++;
+    }
+    turn %= count;
+    for (int family = 0; family < 2; family++) {
+        for (const struct addrinfo *one = found; one; one = one->ai_next) {
+            if ((one->ai_family == AF_INET) == (family == 0) && turn-- == 0) {
+                return one;
+            }
+        }
+    }
+    return found;
+}
+
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
 {
     struct probe *probe = request->data;
@@ -188,8 +211,10 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
         judge_bad(probe, why, false);
         schedule(probe);
     } else {
+        const struct addrinfo *address = pick_address(found, probe->turn++);
+
         probe->resolve_again = false;
-        set_address(probe->node, found->ai_addr, found->ai_addrlen);
+        set_address(probe->node, address->ai_addr, address->ai_addrlen);
         ask(probe);
     }
     uv_freeaddrinfo(found);
@@ -232,7 +257,7 @@ static void set_literal(struct probe *probe)
     } else if (uv_ip6_addr(node->host, node->port, &v6) == 0) {
         set_address(node, (const struct sockaddr *)&v6, sizeof(v6));
     } else {
-        probe->resolve_again = true;
+        probe->is_name = probe->resolve_again = true;
     }
 }
 

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define OUT_BYTES_MAX 131072
-#define ARENA_BYTES 65536
+#define ARENA_BYTES ((size_t)65536)
 
 int64_t kt_loop_now(struct kt_loop *loop)
 {

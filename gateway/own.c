@@ -11,9 +11,9 @@
 #include <string.h>
 
 #define QUEUE_MAX 256
-#define ANSWER_BYTES_MAX (16 * 1024 * 1024)
+#define ANSWER_BYTES_MAX ((size_t)16 * 1024 * 1024)
 #define ARENA_BYTES 16384
-#define ARENA_BYTES_MAX (4 * 1024 * 1024)
+#define ARENA_BYTES_MAX ((size_t)4 * 1024 * 1024)
 #define HOUR_MS 3600000
 
 struct kt_own_job *kt_own_job_new(struct kt_exchange *exchange)
@@ -167,32 +167,32 @@ static void serve(struct kt_own *own, struct kt_own_job *job, struct kt_arena *a
 
 static void run(void *arg)
 {
-    struct kt_own *own = arg;
-    struct kt_arena *arena = kt_arena_new(ARENA_BYTES, ARENA_BYTES_MAX);
+    struct kt_own_worker *worker = arg;
     struct kt_own_job *job;
 
-    KT_ASSERT(arena);
-    while ((job = next_job(own))) {
-        kt_arena_reset(arena);
-        serve(own, job, arena);
+    while ((job = next_job(worker->own))) {
+        kt_arena_reset(worker->arena);
+        serve(worker->own, job, worker->arena);
         kt_loop_deliver(job->loop, job);
     }
-    kt_arena_free(&arena);
 }
 
-static enum kt_status start_threads(struct kt_own *own, struct kt_error *err)
+static enum kt_status start_workers(struct kt_own *own, struct kt_error *err)
 {
-    own->threads = kt_calloc(own->options.workers, sizeof(own->threads[0]));
-    if (!own->threads) {
-        return kt_fail(err, KT_NO_MEMORY, "no memory for the workers");
-    }
+    own->workers = kt_calloc(own->options.workers, sizeof(own->workers[0]));
     for (size_t i = 0; i < own->options.workers; i++) {
-        enum kt_status status = kt_thread_start(&own->threads[i], "own", run, own, err);
+        struct kt_own_worker *worker = own->workers ? &own->workers[i] : NULL;
+        enum kt_status status;
 
+        if (!worker || !(worker->arena = kt_arena_new(ARENA_BYTES, ARENA_BYTES_MAX))) {
+            return kt_fail(err, KT_NO_MEMORY, "no memory for the workers");
+        }
+        own->worker_count++;
+        worker->own = own;
+        status = kt_thread_start(&worker->thread, "own", run, worker, err);
         if (status != KT_OK) {
             return status;
         }
-        own->thread_count++;
     }
     return KT_OK;
 }
@@ -219,7 +219,7 @@ enum kt_status kt_own_start(const struct kt_own_options *options, struct kt_own 
     kt_cond_init(&own->cond);
     status = etcd.endpoints[0] ? kt_etcd_new(&etcd, &own->etcd, err) : KT_OK;
     if (status == KT_OK) {
-        status = start_threads(own, err);
+        status = start_workers(own, err);
     }
     if (status != KT_OK) {
         kt_own_stop(&own);
@@ -243,12 +243,13 @@ void kt_own_stop(struct kt_own **own)
     if (self->etcd) {
         kt_etcd_cancel(self->etcd);
     }
-    for (size_t i = 0; i < self->thread_count; i++) {
-        kt_thread_join(&self->threads[i]);
+    for (size_t i = 0; i < self->worker_count; i++) {
+        kt_thread_join(&self->workers[i].thread);
+        kt_arena_free(&self->workers[i].arena);
     }
     KT_ASSERT(!self->first);
     kt_etcd_free(&self->etcd);
-    kt_free(self->threads);
+    kt_free(self->workers);
     kt_cond_done(&self->cond);
     kt_mutex_done(&self->lock);
     kt_free(self);

@@ -12,13 +12,19 @@
 #include "etcd/etcd.h"
 #include "http/router.h"
 
+struct kt_own_worker {
+    struct kt_own *own;
+    struct kt_thread thread;
+    struct kt_arena *arena;
+};
+
 struct kt_own {
     struct kt_own_options options;
     struct kt_http_router router;
     struct kt_etcd *etcd; /* for its version alone; NULL without endpoints */
     int64_t started_ms;
-    struct kt_thread *threads;
-    size_t thread_count;
+    struct kt_own_worker *workers;
+    size_t worker_count;  /* started */
     struct kt_mutex lock; /* around what follows */
     struct kt_cond cond;
     struct kt_own_job *first, **end;

@@ -169,7 +169,7 @@ static void on_info(void *ctx, struct kt_http_request *request, struct kt_http_r
     kt_jw_kv_bool(&jw, "etcd_reachable", view && view->reachable);
     kt_jw_key_text(&jw, "nodes");
     kt_jw_array(&jw);
-    for (size_t i = 0; table && i < table->count; i++) {
+    for (size_t i = 0; view && i < table->count; i++) {
         write_info_node(&jw, table, i);
     }
     kt_jw_array_end(&jw);

@@ -35,8 +35,8 @@ static enum kt_h1_verdict scan_line(struct kt_h1_scan *scan, const char *data, u
     return KT_H1_MORE;
 }
 
-static enum kt_h1_verdict scan(struct kt_h1_scan *scan, const char *data, size_t len,
-                               bool is_request, size_t *ret_head_len)
+static enum kt_h1_verdict find_end(struct kt_h1_scan *scan, const char *data, size_t len,
+                                   bool is_request, size_t *ret_head_len)
 {
     size_t seen = len < KT_HTTP_HEAD_BYTES_MAX + 2 ? len : KT_HTTP_HEAD_BYTES_MAX + 2;
 
@@ -71,16 +71,16 @@ static enum kt_h1_verdict scan(struct kt_h1_scan *scan, const char *data, size_t
     return KT_H1_MORE;
 }
 
-enum kt_h1_verdict kt_h1_scan_request(struct kt_h1_scan *state, const char *data, size_t len,
+enum kt_h1_verdict kt_h1_scan_request(struct kt_h1_scan *scan, const char *data, size_t len,
                                       size_t *ret_head_len)
 {
-    return scan(state, data, len, true, ret_head_len);
+    return find_end(scan, data, len, true, ret_head_len);
 }
 
-enum kt_h1_verdict kt_h1_scan_response(struct kt_h1_scan *state, const char *data, size_t len,
+enum kt_h1_verdict kt_h1_scan_response(struct kt_h1_scan *scan, const char *data, size_t len,
                                        size_t *ret_head_len)
 {
-    return scan(state, data, len, false, ret_head_len);
+    return find_end(scan, data, len, false, ret_head_len);
 }
 
 static enum kt_h1_verdict refuse(struct kt_h1_head *head, const char *why)

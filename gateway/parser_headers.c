@@ -244,7 +244,7 @@ enum kt_h1_verdict kt_h1_check_request(struct kt_h1_head *head)
     if (host.data && host.len == 0) {
         return refuse(head, "an empty Host");
     }
-    for (size_t i = 0; i < host.len; i++) {
+    for (size_t i = 0; host.data && i < host.len; i++) {
         if (!kt_h1_is(KT_H1_HOST_CHAR, host.data[i])) {
             return refuse(head, "a Host that is no host");
         }

@@ -580,6 +580,118 @@ static void a_stop_waits_no_longer_than_its_deadline(void)
     stop();
 }
 
+static bool answered_or_ended(void *ctx)
+{
+    struct rig_client *client = ctx;
+
+    return client->ended || kt_str_find(kt_buf_str(&client->in), KT_STR("\r\n\r\n")) > 0;
+}
+
+/* The nth allocation fails while a request is under way: whatever becomes of it, the next one is
+ * answered as ever. */
+static void requests_survive_allocations_that_fail(void)
+{
+    static const char *const requests[] = {READ, WRITE, "GET /health HTTP/1.1\r\nHost: h\r\n\r\n",
+                                           "GET " API "/stats HTTP/1.1\r\nHost: h\r\n\r\n"};
+    uint64_t count = kt_test_is_slow() ? 12 : 40;
+
+    CHECK(start(NULL));
+    CHECK(rig_lead(&rig, a));
+    for (size_t i = 0; i < KT_ARRAY_LEN(requests) * count; i++) {
+        struct rig_client client;
+
+        kt_fault_set(KT_FAULT_ALLOC, 1 + i % count, 0);
+        CHECK(rig_client_open(&rig, &client));
+        rig_client_send(&client, requests[i / count]);
+        CHECK(rig_wait(&rig, answered_or_ended, &client, "an answer or an end"));
+        kt_fault_set(KT_FAULT_ALLOC, 0, 0);
+        rig_client_close(&client);
+    }
+    CHECK(rig_wait_up(&rig, 3));
+    CHECK_INT(read_many(30), 30);
+    CHECK(rig_call(&rig, WRITE, &answer));
+    CHECK_INT(answer.status, 200);
+    stop();
+}
+
+static enum kt_status start_coord(void *ctx, const struct kt_coord_options *options,
+                                  struct kt_coord **ret_coord, struct kt_error *err)
+{
+    return kt_coord_start_fake(ctx, options, ret_coord, err);
+}
+
+static void a_start_without_memory_fails_and_leaves_nothing(void)
+{
+    struct kt_coord_fake *fake = kt_coord_fake_new();
+    struct kt_gateway_config config;
+    struct kt_gateway_options options = {
+        .config = &config, .start_coord = start_coord, .start_coord_ctx = fake};
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_conf conf;
+    bool good = false;
+
+    CHECK_OK(kt_conf_init(&conf, &kt_gateway_table, &config, NULL, 0, &err));
+    config.port = 0;
+    config.loops = 1;
+    for (uint64_t nth = 1; !good; nth++) {
+        struct kt_gateway *gateway = NULL;
+        enum kt_status status;
+
+        kt_fault_set(KT_FAULT_ALLOC, nth, 0);
+        status = kt_gateway_start(&options, &gateway, &err);
+        good = kt_fault_calls(KT_FAULT_ALLOC) < nth;
+        kt_fault_set(KT_FAULT_ALLOC, 0, 0);
+        CHECK_INT(status == KT_OK, gateway != NULL);
+        CHECK(status == KT_OK || status == KT_NO_MEMORY);
+        CHECK(!good || status == KT_OK);
+        kt_gateway_stop(&gateway);
+    }
+    kt_conf_done(&conf);
+    kt_coord_fake_free(&fake);
+}
+
+static void a_port_that_is_taken_is_named(void)
+{
+    struct kt_gateway_config config;
+    struct kt_gateway_options options = {.config = &config, .start_coord = start_coord};
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_gateway *gateway = NULL;
+    struct kt_conf conf;
+
+    CHECK(start(NULL));
+    CHECK_OK(kt_conf_init(&conf, &kt_gateway_table, &config, NULL, 0, &err));
+    config.port = kt_gateway_port(rig.gateway);
+    CHECK_FAILS(kt_gateway_start(&options, &gateway, &err), KT_BUSY);
+    CHECK(strstr(err.message, "127.0.0.1"));
+    kt_conf_done(&conf);
+    stop();
+}
+
+static void a_node_may_be_registered_by_name(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_service self = {.role = KT_ROLE_FOLLOWER, .state = KT_STATE_WHOLE};
+    struct kt_coord_options options = {.prefix = "/kamaitachi",
+                                       .ttl_s = 5,
+                                       .service_name = "data",
+                                       .self = &self,
+                                       .register_now = true};
+    char addr[KT_ADDR_MAX];
+
+    rig_answer_init(&answer);
+    CHECK(rig_start(&rig, NULL));
+    CHECK((a = rig_node_add(&rig, "a")));
+    rig_node_unregister(a);
+    snprintf(addr, sizeof(addr), "localhost:%u", a->port);
+    memcpy(self.id, a->id, sizeof(self.id));
+    kt_str_copy(self.addr, sizeof(self.addr), kt_str(addr));
+    options.addr = addr;
+    CHECK_OK(kt_coord_start_fake(rig.fake, &options, &a->coord, &err));
+    CHECK(rig_wait_up(&rig, 1));
+    CHECK_INT(read_many(5), 5);
+    stop();
+}
+
 static const struct kt_test tests[] = {
     TEST(reads_are_spread_over_all_nodes),
     TEST(a_node_that_died_costs_no_read),
@@ -605,5 +717,9 @@ static const struct kt_test tests[] = {
     TEST(connections_to_a_node_are_bounded),
     TEST(a_stop_finishes_what_runs),
     TEST(a_stop_waits_no_longer_than_its_deadline),
+    TEST(a_node_may_be_registered_by_name),
+    TEST(a_port_that_is_taken_is_named),
+    TEST(a_start_without_memory_fails_and_leaves_nothing),
+    TEST(requests_survive_allocations_that_fail),
 };
 KT_TEST_MAIN(tests)
