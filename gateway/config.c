@@ -78,6 +78,8 @@ static enum kt_status check_endpoints(const char *value, struct kt_error *err)
 static const struct kt_conf_key keys[] = {
     INT("server", "port", port, 0, 65535, "9000", "",
         "TCP port clients connect to; 0 = any free one."),
+    ENUM("server", "mode", mode, "gateway", "gateway",
+         "What this process is; the other modes are those of data nodes."),
     STR("server", "service_name", service_name, 1, 63, "gateway",
         "Name under which the gateway registers itself in etcd.", check_name),
     STR("server", "service_addr", service_addr, 1, 271, "127.0.0.1",

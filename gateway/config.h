@@ -13,6 +13,7 @@
 struct kt_gateway_config {
     /* [server] */
     int64_t port;
+    int mode;
     char *service_name, *service_addr, *listen;
     int64_t loops, workers, max_connections;
     int64_t head_timeout_ms, idle_timeout_ms, drain_ms;
