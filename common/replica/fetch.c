@@ -19,11 +19,13 @@ void kt_fetch_request_done(struct kt_fetch_request *request)
     request->vector_count = 0;
 }
 
+/* The newest epochs only, when there are more than a request may have: two logs part near their
+ * ends, and where they agree the vector is not looked at. */
 static void write_vector(struct kt_jw *jw, const struct kt_epoch *vector, size_t count)
 {
     kt_jw_key_text(jw, "vector");
     kt_jw_array(jw);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = count > KT_FETCH_VECTOR_MAX ? count - KT_FETCH_VECTOR_MAX : 0; i < count; i++) {
         kt_jw_array(jw);
         kt_jw_u64(jw, vector[i].epoch);
         kt_jw_text(jw, vector[i].epoch_id);
@@ -103,6 +105,15 @@ static enum kt_status need_id(struct kt_json_fields *fields, const char *name,
     return status;
 }
 
+static bool get_whole(double number, uint64_t *ret)
+{
+    if (!(number >= 1 && number <= (double)WHOLE_MAX) || number != (double)(uint64_t)number) {
+        return false;
+    }
+    *ret = (uint64_t)number;
+    return true;
+}
+
 static enum kt_status parse_epoch(const struct kt_json_value *item, struct kt_epoch *ret,
                                   struct kt_error *err)
 {
@@ -118,12 +129,11 @@ static enum kt_status parse_epoch(const struct kt_json_value *item, struct kt_ep
         return kt_fail_field(err, KT_BAD_VALUE, "vector",
                              "vector must hold [epoch, \"epoch_id\", first_seq]");
     }
-    double epoch = kt_json_number(part[0]), first = kt_json_number(part[2]);
-    if (!(epoch >= 1 && epoch <= (double)WHOLE_MAX && first >= 1 && first <= (double)WHOLE_MAX)) {
-        return kt_fail_field(err, KT_BAD_VALUE, "vector", "vector: numbers out of range");
+    if (!get_whole(kt_json_number(part[0]), &ret->epoch) ||
+        !get_whole(kt_json_number(part[2]), &ret->first_seq)) {
+        return kt_fail_field(err, KT_BAD_VALUE, "vector",
+                             "vector: epoch and first_seq must be whole numbers from 1 to 2^53");
     }
-    ret->epoch = (uint64_t)epoch;
-    ret->first_seq = (uint64_t)first;
     return KT_OK;
 }
 
@@ -153,7 +163,7 @@ static enum kt_status parse_vector(struct kt_json_fields *fields, struct kt_fetc
         }
         const struct kt_epoch *now = &request->vector[request->vector_count];
         if (request->vector_count > 0 &&
-            (now[-1].epoch >= now->epoch || now[-1].first_seq > now->first_seq)) {
+            (now[-1].epoch >= now->epoch || now[-1].first_seq >= now->first_seq)) {
             return kt_fail_field(err, KT_BAD_VALUE, "vector", "vector must ascend");
         }
         request->vector_count++;
