@@ -16,10 +16,11 @@ usage() {
 usage: scripts/test.sh [--quick]
 
 Suites: the unit tests and the layer check (meson), the cluster tests (real etcd, real processes),
-both again under AddressSanitizer and UndefinedBehaviorSanitizer, and the style of C and shell files
-where clang-format 14 and shellcheck are there. The last line is the sum of all of them.
+both again under AddressSanitizer and UndefinedBehaviorSanitizer, the unit tests and one cluster run
+under ThreadSanitizer, and the style of C and shell files where clang-format 14 and shellcheck are
+there. The last line is the sum of all of them.
 
-  --quick   the cluster tests run under sanitizers without the slow ones
+  --quick   the cluster tests run under sanitizers without the slow ones; no ThreadSanitizer
 
 Environment: KAMAITACHI_REQUIRE=data,etcd,format makes a missing data set or tool a failure instead
 of a skipped test. KT_WERROR=true makes every warning an error. KT_DATA_DIR: where the data sets are.
@@ -77,15 +78,18 @@ skip_suite() { # NAME WHY
     fi
 }
 
+# Kernels that scatter memory wider than GCC 12's ThreadSanitizer expects need it switched off.
+unscattered=()
+
 meson_tests() { # BUILD-DIR TIMEOUT-FACTOR
-    meson test -C "$1" --no-rebuild --print-errorlogs -t "$2" || true
+    "${unscattered[@]}" meson test -C "$1" --no-rebuild --print-errorlogs -t "$2" || true
     python3 "$root/tests/sum_meson.py" "$1/meson-logs/testlog.json"
 }
 
 cluster_tests() { # BIN-DIR SLOW-FACTOR [FLAGS…]
     local bin=$1 slow=$2
     shift 2
-    python3 "$root/tests/cluster/run.py" --bin "$bin" --slow "$slow" "$@"
+    "${unscattered[@]}" python3 "$root/tests/cluster/run.py" --bin "$bin" --slow "$slow" "$@"
 }
 
 shell_style() {
@@ -97,6 +101,21 @@ build_all() { # DIR [OPTIONS…]
     step "building $1"
     configure "$root/$1" -Dwerror="${KT_WERROR:-false}" "${@:2}"
     compile "$root/$1"
+}
+
+thread_sanitizer() {
+    build_all build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1
+    install_programs "$root/build-tsan" "$root/build-tsan/bin"
+    local probe=("$root/build-tsan/bin/sample_data" -subjects 1)
+    if ! "${probe[@]}" >/dev/null 2>&1; then
+        unscattered=(setarch "$(uname -m)" -R)
+        if ! "${unscattered[@]}" "${probe[@]}" >/dev/null 2>&1; then
+            skip_suite thread_sanitizer "it does not run on this kernel" tsan
+            return
+        fi
+    fi
+    suite unit_threads meson_tests "$root/build-tsan" 5
+    suite cluster_threads cluster_tests "$root/build-tsan/bin" 5 RealData
 }
 
 main() {
@@ -127,6 +146,7 @@ main() {
     # shellcheck disable=SC2046 # a flag or nothing
     suite cluster_sanitized cluster_tests "$root/build-asan/bin" 4 \
         $(if [ "$quick" = yes ]; then printf -- --quick; fi)
+    [ "$quick" = yes ] || thread_sanitizer
 
     say
     [ "$skipped" -eq 0 ] || say "$skipped skipped"
