@@ -282,3 +282,54 @@ def expect_waits_for_all_of_them(bench):
         node.wait_well()
     equal(len(etcd.config()["in_sync"]), 1, "in_sync")
     wait_until(lambda: len(etcd.config()["members"]) == 3, "three members")
+
+
+@test
+def of_two_masters_one_leads_and_the_other_follows(bench):
+    etcd = bench.etcd()
+    masters = [Node(bench, name, etcd, cluster_expect=2, cluster_priority=priority)
+               for name, priority in (("master", 0), ("master2", 5))]
+    for node in masters:
+        node.launch()
+    for node in masters:
+        node.wait_well()
+    equal([node.info()["is_leader"] for node in masters], [False, True],
+          "the one with the higher priority leads")
+    gateway = Gateway(bench, "gateway", etcd).start()
+    gateway.wait_nodes(masters)
+    masters[0].wait_revision(save(gateway, "s"))
+    # The other one does not take over: the config names a leader that is not itself.
+    masters[1].terminate()
+    masters[0].terminate()
+    masters[0].launch()
+    masters[0].wait_answers()
+    wait_until(lambda: masters[0].info()["waiting_for"], "it says what it waits for")
+    equal(masters[0].info()["is_leader"], False, "the follower leads")
+    masters[1].start()
+    masters[0].wait_well()
+    wait_until(lambda: gateway.data_post("save", {"records": [
+        {"subject": "again", "time": 1, "data": {"x": 1}}]}).status == 200, "a write is taken")
+
+
+@test
+def without_the_master_reads_go_on_and_writes_say_why_not(bench):
+    cluster = bench.cluster(slaves=1)
+    save(cluster.gateway, "s")
+    cluster.wait_level()
+    cluster.master.terminate()
+    wait_until(lambda: cluster.etcd.get("/kamaitachi/cluster/leader") is None, "nobody leads")
+    equal(cluster.gateway.snapshot(subjects="s")["total"], 1, "total")
+    for server in (cluster.gateway, cluster.slaves[0]):
+        answer = server.data_post("save", {"records": [
+            {"subject": "lost", "time": 1, "data": {"x": 1}}]})
+        equal([answer.status, answer.headers.get("x-kamaitachi-outcome")], [503, "none"],
+              "status and outcome at %s" % server.name)
+        check("retry-after" in answer.headers, "Retry-After at %s", server.name)
+        check("leader" in answer.json()["status_msg"] or "leads" in answer.json()["status_msg"],
+              "%s says %s", server.name, answer.json()["status_msg"])
+        equal(server.get("/cluster/leader").status, 503, "/cluster/leader at %s" % server.name)
+    cluster.master.start()
+    wait_until(lambda: cluster.gateway.data_post("save", {"records": [
+        {"subject": "kept", "time": 1, "data": {"x": 1}}]}).status == 200, "a write is taken")
+    cluster.wait_level()
+    equal(cluster.ask_all("snapshot", {"ids": "x"})["total"], 2, "total: nothing of what was refused")
