@@ -331,8 +331,9 @@ static void write_replication_stats(const struct kt_replica_status *status, stru
 static void write_http_stats(struct kt_node *node, struct kt_jw *jw)
 {
     struct kt_http_server_stats http = {0};
-    if (node->server) {
-        kt_http_server_stats(node->server, &http);
+    const struct kt_http_server *server = atomic_load(&node->server);
+    if (server) {
+        kt_http_server_stats(server, &http);
     }
     kt_jw_key_text(jw, "http");
     kt_jw_object(jw);

@@ -114,6 +114,7 @@ static enum kt_status start_server(struct kt_node *node, struct kt_error *err)
 {
     const struct kt_node_config *config = node->config;
     struct kt_http_server_options options;
+    struct kt_http_server *server = NULL;
     memset(&options, 0, sizeof(options));
     node->router.routes = kt_node_routes;
     node->router.count = kt_node_route_count;
@@ -131,7 +132,9 @@ static enum kt_status start_server(struct kt_node *node, struct kt_error *err)
     options.decorate = kt_node_decorate;
     options.decorate_ctx = node;
     options.access_log = config->log.access;
-    return kt_http_server_start(&options, &node->server, err);
+    enum kt_status status = kt_http_server_start(&options, &server, err);
+    atomic_store(&node->server, server);
+    return status;
 }
 
 static enum kt_status start_parts(struct kt_node *node, struct kt_error *err)
@@ -185,14 +188,15 @@ void kt_node_stop(struct kt_node **node_ptr)
     *node_ptr = NULL;
     int64_t deadline = kt_now_mono_ms() + node->config->server.stop_grace_ms;
     atomic_store(&node->draining, true);
-    if (node->server) {
-        kt_http_server_drain(node->server);
+    struct kt_http_server *server = atomic_load(&node->server);
+    if (server) {
+        kt_http_server_drain(server);
         wait_for_imports(node, deadline);
     }
     if (node->replica) {
         kt_replica_stop(node->replica);
     }
-    kt_http_server_stop(&node->server, deadline);
+    kt_http_server_stop(&server, deadline);
     kt_keeper_stop(node);
     kt_replica_free(&node->replica);
     kt_series_cache_free(&node->cache);

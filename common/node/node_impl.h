@@ -5,7 +5,8 @@
  * data.c      snapshot, period, save, import, stats
  * ops.c       health, version, cluster    keeper.c   self-probe, members' hosts
  *
- * Threads: fields are set before the server starts; `draining` is an atomic flag.
+ * Threads: fields are set before the server starts, but for `server` itself: a request may come
+ *          before its start has returned. `draining` is an atomic flag.
  * Owns:    see node.h.
  * Fails:   see each function.
  */
@@ -35,9 +36,9 @@ struct kt_node {
     struct kt_series_cache *cache;
     struct kt_replica *replica;
     struct kt_http_router router;
-    struct kt_http_server *server;
-    _Atomic bool draining;       /* no new writes; /health says 503 */
-    _Atomic int imports_running; /* relaxed: only waited down to zero */
+    _Atomic(struct kt_http_server *) server; /* NULL to the first requests */
+    _Atomic bool draining;                   /* no new writes; /health says 503 */
+    _Atomic int imports_running;             /* relaxed: only waited down to zero */
 
     struct kt_thread keeper;
     struct kt_mutex keeper_mutex;
