@@ -24,7 +24,7 @@ static void on_progress(void *ctx, const char *what, uint64_t done, uint64_t tot
 
 /* --- addresses --- */
 
-static enum kt_status settle_addresses(struct kt_node *node, struct kt_error *err)
+static enum kt_status settle_addresses(struct kt_node *node, bool port_wins, struct kt_error *err)
 {
     const struct kt_node_config *config = node->config;
     uint16_t port = (uint16_t)config->server.port;
@@ -32,6 +32,9 @@ static enum kt_status settle_addresses(struct kt_node *node, struct kt_error *er
         kt_addr_parse(kt_str(config->server.service_addr), port, node->host, &node->addr_port, err);
     if (status != KT_OK) {
         return kt_wrap(err, "[server] service_addr");
+    }
+    if (port_wins) {
+        node->addr_port = port;
     }
     kt_addr_format(node->host, node->addr_port, node->addr);
     bool loopback = kt_host_is_loopback(node->host);
@@ -137,12 +140,12 @@ static enum kt_status start_server(struct kt_node *node, struct kt_error *err)
     return status;
 }
 
-static enum kt_status start_parts(struct kt_node *node, struct kt_error *err)
+static enum kt_status start_parts(struct kt_node *node, bool port_wins, struct kt_error *err)
 {
     struct kt_access_options access = {.admin_token = node->config->auth.admin_token,
                                        .write_token = node->config->auth.write_token,
                                        .cluster_secret = node->config->cluster.secret};
-    enum kt_status status = settle_addresses(node, err);
+    enum kt_status status = settle_addresses(node, port_wins, err);
     if (status == KT_OK) {
         node->access = kt_access_new(&access);
         status = node->access ? open_store(node, err) : kt_fail(err, KT_NO_MEMORY, "access rules");
@@ -208,8 +211,8 @@ void kt_node_stop(struct kt_node **node_ptr)
     kt_free(node);
 }
 
-enum kt_status kt_node_start(const struct kt_node_config *config, struct kt_node **ret_node,
-                             struct kt_error *err)
+enum kt_status kt_node_start(const struct kt_node_config *config, bool port_wins,
+                             struct kt_node **ret_node, struct kt_error *err)
 {
     struct kt_node *node = kt_calloc(1, sizeof(*node));
     if (!node) {
@@ -221,7 +224,7 @@ enum kt_status kt_node_start(const struct kt_node_config *config, struct kt_node
     kt_mutex_init(&node->keeper_mutex, "keeper", KT_RANK_NODE);
     kt_cond_init(&node->keeper_cond);
     kt_cond_init(&node->import_cond);
-    enum kt_status status = start_parts(node, err);
+    enum kt_status status = start_parts(node, port_wins, err);
     if (status != KT_OK) {
         kt_node_stop(&node);
         return status;

@@ -17,8 +17,9 @@
 
 struct kt_node; /* opaque */
 
-enum kt_status kt_node_start(const struct kt_node_config *config, struct kt_node **ret_node,
-                             struct kt_error *err) KT_MUST_CHECK;
+/* port_wins: -port was given and overrides the port in service_addr too. */
+enum kt_status kt_node_start(const struct kt_node_config *config, bool port_wins,
+                             struct kt_node **ret_node, struct kt_error *err) KT_MUST_CHECK;
 uint16_t kt_node_port(const struct kt_node *node);
 void kt_node_stop(struct kt_node **node);
 

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/program.h"
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/software.h"
+#include "base/thread.h"
+#include "kt_version.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum exit_status { EXIT_OK = 0, EXIT_START = 1, EXIT_CONFIG = 2 };
+
+struct life {
+    const struct kt_program *program;
+    struct kt_flags flags;
+    struct kt_mutex mutex;
+    struct kt_cond cond;
+    bool stop;
+};
+
+static void on_signal(void *arg, enum kt_signal signal)
+{
+    struct life *life = arg;
+    if (signal == KT_SIGNAL_RELOAD) {
+        kt_log(WARN, "program", "reload_ignored",
+               "why=\"the configuration is read at start only: restart to change it\"");
+        return;
+    }
+    kt_mutex_lock(&life->mutex);
+    life->stop = true;
+    kt_cond_signal(&life->cond);
+    kt_mutex_unlock(&life->mutex);
+}
+
+static void wait_for_stop(struct life *life)
+{
+    kt_mutex_lock(&life->mutex);
+    while (!life->stop) {
+        (void)kt_cond_wait(&life->cond, &life->mutex, kt_now_mono_ms() + 60000);
+    }
+    kt_mutex_unlock(&life->mutex);
+}
+
+static int print(struct kt_buf *text)
+{
+    fwrite(text->data ? text->data : "", 1, text->len_bytes, stdout);
+    kt_buf_done(text);
+    return fflush(stdout) == 0 ? EXIT_OK : EXIT_START;
+}
+
+/* The flags that print something and end. -1 when the program goes on. */
+static int print_and_end(const struct kt_program *program, const struct kt_flags *flags)
+{
+    struct kt_buf text;
+    kt_buf_init(&text, 0);
+    if (flags->help) {
+        kt_buf_printf(&text, "%s %s: %s\n\n%s", program->name, KT_VERSION, program->about,
+                      kt_flags_help(program->has_db));
+    } else if (flags->version) {
+        kt_buf_printf(&text, "%s %s (%s)\n", program->name, KT_VERSION, KT_BUILD_COMMIT);
+    } else if (flags->print_md) {
+        kt_conf_print_markdown(&program->table, program->presets, program->preset_count, &text);
+    } else if (flags->print_ini) {
+        kt_conf_print_ini(&program->table, program->presets, program->preset_count, &text);
+    } else {
+        return -1;
+    }
+    return print(&text);
+}
+
+static int run(struct life *life)
+{
+    const struct kt_program *program = life->program;
+    struct kt_error err = KT_ERROR_INIT;
+    enum kt_status status = kt_signals_start(on_signal, life, &err);
+    if (status == KT_OK) {
+        status = program->start(program->ctx, &life->flags, &err);
+    }
+    if (status != KT_OK) {
+        kt_log(ERROR, "program", "start_failed", "why=\"%s\"", err.message);
+        kt_log_flush();
+        fprintf(stderr, "%s: %s\n", program->name, err.message);
+        return EXIT_START;
+    }
+    wait_for_stop(life);
+    kt_log(INFO, "program", "stopping", "reason=signal");
+    int64_t began_ms = kt_now_mono_ms();
+    program->stop(program->ctx);
+    kt_log(INFO, "program", "stopped", "took_ms=%lld", (long long)(kt_now_mono_ms() - began_ms));
+    kt_log_flush();
+    return EXIT_OK;
+}
+
+static int run_configured(struct life *life, struct kt_conf *conf)
+{
+    const struct kt_program *program = life->program;
+    struct kt_error err = KT_ERROR_INIT;
+    if (program->check && program->check(program->ctx, &err) != KT_OK) {
+        fprintf(stderr, "%s: %s\n", program->name, err.message);
+        return EXIT_CONFIG;
+    }
+    if (life->flags.check_config) {
+        struct kt_buf text;
+        kt_buf_init(&text, 0);
+        kt_conf_print(conf, &text);
+        return print(&text);
+    }
+    kt_log_setup(stderr, (enum kt_log_level) * program->log_level, *program->log_format == 1);
+    kt_log_set_node(program->name);
+    return run(life);
+}
+
+int kt_program_main(int argc, char **argv, const struct kt_program *program)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_conf conf;
+    struct life life;
+    memset(&life, 0, sizeof(life));
+    life.program = program;
+    kt_mutex_init(&life.mutex, "main", KT_RANK_NODE);
+    kt_cond_init(&life.cond);
+    if (kt_flags_parse(argc, argv, program->has_db, &life.flags, &err) != KT_OK) {
+        fprintf(stderr, "%s: %s\n%s", program->name, err.message, kt_flags_help(program->has_db));
+        return EXIT_CONFIG;
+    }
+    int result = print_and_end(program, &life.flags);
+    if (result >= 0) {
+        return result;
+    }
+    if (kt_conf_load(&conf, &program->table, program->config, program->presets,
+                     program->preset_count, &life.flags, &err) != KT_OK) {
+        fprintf(stderr, "%s: %s\n", program->name, err.message);
+        return EXIT_CONFIG;
+    }
+    result = run_configured(&life, &conf);
+    kt_conf_done(&conf);
+    return result;
+}
