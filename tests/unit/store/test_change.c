@@ -244,6 +244,7 @@ static void what_does_not_fit_is_too_large_and_leaves_the_builder(void)
     kt_change_done(&change);
     kt_change_builder_reset(builder);
     help_add(builder, &r);
+    kt_buf_done(&bytes);
     kt_buf_init(&bytes, 3);
     CHECK_FAILS(kt_change_encode(builder, &bytes, &err), KT_TOO_LARGE);
     kt_buf_done(&bytes);
