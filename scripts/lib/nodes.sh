@@ -84,6 +84,8 @@ all_healthy() { # NAMES…; remembers in $failed_name who has ended
             waiting_for="$name has ended"
             return 2
         fi
+    done
+    for name in "$@"; do
         health=$(health_of "$name")
         if [ "$health" != ok ]; then
             failed_name=$name
