@@ -28,24 +28,33 @@ static struct proposal *make_proposal(struct kt_str key, struct kt_str body)
     return proposal;
 }
 
+/* Whom clients are sent to: nobody while etcd shows no leader key, although the log is still
+ * fetched from the one known last. Mutex held. */
+static bool knows_leader(const struct kt_replica *replica)
+{
+    const struct kt_coord_view *view = replica->view;
+    bool gone = view && view->complete && view->reachable && !view->leader.present;
+    return replica->core.leader_id[0] != '\0' && !gone;
+}
+
 /* Mutex held. */
 static enum kt_status may_submit(const struct kt_replica *replica, size_t body_bytes,
                                  struct kt_error *err)
 {
     const struct kt_core *core = &replica->core;
-    if (replica->stopping) {
+    if (replica->closing) {
         return kt_fail(err, KT_UNAVAILABLE, "this node is stopping");
     }
     if (core->role == KT_CORE_STOPPED) {
         return kt_fail(err, KT_UNAVAILABLE, "this node has stopped: %s", core->stopped_why);
     }
     if (core->role != KT_CORE_LEADING) {
-        if (core->leader_id[0]) {
+        if (knows_leader(replica)) {
             return kt_fail(err, KT_NOT_LEADER, "this node follows; the leader is %s",
                            core->leader_addr);
         }
         return kt_fail(err, KT_UNAVAILABLE, "there is no leader: waiting for %s",
-                       core->waiting_for);
+                       core->waiting_for[0] ? core->waiting_for : "one to be elected");
     }
     if (replica->queue_bytes + (int64_t)body_bytes > replica->options.queue_max_bytes &&
         replica->queue_head) {
@@ -154,8 +163,10 @@ static enum kt_status hold_as_leader(struct kt_replica *replica, uint64_t seq, i
                                      int64_t deadline_mono_ms, struct kt_error *err)
 {
     int64_t now_ms = kt_now_wall_ms();
-    if (now_ms > replica->stamp_floor_ms) {
-        replica->stamp_floor_ms = now_ms; /* what was answered as past stays past */
+    int64_t bound_ms = wall_ms < now_ms ? wall_ms : now_ms;
+    if (seq == 0 && bound_ms >= replica->stamp_floor_ms) {
+        /* What was answered as past stays past: no later stamp may equal the bound either. */
+        replica->stamp_floor_ms = bound_ms + 1;
     }
     if (seq > kt_store_applied(replica->store)) {
         return kt_fail_field(err, KT_BAD_VALUE, "recorded_by",
@@ -164,14 +175,14 @@ static enum kt_status hold_as_leader(struct kt_replica *replica, uint64_t seq, i
                              (unsigned long long)kt_store_applied(replica->store));
     }
     /* A batch that was stamped within the bound and is not applied yet belongs to the answer. */
-    int64_t bound_ms = wall_ms < now_ms ? wall_ms : now_ms;
-    while (wall_ms != 0 && replica->in_flight_wall_ms != 0 &&
+    while (seq == 0 && leads(replica) && replica->in_flight_wall_ms != 0 &&
            replica->in_flight_wall_ms <= bound_ms) {
         if (!kt_cond_wait(&replica->wall_cond, &replica->mutex, deadline_mono_ms)) {
             return not_held(err);
         }
     }
-    return KT_OK;
+    /* A batch that failed on the way may be in the log all the same, and be applied later. */
+    return leads(replica) && !replica->fault ? KT_OK : not_held(err);
 }
 
 /* Waits for what the answers of the leader show. */
@@ -254,12 +265,14 @@ void kt_replica_status(struct kt_replica *replica, struct kt_replica_status *ret
     memcpy(ret_status->cluster_id, core->cluster, sizeof(ret_status->cluster_id));
     ret_status->role = core->role;
     bool is_leader = core->role == KT_CORE_LEADING;
-    ret_status->ready =
-        is_leader ? core->started : replica->was_up && core->role != KT_CORE_STOPPED;
-    memcpy(ret_status->leader_id, is_leader ? core->options.id : core->leader_id,
-           sizeof(ret_status->leader_id));
-    memcpy(ret_status->leader_addr, is_leader ? core->options.addr : core->leader_addr,
-           sizeof(ret_status->leader_addr));
+    /* A step-down or another leader does not end it: reads go on, however the cluster is. */
+    ret_status->ready = replica->was_ready && core->role != KT_CORE_STOPPED;
+    if (is_leader || knows_leader(replica)) {
+        memcpy(ret_status->leader_id, is_leader ? core->options.id : core->leader_id,
+               sizeof(ret_status->leader_id));
+        memcpy(ret_status->leader_addr, is_leader ? core->options.addr : core->leader_addr,
+               sizeof(ret_status->leader_addr));
+    }
     memcpy(ret_status->waiting_for, core->waiting_for, sizeof(ret_status->waiting_for));
     memcpy(ret_status->stopped_why, core->stopped_why, sizeof(ret_status->stopped_why));
     ret_status->end_seq = core->end_seq;

@@ -20,6 +20,7 @@
 struct fetch {
     struct kt_fetch_request request;
     uint64_t order; /* orders.number when it was made */
+    int64_t sent_mono_ms;
     char url[KT_ADDR_MAX + 64];
     struct kt_buf body;
     struct kt_http_answer answer;
@@ -38,9 +39,24 @@ static void pause_round(struct kt_replica *replica)
 
 static int64_t wait_ms_of(const struct kt_replica *replica)
 {
-    int64_t quarter_ttl = replica->options.ttl_s * 1000 / 4;
+    int64_t quarter_ttl = (int64_t)replica->core.options.ttl_s * 1000 / 4;
     int64_t half_lag = replica->options.lag_timeout_ms / 2;
     return quarter_ttl < half_lag ? quarter_ttl : half_lag;
+}
+
+/* After timeouts in a row less is asked for and more time is given, so that a slow disk or wire
+ * gets on; a change of leader cancels the call anyway. */
+static int64_t bytes_of(const struct kt_replica *replica)
+{
+    unsigned shift = replica->fetch_timeouts < 8 ? replica->fetch_timeouts : 8;
+    int64_t bytes = replica->options.fetch_max_bytes >> shift;
+    return bytes > 1 ? bytes : 1;
+}
+
+static int64_t patience_ms(const struct kt_replica *replica)
+{
+    unsigned shift = replica->fetch_timeouts < 3 ? replica->fetch_timeouts : 3;
+    return (replica->options.lag_timeout_ms * 3 / 10) << shift;
 }
 
 /* Fills the request from core and store; the mutex is held and given up meanwhile. */
@@ -56,8 +72,9 @@ static enum kt_status prepare(struct kt_replica *replica, struct fetch *fetch, s
     request->after = replica->core.end_seq;
     request->commit = replica->core.commit_seq;
     request->wait_ms = wait_ms_of(replica);
-    request->max_bytes = replica->options.fetch_max_bytes;
+    request->max_bytes = bytes_of(replica);
     fetch->order = replica->orders.number;
+    fetch->sent_mono_ms = kt_now_mono_ms();
     snprintf(fetch->url, sizeof(fetch->url), "http://%s/replication/v1/fetch",
              replica->orders.leader_addr);
     kt_http_client_reset(replica->client);
@@ -92,7 +109,7 @@ static enum kt_status call(struct kt_replica *replica, struct fetch *fetch, stru
     http.url = fetch->url;
     http.body = kt_buf_str(&fetch->body);
     http.content_type = "application/json";
-    http.timeout_ms = fetch->request.wait_ms + replica->options.lag_timeout_ms * 3 / 10;
+    http.timeout_ms = fetch->request.wait_ms + patience_ms(replica);
     http.max_answer_bytes = (size_t)(replica->options.fetch_max_bytes + ANSWER_SLACK_BYTES);
     if (replica->options.access) {
         struct kt_str mac =
@@ -204,8 +221,10 @@ static enum kt_status take_answer(struct kt_replica *replica, const struct fetch
         replica->fetch_taken = fetch->request.request;
         replica->leader_commit = head.commit;
         replica->leader_wall_ms = head.now_wall_ms;
-        replica->leader_wall_mono_ms = received_ms;
+        /* The leader read its clock after this fetch left. */
+        replica->leader_wall_mono_ms = fetch->sent_mono_ms;
         if (replica->core.commit_seq >= head.commit) {
+            replica->was_ready = true;
             replica->held_wall_ms = head.now_wall_ms;
             atomic_store_explicit(&replica->whole_mono_ms, received_ms, memory_order_relaxed);
             if (!replica->was_up) {
@@ -266,6 +285,11 @@ static void run_fetch(struct kt_replica *replica, struct fetch *fetch)
         replica->counters.fetches++;
         replica->counters.fetched_bytes +=
             fetch->answer.body.len_bytes + fetch->answer.head.len_bytes;
+        if (status == KT_TIMEOUT) {
+            replica->fetch_timeouts++;
+        } else if (status == KT_OK) {
+            replica->fetch_timeouts = 0;
+        }
         if (status != KT_OK) {
             /* A change of orders ends a call on purpose. */
             if (replica->orders.number == fetch->order) {

@@ -49,6 +49,18 @@ void kt_replica_refuse_queue(struct kt_replica *replica, enum kt_status status, 
     replica->queue_bytes = 0;
 }
 
+void kt_replica_report_fault(struct kt_replica *replica, const char *what,
+                             const struct kt_error *err)
+{
+    struct kt_error full = *err;
+    kt_wrap(&full, "%s", what);
+    kt_str_copy(replica->fault_why, sizeof(replica->fault_why), kt_str(full.message));
+    replica->fault = true;
+    /* The core steps down as soon as its thread runs; until then nothing more is written. */
+    replica->orders.lead = replica->orders.start_needed = false;
+    kt_replica_wake(replica);
+}
+
 /* What is in the log and not in `entries`: read and apply up to `until`. */
 static enum kt_status redo(struct kt_replica *replica, uint64_t until, struct kt_error *err)
 {

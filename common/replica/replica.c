@@ -128,6 +128,16 @@ static void order_unfollow(struct kt_replica *replica)
            (unsigned long long)replica->core.commit_seq);
 }
 
+/* The cluster's ttl counts, not the node's own. */
+static void note_ttl(struct kt_replica *replica, uint32_t ttl_s)
+{
+    if (replica->core.options.ttl_s != ttl_s) {
+        kt_log(WARN, "replica", "ttl_of_cluster", "own=%u cluster=%u used=%u",
+               replica->core.options.ttl_s, ttl_s, ttl_s);
+        replica->core.options.ttl_s = ttl_s;
+    }
+}
+
 static void keep(struct kt_replica *replica, const struct kt_action *action)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -138,13 +148,11 @@ static void keep(struct kt_replica *replica, const struct kt_action *action)
     }
     kt_mutex_lock(&replica->mutex);
     if (status != KT_OK) {
-        replica->diverged = true;
-        snprintf(replica->diverged_why, sizeof(replica->diverged_why),
-                 "the cluster configuration could not be kept on disk: %s", err.message);
-    } else if (replica->core.options.ttl_s != action->config.ttl_s && action->config.ttl_s != 0) {
-        kt_log(WARN, "replica", "ttl_of_cluster", "own=%u cluster=%u used=%u",
-               replica->core.options.ttl_s, action->config.ttl_s, action->config.ttl_s);
-        replica->core.options.ttl_s = action->config.ttl_s;
+        kt_wrap(&err, "the cluster configuration could not be kept on disk");
+        kt_str_copy(replica->diverged_why, sizeof(replica->diverged_why), kt_str(err.message));
+        replica->diverged = replica->keep_failed = true;
+    } else if (action->config.ttl_s != 0) {
+        note_ttl(replica, action->config.ttl_s);
     }
 }
 
@@ -174,10 +182,20 @@ static enum kt_txn_outcome transact(struct kt_replica *replica, const struct kt_
 
 static void step(struct kt_replica *replica, struct kt_event *event);
 
+/* What rests on a configuration that is not on disk must not be done; the core is stopped next. */
+static bool needs_kept(enum kt_action_kind kind)
+{
+    return kind == KT_ACT_CAMPAIGN || kind == KT_ACT_UPDATE_CONFIG || kind == KT_ACT_LEAD ||
+           kind == KT_ACT_FOLLOW;
+}
+
 static void carry_out(struct kt_replica *replica, const struct kt_action *action)
 {
     struct kt_event event;
     memset(&event, 0, sizeof(event));
+    if (replica->keep_failed && needs_kept(action->kind)) {
+        return;
+    }
     switch (action->kind) {
     case KT_ACT_KEEP:
         keep(replica, action);
@@ -192,9 +210,7 @@ static void carry_out(struct kt_replica *replica, const struct kt_action *action
         (void)transact(replica, action);
         break;
     case KT_ACT_LEAD:
-        if (!replica->diverged) {
-            order_lead(replica, action);
-        }
+        order_lead(replica, action);
         break;
     case KT_ACT_STEP_DOWN:
         order_step_down(replica, action);
@@ -256,6 +272,7 @@ static void take_reports(struct kt_replica *replica)
         event.epoch_start_seq = replica->core.epoch_start_seq;
         step(replica, &event);
         if (replica->core.started) {
+            replica->was_ready = true;
             kt_cond_broadcast(&replica->wall_cond);
             kt_log(INFO, "replica", "leading", "epoch=%llu revision=%llu",
                    (unsigned long long)replica->core.epoch,
@@ -281,9 +298,6 @@ static void take_view(struct kt_replica *replica)
 
 static void tell_service(struct kt_replica *replica)
 {
-    if (replica->registered_gone) {
-        return;
-    }
     struct kt_service *service = kt_calloc(1, sizeof(*service));
     if (!service) {
         return;
@@ -293,10 +307,15 @@ static void tell_service(struct kt_replica *replica)
     kt_str_copy(service->software, sizeof(service->software), kt_str(KT_SOFTWARE));
     service->started_at_ms = replica->started_at_ms;
     kt_core_service(&replica->core, kt_store_applied(replica->store), service);
+    if (replica->told && memcmp(replica->told, service, sizeof(*service)) == 0) {
+        kt_free(service);
+        return;
+    }
+    kt_free(replica->told);
+    replica->told = service;
     kt_mutex_unlock(&replica->mutex);
     kt_coord_set_service(replica->coord, service);
     kt_mutex_lock(&replica->mutex);
-    kt_free(service);
 }
 
 static void replica_main(void *arg)
@@ -319,10 +338,9 @@ static void replica_main(void *arg)
     }
     memset(&event, 0, sizeof(event));
     event.kind = KT_EV_RESIGN;
-    bool was_leader = replica->core.role == KT_CORE_LEADING;
     step(replica, &event);
     take_view(replica);
-    if (was_leader && !replica->options.standalone && replica->view->leader.mine) {
+    if (!replica->options.standalone && replica->view->leader.mine) {
         struct kt_action resign;
         memset(&resign, 0, sizeof(resign));
         resign.kind = KT_ACT_DELETE_LEADER;
@@ -378,6 +396,9 @@ static enum kt_status init_core(struct kt_replica *replica,
         status = kt_cluster_config_parse(kt_buf_str(&kept), &replica->core.kept, err);
     }
     kt_buf_done(&kept);
+    if (status == KT_OK && replica->core.kept.ttl_s != 0 && !replica->options.standalone) {
+        note_ttl(replica, replica->core.kept.ttl_s);
+    }
     return status;
 }
 
@@ -470,8 +491,9 @@ void kt_replica_stop(struct kt_replica *replica)
     int64_t deadline = kt_now_mono_ms() + DRAIN_MS;
     kt_mutex_lock(&replica->mutex);
     /* What was already taken is finished while this node still leads. */
-    while (replica->log_thread.running && replica->orders.lead && replica->queue_head &&
-           kt_now_mono_ms() < deadline) {
+    replica->closing = true;
+    while (replica->log_thread.running && replica->orders.lead &&
+           (replica->queue_head || replica->in_flight_wall_ms) && kt_now_mono_ms() < deadline) {
         (void)kt_cond_wait(&replica->fetch_cond, &replica->mutex, kt_now_mono_ms() + 20);
     }
     replica->stopping = true;
@@ -479,7 +501,6 @@ void kt_replica_stop(struct kt_replica *replica)
     kt_mutex_unlock(&replica->mutex);
     kt_thread_join(&replica->replica_thread);
     kt_mutex_lock(&replica->mutex);
-    replica->registered_gone = true;
     replica->log_stop = true;
     order_changed(replica);
     kt_cond_broadcast(&replica->wall_cond);
@@ -501,6 +522,7 @@ void kt_replica_free(struct kt_replica **replica)
     kt_coord_free(&r->coord);
     kt_coord_view_unref(&r->view);
     kt_http_client_free(&r->client);
+    kt_free(r->told);
     kt_cond_done(&r->wall_cond);
     kt_cond_done(&r->fetch_cond);
     kt_cond_done(&r->log_cond);

@@ -49,8 +49,10 @@ struct kt_replica {
     struct kt_cond view_cond, log_cond, fetch_cond, wall_cond;
     struct kt_core core;
     struct kt_coord_view *view; /* newest seen by the replica thread */
-    bool view_changed, stopping, resign, log_stop;
-    bool registered_gone;
+    bool view_changed, stopping, log_stop;
+    bool closing;            /* takes no new changes; what it took is finished first */
+    bool keep_failed;        /* a KT_ACT_KEEP did not reach the disk: the core is being stopped */
+    struct kt_service *told; /* what the coord was told last; the replica thread's */
 
     /* What the log thread should do; it says what it is doing in log_busy_epoch. */
     struct {
@@ -76,14 +78,16 @@ struct kt_replica {
     int64_t in_flight_wall_ms;     /* stamp of the batch under way; 0 = none */
     int64_t held_wall_ms;          /* follower: holds everything the leader stamped up to here */
     int64_t leader_wall_ms;        /* follower: the leader's clock … */
-    int64_t leader_wall_mono_ms;   /* … when this was told */
+    int64_t leader_wall_mono_ms;   /* … at this moment or later */
     uint64_t leader_commit;        /* newest commit position told */
     uint64_t answers_taken;        /* rises with every answer taken */
     uint64_t fetch_number;         /* newest request number sent */
     uint64_t fetch_taken;          /* request of the newest answer taken */
+    unsigned fetch_timeouts;       /* in a row */
     int64_t failing_since_mono_ms; /* follower: fetches fail since then; 0 = they work */
     bool failing_said;
-    bool was_up;                       /* follower: held all once */
+    bool was_up;                       /* follower: held all once of what this leader had */
+    bool was_ready; /* led, or was level with its leader, since it started: it may be read from */
     struct kt_replica_status counters; /* only the counting fields */
     struct {
         char id[KT_ID_LEN + 1];
@@ -118,6 +122,9 @@ void kt_replica_refuse_queue(struct kt_replica *replica, enum kt_status status, 
 void kt_replica_write_round(struct kt_replica *replica);
 void kt_replica_follow_round(struct kt_replica *replica);
 
+/* A fault of the disk: this epoch writes no more, and the core is told. Mutex held. */
+void kt_replica_report_fault(struct kt_replica *replica, const char *what,
+                             const struct kt_error *err);
 /* Sets the atomics from the core. Mutex held. */
 void kt_replica_publish(struct kt_replica *replica);
 /* Wakes the replica thread. Mutex held. */

@@ -3,7 +3,6 @@
  * transaction; then each waiting handler is told. Numbers are given here and nowhere else.
  */
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "replica/replica_impl.h"
 
@@ -17,13 +16,6 @@ struct batch {
     struct kt_apply_result results[BATCH_ENTRIES_MAX];
     size_t count;
 };
-
-static void report_fault(struct kt_replica *replica, const char *what, const struct kt_error *err)
-{
-    replica->fault = true;
-    snprintf(replica->fault_why, sizeof(replica->fault_why), "%s: %s", what, err->message);
-    kt_replica_wake(replica);
-}
 
 /* Time of the leader's clock for new entries: never below an earlier stamp, nor below a moment that
  * was already answered as past. Mutex held. */
@@ -89,7 +81,9 @@ static void start_epoch(struct kt_replica *replica)
     replica->in_flight_wall_ms = 0;
     kt_cond_broadcast(&replica->wall_cond);
     if (status != KT_OK) {
-        report_fault(replica, "the epoch-start could not be written", &err);
+        if (replica->orders.number == number) {
+            kt_replica_report_fault(replica, "the epoch-start could not be written", &err);
+        }
     } else if (replica->orders.number == number) {
         replica->start_done = true;
         kt_replica_wake(replica);
@@ -133,7 +127,6 @@ static void finish_batch(struct kt_replica *replica, struct batch *batch, enum k
 {
     if (status != KT_OK) {
         /* A failed fsync may have reached the disk or not: nobody can say. */
-        report_fault(replica, "a batch could not be written", err);
         kt_wrap(err, "the write may be done or not");
         status = KT_OUTCOME_UNKNOWN;
     }
@@ -141,8 +134,10 @@ static void finish_batch(struct kt_replica *replica, struct batch *batch, enum k
     replica->counters.batched_entries += batch->count;
     for (size_t i = 0; i < batch->count; i++) {
         struct proposal *proposal = batch->proposals[i];
-        proposal->result.revision = batch->entries[i].seq;
-        proposal->result.apply = batch->results[i];
+        if (status == KT_OK) {
+            proposal->result.revision = batch->entries[i].seq;
+            proposal->result.apply = batch->results[i];
+        }
         kt_replica_finish(proposal, status, err);
     }
 }
@@ -153,7 +148,7 @@ static void write_batch(struct kt_replica *replica, struct batch *batch)
     take_batch(replica, batch);
     uint64_t commit = replica->core.commit_seq;
     uint64_t last = batch->entries[batch->count - 1].seq;
-    uint64_t epoch = replica->orders.epoch;
+    uint64_t epoch = replica->orders.epoch, number = replica->orders.number;
     kt_mutex_unlock(&replica->mutex);
 
     enum kt_status status =
@@ -173,6 +168,10 @@ static void write_batch(struct kt_replica *replica, struct batch *batch)
     kt_mutex_lock(&replica->mutex);
     replica->in_flight_wall_ms = 0;
     kt_cond_broadcast(&replica->wall_cond);
+    /* After a step-down the fault is of an epoch that is over: the next one meets its own. */
+    if (status != KT_OK && replica->orders.number == number) {
+        kt_replica_report_fault(replica, "a batch could not be written", &err);
+    }
     finish_batch(replica, batch, status, &err);
 }
 
