@@ -630,8 +630,8 @@ static void follow(struct step *step)
 static void decide_without_leader(struct step *step)
 {
     struct kt_core *core = step->core;
-    if (!step->view->leader.present && !core->leader_id[0]) {
-        wait_for(core, "a leader");
+    if (!step->view->leader.present) {
+        wait_for(core, core->leader_id[0] ? "the leader to return" : "a leader");
     }
     decide_campaign(step);
     if (core->role == KT_CORE_FOLLOWER && step->view->leader.mine && step->view->reachable &&
