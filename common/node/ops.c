@@ -48,7 +48,7 @@ static void write_health(struct kt_node *node, const struct kt_replica_status *s
     kt_jw_kv_i64(&jw, "lag_ms", status->brief.lag_ms);
     if (status->stopped_why[0]) {
         kt_jw_kv_text(&jw, "why", status->stopped_why);
-    } else if (response->status != 200 && status->waiting_for[0]) {
+    } else if (status->waiting_for[0]) {
         kt_jw_kv_text(&jw, "waiting_for", status->waiting_for);
     }
     kt_jw_object_end(&jw);

@@ -91,7 +91,7 @@ struct kt_replica_status {
     struct kt_replica_brief brief;
     char node_id[KT_ID_LEN + 1], cluster_id[KT_ID_LEN + 1];
     enum kt_core_role role;
-    bool ready; /* leads and has started, or follows and was up with its leader at least once */
+    bool ready; /* led, or was level with its leader, at least once; not what has stopped */
     char leader_id[KT_ID_LEN + 1], leader_addr[KT_ADDR_MAX]; /* "" = none known */
     char waiting_for[200], stopped_why[400];
     uint64_t end_seq, commit_seq;

@@ -86,7 +86,7 @@ struct kt_replica {
     unsigned fetch_timeouts;       /* in a row */
     int64_t failing_since_mono_ms; /* follower: fetches fail since then; 0 = they work */
     bool failing_said;
-    bool was_up;                       /* follower: held all once of what this leader had */
+    bool was_up;    /* follower: held all once of what this leader had */
     bool was_ready; /* led, or was level with its leader, since it started: it may be read from */
     struct kt_replica_status counters; /* only the counting fields */
     struct {
