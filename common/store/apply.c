@@ -2,6 +2,7 @@
 /* The transaction as a whole; see apply_internal.h for its course. */
 #include "store/apply_internal.h"
 
+#include "base/map.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -69,7 +70,9 @@ void applier_free(struct applier **applier)
     kt_free(a->members);
     kt_free(a->stays);
     kt_free(a->tags);
-    kt_free(a->known_keys);
+    kt_free(a->ordered_stays);
+    kt_free(a->named_tags);
+    kt_free(a->seen);
     kt_buf_done(&a->json);
     kt_free(a);
     *applier = NULL;
@@ -132,54 +135,101 @@ enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint32
 
 /* --- indicators --- */
 
-struct new_keys {
-    struct kt_str *keys;
-    size_t count, cap;
-};
-
-static bool is_among(const struct new_keys *list, struct kt_str key)
+/* Whether a text was seen in this change; then it is. False also when memory is short: it is only
+ * looked up once more. */
+static bool was_seen(struct applier *a, const char *text)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        if (kt_str_eq(list->keys[i], key)) {
+    if (a->seen_count * 2 >= a->seen_cap) {
+        size_t old_cap = a->seen_cap, cap = old_cap ? old_cap * 2 : 256;
+        const char **old = a->seen;
+        const char **seen = kt_calloc(cap, sizeof(*seen));
+        if (!seen) {
+            return false;
+        }
+        a->seen = seen;
+        a->seen_cap = cap;
+        a->seen_count = 0;
+        for (size_t i = 0; i < old_cap; i++) {
+            if (old[i]) {
+                (void)was_seen(a, old[i]);
+            }
+        }
+        kt_free(old);
+    }
+    size_t at = (size_t)((uintptr_t)text * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+    for (at &= a->seen_cap - 1; a->seen[at]; at = (at + 1) & (a->seen_cap - 1)) {
+        if (a->seen[at] == text) {
             return true;
         }
     }
+    a->seen[at] = text;
+    a->seen_count++;
     return false;
 }
 
-/* Collects the indicators that the view does not know. Within a change one key is one text in its
- * table, and records name the same keys at the same positions nearly always: comparing pointers
- * settles almost every value. */
+struct new_keys {
+    struct kt_str *keys;
+    size_t count, cap;
+    struct kt_map *among; /* the same keys; NULL while there is none */
+};
+
+static void new_keys_done(struct new_keys *list)
+{
+    kt_free(list->keys);
+    kt_map_free(&list->among);
+}
+
+static enum kt_status note_key(struct applier *a, struct kt_str key, struct new_keys *list,
+                               struct kt_error *err)
+{
+    uint32_t number;
+    if (indicators_find(a->edit->indicators, key, &number)) {
+        return KT_OK;
+    }
+    if (!list->among) {
+        list->among = kt_map_new();
+    }
+    void *old = NULL;
+    if (!list->among || kt_map_put(list->among, key, list, &old) != KT_OK) {
+        return apply_no_memory(err);
+    }
+    if (old) {
+        return KT_OK;
+    }
+    if (!apply_grow(&list->keys, &list->cap, list->count, sizeof(*list->keys))) {
+        return apply_no_memory(err);
+    }
+    list->keys[list->count++] = key;
+    return KT_OK;
+}
+
+static bool too_many(const struct applier *a, const struct new_keys *list)
+{
+    return (int64_t)(a->edit->indicators->count + list->count) > a->max_indicators;
+}
+
+/* Collects the indicators that the view does not know, until they are too many. In a change one key
+ * is one text of its table, so an address that was seen needs no second look: nearly all of them.
+ */
 static enum kt_status find_new_keys(struct applier *a, const struct kt_change *change,
                                     struct new_keys *list, struct kt_error *err)
 {
-    if (a->known_cap > 0) {
-        memset(a->known_keys, 0, a->known_cap * sizeof(*a->known_keys));
+    enum kt_status status = KT_OK;
+    a->seen_count = 0;
+    if (a->seen_cap > 0) {
+        memset(a->seen, 0, a->seen_cap * sizeof(*a->seen));
     }
     for (size_t i = 0; i < change->record_count; i++) {
         const struct kt_change_record *record = &change->records[i];
-        size_t before = a->known_cap;
-        if (!apply_grow(&a->known_keys, &a->known_cap, record->value_count,
-                        sizeof(*a->known_keys))) {
-            return apply_no_memory(err);
-        }
-        if (a->known_cap > before) {
-            memset(a->known_keys + before, 0, (a->known_cap - before) * sizeof(*a->known_keys));
-        }
         for (size_t j = 0; j < record->value_count; j++) {
             struct kt_str key = record->values[j].indicator;
-            uint32_t number;
-            if (a->known_keys[j] == key.data) {
+            if (was_seen(a, key.data)) {
                 continue;
             }
-            a->known_keys[j] = key.data;
-            if (indicators_find(a->edit->indicators, key, &number) || is_among(list, key)) {
-                continue;
+            status = note_key(a, key, list, err);
+            if (status != KT_OK || too_many(a, list)) {
+                return status;
             }
-            if (!apply_grow(&list->keys, &list->cap, list->count, sizeof(*list->keys))) {
-                return apply_no_memory(err);
-            }
-            list->keys[list->count++] = key;
         }
     }
     return KT_OK;
@@ -264,20 +314,19 @@ static enum kt_status apply_save(struct applier *a, const struct kt_change *chan
 {
     struct new_keys list = {0};
     enum kt_status status = find_new_keys(a, change, &list, err);
-    size_t total = a->edit->indicators->count + list.count;
-    if (status == KT_OK && (int64_t)total > a->max_indicators) {
-        char message[160];
-        snprintf(message, sizeof(message),
-                 "indicators: %zu new ones would make %zu, the cluster's limit is %lld", list.count,
-                 total, (long long)a->max_indicators);
+    bool refused = status == KT_OK && too_many(a, &list);
+    if (refused) {
+        char message[120];
+        snprintf(message, sizeof(message), "indicators: the cluster has %zu and its limit is %lld",
+                 a->edit->indicators->count, (long long)a->max_indicators);
         refuse(result, KT_BAD_VALUE, "indicators", message);
-        kt_free(list.keys);
-        return KT_OK;
-    }
-    if (status == KT_OK) {
+    } else if (status == KT_OK) {
         status = add_indicators(a, &list, err);
     }
-    kt_free(list.keys);
+    new_keys_done(&list);
+    if (refused) {
+        return KT_OK;
+    }
     for (size_t i = 0; i < change->subject_count && status == KT_OK; i++) {
         uint32_t number;
         status = apply_subject_number(a, change->subjects[i].key, &number, err);

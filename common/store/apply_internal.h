@@ -28,6 +28,16 @@ struct subject_facts {
     bool known;
 };
 
+struct ordered_stay { /* of a subject's stays, the order in which they were named */
+    struct kt_stay stay;
+    size_t order;
+};
+
+struct named_tag { /* which of a change's tags has this name */
+    struct kt_str name;
+    size_t index;
+};
+
 struct applier {
     struct subject_facts *facts; /* by number */
     size_t fact_cap;
@@ -35,12 +45,16 @@ struct applier {
     size_t row_count, row_cap;
     struct member_change *members;
     size_t member_count, member_cap;
+    struct ordered_stay *ordered_stays;
+    size_t ordered_stay_cap;
     struct kt_stay *stays;
     size_t stay_cap;
+    struct named_tag *named_tags;
+    size_t named_tag_cap;
     struct kt_tag *tags;
     size_t tag_cap;
-    const char **known_keys; /* per position: the text last seen to be a known indicator */
-    size_t known_cap;
+    const char **seen; /* a set: the indicator texts of the change at hand, by address */
+    size_t seen_count, seen_cap;
     struct kt_buf json;
     /* Of the transaction at hand. */
     struct kt_store *store;

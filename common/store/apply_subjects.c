@@ -37,40 +37,67 @@ static enum kt_status write_texts(struct applier *a, const struct kt_subject *su
 
 /* --- stays --- */
 
+/* Stays of a view are sorted by topic and from. */
 static bool has_topic(const struct kt_stay *stays, size_t count, uint32_t topic)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (stays[i].topic == topic) {
-            return true;
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (stays[mid].topic < topic) {
+            low = mid + 1;
+        } else {
+            high = mid;
         }
     }
-    return false;
+    return low < count && stays[low].topic == topic;
 }
 
-/* A stay is (topic, from): one named again moves its end. */
-static enum kt_status put_stay(struct applier *a, size_t *count, struct kt_stay stay,
-                               struct kt_error *err)
+static int by_topic_from(const struct kt_stay *x, const struct kt_stay *y)
 {
-    for (size_t i = 0; i < *count; i++) {
-        if (a->stays[i].topic == stay.topic && a->stays[i].from_s == stay.from_s) {
-            a->stays[i].to_s = stay.to_s;
-            return KT_OK;
-        }
-    }
-    if (!apply_grow(&a->stays, &a->stay_cap, *count, sizeof(*a->stays))) {
-        return apply_no_memory(err);
-    }
-    a->stays[(*count)++] = stay;
-    return KT_OK;
-}
-
-static int by_topic_from(const void *a, const void *b)
-{
-    const struct kt_stay *x = a, *y = b;
     if (x->topic != y->topic) {
         return x->topic < y->topic ? -1 : 1;
     }
     return x->from_s < y->from_s ? -1 : x->from_s > y->from_s;
+}
+
+static int by_topic_from_order(const void *a, const void *b)
+{
+    const struct ordered_stay *x = a, *y = b;
+    int order = by_topic_from(&x->stay, &y->stay);
+    return order != 0 ? order : x->order < y->order ? -1 : x->order > y->order;
+}
+
+static enum kt_status put_stay(struct applier *a, size_t *count, struct kt_stay stay,
+                               struct kt_error *err)
+{
+    if (!apply_grow(&a->ordered_stays, &a->ordered_stay_cap, *count, sizeof(*a->ordered_stays))) {
+        return apply_no_memory(err);
+    }
+    a->ordered_stays[*count] = (struct ordered_stay){stay, *count};
+    (*count)++;
+    return KT_OK;
+}
+
+/* Sorts into a->stays. A stay is (topic, from): of two the later naming counts. */
+static enum kt_status settle_stays(struct applier *a, size_t count, size_t *ret_count,
+                                   struct kt_error *err)
+{
+    if (count > 1) {
+        qsort(a->ordered_stays, count, sizeof(*a->ordered_stays), by_topic_from_order);
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct kt_stay *stay = &a->ordered_stays[i].stay;
+        if (used > 0 && by_topic_from(&a->stays[used - 1], stay) == 0) {
+            used--;
+        }
+        if (!apply_grow(&a->stays, &a->stay_cap, used, sizeof(*a->stays))) {
+            return apply_no_memory(err);
+        }
+        a->stays[used++] = *stay;
+    }
+    *ret_count = used;
+    return KT_OK;
 }
 
 static enum kt_status topic_number(struct applier *a, struct kt_str key, uint32_t *ret_number,
@@ -101,22 +128,17 @@ static enum kt_status plan_stays(struct applier *a, const struct kt_subject *old
             status = put_stay(a, &count, old->stays[i], err);
         }
     }
-    size_t kept = count;
     size_t named = change->topics_mode == KT_TOPICS_KEEP ? 0 : change->stay_count;
     for (size_t i = 0; i < named && status == KT_OK; i++) {
         struct kt_stay stay = {0, change->stays[i].from_s, change->stays[i].to_s};
         status = topic_number(a, change->stays[i].topic, &stay.topic, err);
         bool there = status == KT_OK && change->topics_mode == KT_TOPICS_ADD_IF_NONE &&
-                     has_topic(a->stays, kept, stay.topic);
+                     has_topic(old->stays, old->stay_count, stay.topic);
         if (status == KT_OK && !there) {
             status = put_stay(a, &count, stay, err);
         }
     }
-    if (count > 1) {
-        qsort(a->stays, count, sizeof(*a->stays), by_topic_from);
-    }
-    *ret_count = count;
-    return status;
+    return status == KT_OK ? settle_stays(a, count, ret_count, err) : status;
 }
 
 static bool same_stays(const struct kt_subject *a, const struct kt_subject *b)
@@ -173,14 +195,11 @@ static enum kt_status write_stays(struct applier *a, const struct kt_subject *ol
 
 /* --- tags --- */
 
-static bool tag_is_named(const struct kt_change_subject *change, struct kt_str name)
+static int by_name_index(const void *a, const void *b)
 {
-    for (size_t i = 0; i < change->tag_count; i++) {
-        if (kt_str_eq(change->tags[i].name, name)) {
-            return true;
-        }
-    }
-    return false;
+    const struct named_tag *x = a, *y = b;
+    int order = kt_str_cmp(x->name, y->name);
+    return order != 0 ? order : x->index < y->index ? -1 : x->index > y->index;
 }
 
 static int by_name_value(const void *a, const void *b)
@@ -188,6 +207,42 @@ static int by_name_value(const void *a, const void *b)
     const struct kt_tag *x = a, *y = b;
     int order = kt_str_cmp(x->name, y->name);
     return order != 0 ? order : kt_str_cmp(x->value, y->value);
+}
+
+/* The change's tags by name; of the same name twice in one change the later naming counts. */
+static enum kt_status index_tags(struct applier *a, const struct kt_change_subject *change,
+                                 size_t *ret_count, struct kt_error *err)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < change->tag_count; i++) {
+        if (!apply_grow(&a->named_tags, &a->named_tag_cap, i, sizeof(*a->named_tags))) {
+            return apply_no_memory(err);
+        }
+        a->named_tags[i] = (struct named_tag){change->tags[i].name, i};
+    }
+    if (change->tag_count > 1) {
+        qsort(a->named_tags, change->tag_count, sizeof(*a->named_tags), by_name_index);
+    }
+    for (size_t i = 0; i < change->tag_count; i++) {
+        bool again = used > 0 && kt_str_eq(a->named_tags[used - 1].name, a->named_tags[i].name);
+        a->named_tags[again ? used - 1 : used++] = a->named_tags[i];
+    }
+    *ret_count = used;
+    return KT_OK;
+}
+
+static bool tag_is_named(const struct applier *a, size_t count, struct kt_str name)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (kt_str_cmp(a->named_tags[mid].name, name) < 0) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low < count && kt_str_eq(a->named_tags[low].name, name);
 }
 
 static enum kt_status put_tag(struct applier *a, size_t *count, struct kt_tag tag,
@@ -200,47 +255,42 @@ static enum kt_status put_tag(struct applier *a, size_t *count, struct kt_tag ta
     return KT_OK;
 }
 
-/* The same name twice in one change: the later naming counts. */
-static bool named_later(const struct kt_change_subject *change, size_t at)
+/* Sorts a->tags; one value counts once. */
+static size_t settle_tags(struct applier *a, size_t count)
 {
-    for (size_t i = at + 1; i < change->tag_count; i++) {
-        if (kt_str_eq(change->tags[i].name, change->tags[at].name)) {
-            return true;
+    size_t used = 0;
+    if (count > 1) {
+        qsort(a->tags, count, sizeof(*a->tags), by_name_value);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (used == 0 || by_name_value(&a->tags[i], &a->tags[used - 1]) != 0) {
+            a->tags[used++] = a->tags[i];
         }
     }
-    return false;
+    return used;
 }
 
 static enum kt_status plan_tags(struct applier *a, const struct kt_subject *old,
                                 const struct kt_change_subject *change, size_t *ret_count,
                                 struct kt_error *err)
 {
-    enum kt_status status = KT_OK;
-    size_t count = 0;
+    size_t count = 0, named = 0;
+    enum kt_status status = index_tags(a, change, &named, err);
     for (size_t i = 0; i < old->tag_count && status == KT_OK; i++) {
-        if (!tag_is_named(change, old->tags[i].name)) {
+        if (!tag_is_named(a, named, old->tags[i].name)) {
             status = put_tag(a, &count, old->tags[i], err);
         }
     }
-    for (size_t i = 0; i < change->tag_count && status == KT_OK; i++) {
-        const struct kt_change_tag *tag = &change->tags[i];
-        for (size_t j = 0; j < tag->count && status == KT_OK && !named_later(change, i); j++) {
+    for (size_t i = 0; i < named && status == KT_OK; i++) {
+        const struct kt_change_tag *tag = &change->tags[a->named_tags[i].index];
+        for (size_t j = 0; j < tag->count && status == KT_OK; j++) {
             status = put_tag(a, &count, (struct kt_tag){tag->name, tag->values[j]}, err);
         }
     }
-    if (status != KT_OK || count < 2) {
-        *ret_count = count;
-        return status;
+    if (status == KT_OK) {
+        *ret_count = settle_tags(a, count);
     }
-    qsort(a->tags, count, sizeof(*a->tags), by_name_value);
-    size_t used = 1;
-    for (size_t i = 1; i < count; i++) {
-        if (by_name_value(&a->tags[i], &a->tags[used - 1]) != 0) {
-            a->tags[used++] = a->tags[i];
-        }
-    }
-    *ret_count = used;
-    return KT_OK;
+    return status;
 }
 
 static bool same_tags(const struct kt_subject *a, const struct kt_subject *b)

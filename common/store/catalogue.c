@@ -42,7 +42,7 @@ void topics_unref(struct topic_table *table)
     if (!table || !count_down(&table->refs)) {
         return;
     }
-    for (size_t i = 0; i < table->count; i++) {
+    for (size_t i = 0; i < table->limit; i++) {
         struct topic *topic = table->by_number[i];
         if (topic && count_down(&topic->refs)) {
             kt_free(topic->members);
@@ -83,6 +83,7 @@ void kt_catalogue_unref(struct kt_catalogue **view)
     topics_unref(v->topics);
     indicators_unref(&v->indicators);
     names_unref(&v->names);
+    names_unref(&v->topic_names);
     kt_free(v);
 }
 
@@ -131,34 +132,22 @@ const struct kt_subject *kt_catalogue_find_subject(const struct kt_catalogue *vi
     return names_find(view->names, key, &number) ? kt_catalogue_subject(view, number) : NULL;
 }
 
-bool topics_find(const struct topic_table *table, struct kt_str key, uint32_t *ret_number)
-{
-    size_t low = 0, high = table->count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        int order = kt_str_cmp(table->by_number[table->sorted[mid]]->pub.key, key);
-        if (order == 0) {
-            *ret_number = table->sorted[mid];
-            return true;
-        }
-        if (order < 0) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    return false;
-}
-
 size_t kt_catalogue_topic_count(const struct kt_catalogue *view)
 {
     return view->topics->count;
 }
 
+const struct topic *catalogue_topic(const struct kt_catalogue *view, uint32_t number)
+{
+    return number < view->topics->limit ? view->topics->by_number[number] : NULL;
+}
+
 const struct kt_topic *kt_catalogue_find_topic(const struct kt_catalogue *view, struct kt_str key)
 {
     uint32_t number;
-    return topics_find(view->topics, key, &number) ? &view->topics->by_number[number]->pub : NULL;
+    const struct topic *topic =
+        names_find(view->topic_names, key, &number) ? catalogue_topic(view, number) : NULL;
+    return topic ? &topic->pub : NULL;
 }
 
 bool indicators_find(const struct indicator_table *table, struct kt_str key, uint32_t *ret_number)

@@ -26,15 +26,12 @@ static bool count_down(atomic_uint *refs)
     return atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
 }
 
-/* A table of topics with room for `count`, in one block. */
-static struct topic_table *topic_table_new(size_t count)
+static struct topic_table *topic_table_new(size_t cap)
 {
-    struct topic_table *table =
-        kt_calloc(1, sizeof(*table) + count * (sizeof(struct topic *) + sizeof(uint32_t)));
+    struct topic_table *table = kt_calloc(1, sizeof(*table) + cap * sizeof(struct topic *));
     if (table) {
         atomic_init(&table->refs, 1);
-        table->by_number = (struct topic **)(table + 1);
-        table->sorted = (uint32_t *)(table->by_number + count);
+        table->cap = cap;
     }
     return table;
 }
@@ -55,7 +52,7 @@ static struct indicator_table *indicator_table_new(size_t count, size_t text_byt
     return table;
 }
 
-struct kt_catalogue *catalogue_new(struct names *names)
+struct kt_catalogue *catalogue_new(struct names *names, struct names *topic_names)
 {
     struct kt_catalogue *view = kt_calloc(1, sizeof(*view));
     if (!view) {
@@ -64,6 +61,7 @@ struct kt_catalogue *catalogue_new(struct names *names)
     char *texts;
     atomic_init(&view->refs, 1);
     view->names = names_ref(names);
+    view->topic_names = names_ref(topic_names);
     view->topics = topic_table_new(0);
     view->indicators = indicator_table_new(0, 0, &texts);
     if (!view->topics || !view->indicators) {
@@ -93,6 +91,7 @@ struct kt_catalogue *catalogue_edit(const struct kt_catalogue *view)
                                   .record_count = view->record_count,
                                   .subject_count = view->subject_count,
                                   .names = names_ref(view->names),
+                                  .topic_names = names_ref(view->topic_names),
                                   .indicators = indicators_ref(view->indicators),
                                   .topics = view->topics,
                                   .chunks = chunks,
@@ -290,22 +289,24 @@ struct indicator_table *indicators_with(const struct indicator_table *table,
 
 /* --- topics --- */
 
-/* The edit's own table of topics, with room for `count`. */
-static bool own_topics(struct kt_catalogue *edit, size_t count)
+/* The edit's own table of topics, with room for numbers below `limit`. */
+static bool own_topics(struct kt_catalogue *edit, size_t limit)
 {
     struct topic_table *old = edit->topics;
-    if (is_own(&old->refs) && count <= old->count) {
+    if (is_own(&old->refs) && limit <= old->cap) {
         return true;
     }
-    struct topic_table *table = topic_table_new(count);
+    struct topic_table *table = topic_table_new(limit <= old->cap ? old->cap : limit * 2);
     if (!table) {
         return false;
     }
     table->count = old->count;
-    memcpy(table->sorted, old->sorted, old->count * sizeof(*table->sorted));
-    for (size_t i = 0; i < old->count; i++) {
+    table->limit = old->limit;
+    for (size_t i = 0; i < old->limit; i++) {
         table->by_number[i] = old->by_number[i];
-        count_up(&table->by_number[i]->refs);
+        if (table->by_number[i]) {
+            count_up(&table->by_number[i]->refs);
+        }
     }
     edit->topics = table;
     topics_unref(old);
@@ -328,31 +329,36 @@ static struct topic *topic_new(uint32_t number, struct kt_str key, uint32_t *mem
     return topic;
 }
 
-bool catalogue_topic_number(struct kt_catalogue *edit, struct kt_str key, uint32_t *ret_number,
-                            bool *ret_new)
+static bool put_topic(struct kt_catalogue *edit, uint32_t number, struct kt_str key)
 {
-    *ret_new = false;
-    if (topics_find(edit->topics, key, ret_number)) {
-        return true;
-    }
-    uint32_t number = (uint32_t)edit->topics->count;
     struct topic *topic = topic_new(number, key, NULL, 0);
     if (!topic || !own_topics(edit, (size_t)number + 1)) {
         kt_free(topic);
         return false;
     }
     struct topic_table *table = edit->topics;
-    size_t at = table->count;
-    while (at > 0 && kt_str_cmp(table->by_number[table->sorted[at - 1]]->pub.key, key) > 0) {
-        table->sorted[at] = table->sorted[at - 1];
-        at--;
-    }
-    table->sorted[at] = number;
     table->by_number[number] = topic;
     table->count++;
-    *ret_number = number;
-    *ret_new = true;
+    table->limit = number < table->limit ? table->limit : (size_t)number + 1;
     return true;
+}
+
+bool catalogue_topic_number(struct kt_catalogue *edit, struct kt_str key, uint32_t *ret_number,
+                            bool *ret_new)
+{
+    struct kt_str own_key;
+    if (!names_number(edit->topic_names, key, ret_number, &own_key)) {
+        return false;
+    }
+    *ret_new = !catalogue_topic(edit, *ret_number);
+    return !*ret_new || put_topic(edit, *ret_number, own_key);
+}
+
+bool catalogue_topic_restore(struct kt_catalogue *edit, struct kt_str key, uint32_t number)
+{
+    struct kt_str own_key;
+    return names_restore(edit->topic_names, key, number, &own_key) &&
+           put_topic(edit, number, own_key);
 }
 
 static int by_topic_subject_order(const void *a, const void *b)
@@ -410,7 +416,7 @@ bool catalogue_change_members(struct kt_catalogue *edit, struct member_change *c
     if (count == 0) {
         return true;
     }
-    if (!own_topics(edit, edit->topics->count)) {
+    if (!own_topics(edit, edit->topics->limit)) {
         return false;
     }
     qsort(changes, count, sizeof(*changes), by_topic_subject_order);

@@ -45,9 +45,10 @@ struct topic {
 
 struct topic_table {
     atomic_uint refs;
-    size_t count;
-    struct topic **by_number;
-    uint32_t *sorted; /* numbers in byte order of the keys */
+    size_t count; /* topics there are */
+    size_t limit; /* one past the greatest number */
+    size_t cap;
+    struct topic *by_number[]; /* NULL = no such number */
 };
 
 struct indicator_table {
@@ -64,7 +65,8 @@ struct kt_catalogue {
     int64_t wall_ms;
     uint64_t record_count;
     size_t subject_count;
-    struct names *names;
+    struct names *names; /* of subjects */
+    struct names *topic_names;
     struct indicator_table *indicators;
     struct topic_table *topics;
     struct chunk **chunks;
@@ -75,7 +77,7 @@ void chunk_unref(struct chunk *chunk); /* NULL is allowed */
 void topics_unref(struct topic_table *table);
 
 /* A view of nothing, and the start of an edit (both with one reference). */
-struct kt_catalogue *catalogue_new(struct names *names);
+struct kt_catalogue *catalogue_new(struct names *names, struct names *topic_names);
 struct kt_catalogue *catalogue_edit(const struct kt_catalogue *view);
 
 /* The subject of a number for changing, in a chunk of the edit's own; an empty slot is filled with
@@ -93,10 +95,13 @@ bool indicators_find(const struct indicator_table *table, struct kt_str key, uin
 struct indicator_table *indicators_with(const struct indicator_table *table,
                                         const struct kt_str *keys, size_t count);
 
-bool topics_find(const struct topic_table *table, struct kt_str key, uint32_t *ret_number);
 /* The number of a topic; put in without members when it is new. */
 bool catalogue_topic_number(struct kt_catalogue *edit, struct kt_str key, uint32_t *ret_number,
                             bool *ret_new);
+/* At load: the topic has this number. */
+bool catalogue_topic_restore(struct kt_catalogue *edit, struct kt_str key, uint32_t number);
+/* NULL = no such topic. */
+const struct topic *catalogue_topic(const struct kt_catalogue *view, uint32_t number);
 /* Members that came and went, in any order, the last word on each pair counts. */
 struct member_change {
     uint32_t topic, subject;

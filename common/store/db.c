@@ -44,15 +44,30 @@ static const char *pragmas_of(enum db_mode mode)
 {
     switch (mode) {
     case DB_LOG:
-        return "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF;"
+        return "PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF;"
                "PRAGMA secure_delete=OFF; PRAGMA cache_size=-4000";
     case DB_DATA:
-        return "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF;"
+        return "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF;"
                "PRAGMA secure_delete=OFF; PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY;"
                "PRAGMA wal_autocheckpoint=4000";
     default:
         return "PRAGMA query_only=ON; PRAGMA cache_size=-8000";
     }
+}
+
+/* On a file system without shared memory SQLite quietly stays in another mode. */
+static enum kt_status set_wal(struct sqlite3 *db, const char *path, struct kt_error *err)
+{
+    struct sqlite3_stmt *stmt = NULL;
+    enum kt_status status = db_prepare(db, "PRAGMA journal_mode=WAL", &stmt, err);
+    if (status == KT_OK) {
+        status = db_step(stmt, err);
+    }
+    if (status == KT_OK && !kt_str_eq_text(db_text(stmt, 0), "wal")) {
+        status = kt_fail(err, KT_IO, "%s: the file system cannot hold a WAL database", path);
+    }
+    db_finalize(&stmt);
+    return status;
 }
 
 enum kt_status db_open(const char *path, enum db_mode mode, struct sqlite3 **ret_db,
@@ -70,7 +85,10 @@ enum kt_status db_open(const char *path, enum db_mode mode, struct sqlite3 **ret
     }
     sqlite3_extended_result_codes(db, 1);
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
-    enum kt_status status = db_exec(db, pragmas_of(mode), err);
+    enum kt_status status = mode == DB_READER ? KT_OK : set_wal(db, path, err);
+    if (status == KT_OK) {
+        status = db_exec(db, pragmas_of(mode), err);
+    }
     if (status != KT_OK) {
         sqlite3_close(db);
         return status;

@@ -1,9 +1,9 @@
-/* names.h - subject keys to numbers, for ever: a table that only grows.
+/* names.h - keys of subjects or topics to numbers, for ever: a table that only grows.
  *
  * Readers look up without a lock while the one writer adds: an entry never changes once it can be
  * seen, and a grown table is published beside the old one, which stays until the end (all old
  * tables together are no larger than the present one). A number that is not in a reader's view is
- * no subject there: numbers of a transaction that failed stay reserved for their keys.
+ * unknown there: numbers of a transaction that failed stay reserved for their keys.
  *
  * Threads: find from any; number from one thread at a time.
  * Owns:    copies of the keys, as long as the table lives (counted; views hold a reference).

@@ -424,6 +424,7 @@ static void free_parts(struct kt_store *store)
     kt_catalogue_unref(&store->view);
     indicators_unref(&store->indicators);
     names_unref(&store->names);
+    names_unref(&store->topic_names);
     kt_lock_release(&store->lock);
     kt_buf_done(&store->kept);
     kt_mutex_done(&store->log_mutex);

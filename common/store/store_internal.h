@@ -107,7 +107,7 @@ struct kt_store {
     struct sqlite3 *data; /* apply_mutex, with all below it up to the blank line */
     struct sqlite3_stmt *data_stmts[DATA_STMTS];
     struct applier *applier;
-    struct names *names;
+    struct names *names, *topic_names;
     int64_t max_indicators;
 
     struct kt_catalogue *view;          /* view_mutex */

@@ -101,18 +101,22 @@ static enum kt_status load_indicators(struct loading *l, struct kt_error *err)
     return KT_OK;
 }
 
+/* Numbers are given one after the other (a failed transaction may leave gaps), so a number far
+ * beyond the rows is damage, and would take memory for nothing. */
+static bool number_ok(uint64_t number)
+{
+    return number < UINT32_C(1) << 31;
+}
+
 static enum kt_status take_topic(void *ctx, struct sqlite3_stmt *stmt, struct kt_error *err)
 {
     struct loading *l = ctx;
-    uint32_t number;
-    bool is_new;
-    if (!catalogue_topic_number(l->view, db_text(stmt, 1), &number, &is_new)) {
-        return no_memory(err);
+    if (!number_ok(db_u64(stmt, 0))) {
+        return kt_fail(err, KT_CORRUPT, "%s: topic number out of range", l->store->path);
     }
-    if (!is_new || number != db_u64(stmt, 0)) {
-        return kt_fail(err, KT_CORRUPT, "%s: topic number %u is missing", l->store->path, number);
-    }
-    return KT_OK;
+    return catalogue_topic_restore(l->view, db_text(stmt, 1), (uint32_t)db_u64(stmt, 0))
+               ? KT_OK
+               : no_memory(err);
 }
 
 /* The stays of one subject: both tables are read in the order of subjects, side by side. */
@@ -128,7 +132,7 @@ static enum kt_status take_stays(struct loading *l, uint32_t subject, struct kt_
         struct kt_stay *stay = &l->stays[l->stay_count++];
         *stay = (struct kt_stay){(uint32_t)db_u64(l->stay_stmt, 1), db_i64(l->stay_stmt, 2),
                                  db_i64(l->stay_stmt, 3)};
-        if (stay->topic >= l->view->topics->count) {
+        if (!catalogue_topic(l->view, stay->topic)) {
             return kt_fail(err, KT_CORRUPT, "%s: a stay in the unknown topic number %u",
                            l->store->path, stay->topic);
         }
@@ -172,7 +176,7 @@ static void free_tags(struct loading *l)
 static enum kt_status take_subject(void *ctx, struct sqlite3_stmt *stmt, struct kt_error *err)
 {
     struct loading *l = ctx;
-    if (db_u64(stmt, 0) >= UINT32_MAX) {
+    if (!number_ok(db_u64(stmt, 0))) {
         return kt_fail(err, KT_CORRUPT, "%s: subject number out of range", l->store->path);
     }
     struct kt_subject from = {.number = (uint32_t)db_u64(stmt, 0)};
@@ -287,7 +291,9 @@ enum kt_status data_load(struct kt_store *store, struct kt_error *err)
     struct loading l = {.store = store};
     kt_buf_init(&l.key_bytes, 0);
     store->names = names_new();
-    l.view = store->names ? catalogue_new(store->names) : NULL;
+    store->topic_names = names_new();
+    bool named = store->names && store->topic_names;
+    l.view = named ? catalogue_new(store->names, store->topic_names) : NULL;
     enum kt_status status = l.view ? KT_OK : no_memory(err);
     if (status == KT_OK) {
         status = load_facts(&l, err);
