@@ -17,7 +17,7 @@
  * of our own dead predecessor stays until its lease ends. */
 #define TWIN_TTLS 2
 /* After a fault of the disk, so that a broken one does not end an epoch at every tick. */
-#define FAULT_PAUSE_MS 1000
+#define FAULT_PAUSE_MS 500
 
 struct step {
     struct kt_core *core;

@@ -71,8 +71,8 @@ static void open_node(size_t n)
              (unsigned)kt_http_server_port(node->server));
 }
 
-static enum kt_status make_fake(void *ctx, const struct kt_coord_options *options,
-                                struct kt_coord **ret_coord, struct kt_error *err)
+enum kt_status rig_make_fake(void *ctx, const struct kt_coord_options *options,
+                             struct kt_coord **ret_coord, struct kt_error *err)
 {
     return kt_coord_start_fake(ctx, options, ret_coord, err);
 }
@@ -123,7 +123,7 @@ enum kt_status rig_try_start(size_t n, bool standalone, struct kt_error *err)
     options.addr = node->addr;
     options.may_lead = n == 0;
     options.standalone = standalone;
-    options.make_coord = standalone ? make_standalone : make_fake;
+    options.make_coord = standalone ? make_standalone : rig_make_fake;
     options.make_coord_ctx = rig.fake;
     enum kt_status status = kt_replica_new(&options, &replica, err);
     if (status != KT_OK) {

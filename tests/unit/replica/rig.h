@@ -49,6 +49,8 @@ void rig_close(void);
 void rig_start(size_t n);
 void rig_start_standalone(size_t n);
 enum kt_status rig_try_start(size_t n, bool standalone, struct kt_error *err);
+enum kt_status rig_make_fake(void *fake, const struct kt_coord_options *options,
+                             struct kt_coord **ret_coord, struct kt_error *err);
 void rig_stop(size_t n); /* the replica ends, then the store is closed */
 /* Node 0 leads and nodes 1..count-1 have all it has. */
 void rig_start_cluster(size_t count);

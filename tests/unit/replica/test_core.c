@@ -371,7 +371,7 @@ static void a_fault_of_the_log_costs_the_epoch_and_gives_the_key_away_for_a_mome
     world_tell(world, 0, KT_EV_FAULT, "disk on fire");
     CHECK_STR(world->trace, "STEP_DOWN");
     CHECK_LOOK(0, "DELETE");
-    for (int i = 0; i < 9; i++) { /* and does not burn an epoch per tick */
+    for (int i = 0; i < 4; i++) { /* and does not burn an epoch per tick */
         world->now_ms += 100;
         CHECK_LOOK(0, "");
     }
