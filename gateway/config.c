@@ -128,8 +128,9 @@ static const struct kt_conf_key keys[] = {
        "Time to connect to a node."),
     MS("proxy", "first_byte_ms", first_byte_ms, 10, 60000, "10000",
        "A read without a byte of answer for so long is sent to another node."),
-    MS("proxy", "stream_idle_ms", stream_idle_ms, 100, HOUR_MS, "30000",
-       "A body or an answer that does not move for so long is given up."),
+    MS("proxy", "stream_idle_ms", stream_idle_ms, 100, HOUR_MS, "35000",
+       "A body or an answer that does not move for so long is given up. Longer than the nodes' "
+       "[server] keep_alive_ms, so that a node's own word comes first."),
     INT("proxy", "pool_per_node", pool_per_node, 1, 65535, "128", "",
         "Connections to one node, over all loops. Each occupies a thread of the node ([server] "
         "num_threads there)."),

@@ -205,12 +205,12 @@ static void on_leader(void *ctx, struct kt_http_request *request, struct kt_http
 }
 
 const struct kt_http_route kt_own_routes[] = {
-    {KT_HTTP_GET, "/health", KT_ACCESS_PUBLIC, false, on_health},
-    {KT_HTTP_GET, "/health/live", KT_ACCESS_PUBLIC, false, on_live},
-    {KT_HTTP_GET, "/health/ready", KT_ACCESS_PUBLIC, false, on_health},
-    {KT_HTTP_GET, "/version", KT_ACCESS_PUBLIC, false, on_version},
-    {KT_HTTP_GET, "/cluster/info", KT_ACCESS_PUBLIC, false, on_info},
-    {KT_HTTP_GET, "/cluster/leader", KT_ACCESS_PUBLIC, false, on_leader},
-    {KT_HTTP_GET, "/kamaitachi/api/data/v1/stats", KT_ACCESS_PUBLIC, false, kt_own_stats},
+    {KT_HTTP_GET, "/health", KT_ACCESS_PUBLIC, false, on_health, false},
+    {KT_HTTP_GET, "/health/live", KT_ACCESS_PUBLIC, false, on_live, false},
+    {KT_HTTP_GET, "/health/ready", KT_ACCESS_PUBLIC, false, on_health, false},
+    {KT_HTTP_GET, "/version", KT_ACCESS_PUBLIC, false, on_version, false},
+    {KT_HTTP_GET, "/cluster/info", KT_ACCESS_PUBLIC, false, on_info, false},
+    {KT_HTTP_GET, "/cluster/leader", KT_ACCESS_PUBLIC, false, on_leader, false},
+    {KT_HTTP_GET, "/kamaitachi/api/data/v1/stats", KT_ACCESS_PUBLIC, false, kt_own_stats, false},
 };
 const size_t kt_own_route_count = sizeof(kt_own_routes) / sizeof(kt_own_routes[0]);

@@ -106,6 +106,20 @@ bool kt_http_query_next(const struct kt_http_request *request, size_t *pos, stru
     return false;
 }
 
+enum kt_status kt_http_query_none(const struct kt_http_request *request, struct kt_error *err)
+{
+    size_t pos = 0;
+    struct kt_str name, value;
+    enum kt_status status = KT_OK;
+    char field[64];
+
+    if (kt_http_query_next(request, &pos, &name, &value, &status, err)) {
+        kt_str_copy(field, sizeof(field), name);
+        return kt_fail_field(err, KT_UNKNOWN_FIELD, field, "unknown query parameter '%s'", field);
+    }
+    return status;
+}
+
 enum kt_status kt_http_query_get(const struct kt_http_request *request, const char *name,
                                  struct kt_str *ret_value, bool *ret_present, struct kt_error *err)
 {

@@ -77,6 +77,10 @@ enum kt_status kt_http_query_get(const struct kt_http_request *request, const ch
 bool kt_http_query_next(const struct kt_http_request *request, size_t *pos, struct kt_str *ret_name,
                         struct kt_str *ret_value, enum kt_status *ret_status, struct kt_error *err);
 
+/* KT_UNKNOWN_FIELD naming the first parameter: for paths that take none. */
+enum kt_status kt_http_query_none(const struct kt_http_request *request,
+                                  struct kt_error *err) KT_MUST_CHECK;
+
 struct kt_http_response {
     int status; /* 200 by default */
     struct kt_http_header headers[KT_HTTP_RESPONSE_HEADERS_MAX];

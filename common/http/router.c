@@ -67,7 +67,14 @@ enum kt_status kt_router_find(const struct kt_http_router *router, struct kt_htt
     if (!route) {
         *ret_allowed = allowed;
         return kt_fail(err, KT_METHOD, "%s is not allowed here, see the Allow header",
-                       kt_http_method_name(request->method));
+                       request->method == KT_HTTP_OTHER ? "this method"
+                                                        : kt_http_method_name(request->method));
+    }
+    if (!route->takes_query) {
+        status = kt_http_query_none(request, err);
+        if (status != KT_OK) {
+            return status;
+        }
     }
     request->route_ctx = router->ctx;
     *ret_route = route;

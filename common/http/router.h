@@ -1,7 +1,8 @@
 /* router.h - which path is whose: normalising, matching, and judging who may.
  *
  * Order for every request: normalise the path (ambiguous = 400), judge who may by the normalised
- * path alone (401, 403, 415 come before 404), find the route (404), its methods (405 with Allow).
+ * path alone (401, 403, 415 come before 404), find the route (404), its methods (405 with Allow),
+ * whether it takes query parameters (400).
  *
  * Admin: cache and cluster operations and everything under /api/ or in front of a route marked
  * ADMIN; without an admin token only from loopback and only without Via, Forwarded or
@@ -26,6 +27,7 @@ struct kt_http_route {
     enum kt_http_access access;
     bool pull_body; /* the handler reads the body itself; bounded by idle time */
     kt_http_handler_fn handler;
+    bool takes_query; /* else any query parameter is refused as unknown_field */
 };
 
 struct kt_http_router {

@@ -90,16 +90,3 @@ enum kt_status kt_node_check_consistency(struct kt_node *node,
     return brief.is_leader ? KT_OK
                            : kt_fail_field(err, KT_NOT_LEADER, header, "this node does not lead");
 }
-
-enum kt_status kt_node_no_query(const struct kt_http_request *request, struct kt_error *err)
-{
-    size_t pos = 0;
-    struct kt_str name, value;
-    enum kt_status status = KT_OK;
-    if (kt_http_query_next(request, &pos, &name, &value, &status, err)) {
-        char field[64];
-        kt_str_copy(field, sizeof(field), name);
-        return kt_fail_field(err, KT_UNKNOWN_FIELD, field, "unknown query parameter '%s'", field);
-    }
-    return status;
-}

@@ -44,7 +44,7 @@ static enum kt_status read_question(const struct kt_http_request *request, struc
 {
     if (request->method == KT_HTTP_POST) {
         *ret_body = request->body;
-        return kt_node_no_query(request, err);
+        return kt_http_query_none(request, err);
     }
     enum kt_status status = kt_query_body_of_params(request, params, err);
     *ret_body = kt_buf_str(params);
@@ -175,9 +175,6 @@ void kt_node_save(void *ctx, struct kt_http_request *request, struct kt_http_res
     struct kt_error err = KT_ERROR_INIT;
     struct kt_submit_result result;
     enum kt_status status = admit_write(node, request, &err);
-    if (status == KT_OK) {
-        status = kt_node_no_query(request, &err);
-    }
     struct kt_change_builder *builder = NULL;
     if (status == KT_OK) {
         builder = kt_change_builder_new((size_t)node->config->limits.body_bytes * 2);
@@ -349,11 +346,9 @@ void kt_node_stats(void *ctx, struct kt_http_request *request, struct kt_http_re
     struct kt_node *node = ctx;
     struct kt_error err = KT_ERROR_INIT;
     struct kt_replica_status *status = kt_malloc(sizeof(*status));
-    if (!status || kt_node_no_query(request, &err) != KT_OK) {
-        if (!status) {
-            (void)kt_fail(&err, KT_NO_MEMORY, "out of memory");
-        }
-        kt_free(status);
+    (void)request;
+    if (!status) {
+        (void)kt_fail(&err, KT_NO_MEMORY, "out of memory");
         kt_node_fail(node, response, false, &err);
         return;
     }

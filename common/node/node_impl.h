@@ -62,9 +62,6 @@ void kt_node_fail(struct kt_node *node, struct kt_http_response *response, bool 
 enum kt_status kt_node_check_consistency(struct kt_node *node,
                                          const struct kt_http_request *request,
                                          struct kt_error *err) KT_MUST_CHECK;
-/* Refuses query parameters on paths that have none. */
-enum kt_status kt_node_no_query(const struct kt_http_request *request,
-                                struct kt_error *err) KT_MUST_CHECK;
 
 /* Handlers; ctx is the node. */
 void kt_node_snapshot(void *ctx, struct kt_http_request *request,

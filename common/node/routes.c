@@ -5,17 +5,17 @@
 #define API "/kamaitachi/api/data/v1"
 
 const struct kt_http_route kt_node_routes[] = {
-    {KT_HTTP_POST | KT_HTTP_GET, API "/snapshot", KT_ACCESS_PUBLIC, false, kt_node_snapshot},
-    {KT_HTTP_POST | KT_HTTP_GET, API "/period", KT_ACCESS_PUBLIC, false, kt_node_period},
-    {KT_HTTP_POST, API "/save", KT_ACCESS_WRITE, false, kt_node_save},
-    {KT_HTTP_POST, API "/import", KT_ACCESS_WRITE, true, kt_node_import},
-    {KT_HTTP_GET, API "/stats", KT_ACCESS_PUBLIC, false, kt_node_stats},
-    {KT_HTTP_GET, "/health", KT_ACCESS_PUBLIC, false, kt_node_health},
-    {KT_HTTP_GET, "/health/live", KT_ACCESS_PUBLIC, false, kt_node_live},
-    {KT_HTTP_GET, "/health/ready", KT_ACCESS_PUBLIC, false, kt_node_ready},
-    {KT_HTTP_GET, "/version", KT_ACCESS_PUBLIC, false, kt_node_version},
-    {KT_HTTP_GET, "/cluster/info", KT_ACCESS_PUBLIC, false, kt_node_cluster_info},
-    {KT_HTTP_GET, "/cluster/leader", KT_ACCESS_PUBLIC, false, kt_node_cluster_leader},
-    {KT_HTTP_POST, "/replication/v1/fetch", KT_ACCESS_CLUSTER, false, kt_node_fetch},
+    {KT_HTTP_POST | KT_HTTP_GET, API "/snapshot", KT_ACCESS_PUBLIC, false, kt_node_snapshot, true},
+    {KT_HTTP_POST | KT_HTTP_GET, API "/period", KT_ACCESS_PUBLIC, false, kt_node_period, true},
+    {KT_HTTP_POST, API "/save", KT_ACCESS_WRITE, false, kt_node_save, false},
+    {KT_HTTP_POST, API "/import", KT_ACCESS_WRITE, true, kt_node_import, true},
+    {KT_HTTP_GET, API "/stats", KT_ACCESS_PUBLIC, false, kt_node_stats, false},
+    {KT_HTTP_GET, "/health", KT_ACCESS_PUBLIC, false, kt_node_health, false},
+    {KT_HTTP_GET, "/health/live", KT_ACCESS_PUBLIC, false, kt_node_live, false},
+    {KT_HTTP_GET, "/health/ready", KT_ACCESS_PUBLIC, false, kt_node_ready, false},
+    {KT_HTTP_GET, "/version", KT_ACCESS_PUBLIC, false, kt_node_version, false},
+    {KT_HTTP_GET, "/cluster/info", KT_ACCESS_PUBLIC, false, kt_node_cluster_info, false},
+    {KT_HTTP_GET, "/cluster/leader", KT_ACCESS_PUBLIC, false, kt_node_cluster_leader, false},
+    {KT_HTTP_POST, "/replication/v1/fetch", KT_ACCESS_CLUSTER, false, kt_node_fetch, false},
 };
 const size_t kt_node_route_count = sizeof(kt_node_routes) / sizeof(kt_node_routes[0]);

@@ -154,14 +154,14 @@ static void answer_bad_header(void *ctx, struct kt_http_request *request,
 }
 
 static const struct kt_http_route routes[] = {
-    {KT_HTTP_GET, "/read", KT_ACCESS_PUBLIC, false, answer_ok},
-    {KT_HTTP_GET | KT_HTTP_POST, "/both", KT_ACCESS_PUBLIC, false, answer_ok},
-    {KT_HTTP_POST, "/write", KT_ACCESS_WRITE, false, answer_ok},
-    {KT_HTTP_POST, "/cluster/failover", KT_ACCESS_ADMIN, false, answer_ok},
-    {KT_HTTP_GET, "/too/much", KT_ACCESS_PUBLIC, false, answer_too_much},
-    {KT_HTTP_GET, "/bad/header", KT_ACCESS_PUBLIC, false, answer_bad_header},
-    {KT_HTTP_POST, "/split", KT_ACCESS_PUBLIC, false, answer_ok},
-    {KT_HTTP_DELETE, "/split", KT_ACCESS_PUBLIC, false, answer_ok},
+    {KT_HTTP_GET, "/read", KT_ACCESS_PUBLIC, false, answer_ok, true},
+    {KT_HTTP_GET | KT_HTTP_POST, "/both", KT_ACCESS_PUBLIC, false, answer_ok, true},
+    {KT_HTTP_POST, "/write", KT_ACCESS_WRITE, false, answer_ok, true},
+    {KT_HTTP_POST, "/cluster/failover", KT_ACCESS_ADMIN, false, answer_ok, true},
+    {KT_HTTP_GET, "/too/much", KT_ACCESS_PUBLIC, false, answer_too_much, true},
+    {KT_HTTP_GET, "/bad/header", KT_ACCESS_PUBLIC, false, answer_bad_header, true},
+    {KT_HTTP_POST, "/split", KT_ACCESS_PUBLIC, false, answer_ok, true},
+    {KT_HTTP_DELETE, "/split", KT_ACCESS_PUBLIC, false, answer_ok, true},
 };
 static int route_ctx;
 static struct kt_http_router router = {routes, KT_ARRAY_LEN(routes), &route_ctx, NULL};

@@ -418,19 +418,19 @@ static void answer_endless(void *ctx, struct kt_http_request *request,
 #define GET_POST (KT_HTTP_GET | KT_HTTP_POST)
 
 static const struct kt_http_route routes[] = {
-    {GET_POST, "/echo", KT_ACCESS_PUBLIC, false, answer_echo},
-    {GET_POST, "/what", KT_ACCESS_PUBLIC, false, answer_what},
-    {KT_HTTP_POST, "/pull", KT_ACCESS_PUBLIC, true, answer_pull},
-    {KT_HTTP_POST, "/half", KT_ACCESS_PUBLIC, true, answer_half},
-    {KT_HTTP_GET, "/big", KT_ACCESS_PUBLIC, false, answer_big},
-    {KT_HTTP_GET, "/close", KT_ACCESS_PUBLIC, false, answer_close},
-    {KT_HTTP_GET, "/gate", KT_ACCESS_PUBLIC, false, answer_gate},
-    {KT_HTTP_GET, "/error", KT_ACCESS_PUBLIC, false, answer_error},
-    {KT_HTTP_GET, "/stream", KT_ACCESS_PUBLIC, false, answer_stream},
-    {KT_HTTP_GET, "/stream/empty", KT_ACCESS_PUBLIC, false, answer_empty_stream},
-    {KT_HTTP_GET, "/stream/broken", KT_ACCESS_PUBLIC, false, answer_broken_stream},
-    {KT_HTTP_GET, "/stream/failed", KT_ACCESS_PUBLIC, false, answer_failed_stream},
-    {KT_HTTP_GET, "/stream/endless", KT_ACCESS_PUBLIC, false, answer_endless},
+    {GET_POST, "/echo", KT_ACCESS_PUBLIC, false, answer_echo, true},
+    {GET_POST, "/what", KT_ACCESS_PUBLIC, false, answer_what, true},
+    {KT_HTTP_POST, "/pull", KT_ACCESS_PUBLIC, true, answer_pull, true},
+    {KT_HTTP_POST, "/half", KT_ACCESS_PUBLIC, true, answer_half, true},
+    {KT_HTTP_GET, "/big", KT_ACCESS_PUBLIC, false, answer_big, true},
+    {KT_HTTP_GET, "/close", KT_ACCESS_PUBLIC, false, answer_close, true},
+    {KT_HTTP_GET, "/gate", KT_ACCESS_PUBLIC, false, answer_gate, true},
+    {KT_HTTP_GET, "/error", KT_ACCESS_PUBLIC, false, answer_error, true},
+    {KT_HTTP_GET, "/stream", KT_ACCESS_PUBLIC, false, answer_stream, true},
+    {KT_HTTP_GET, "/stream/empty", KT_ACCESS_PUBLIC, false, answer_empty_stream, true},
+    {KT_HTTP_GET, "/stream/broken", KT_ACCESS_PUBLIC, false, answer_broken_stream, true},
+    {KT_HTTP_GET, "/stream/failed", KT_ACCESS_PUBLIC, false, answer_failed_stream, true},
+    {KT_HTTP_GET, "/stream/endless", KT_ACCESS_PUBLIC, false, answer_endless, true},
 };
 
 static void decorate(void *ctx, struct kt_http_response *response)
