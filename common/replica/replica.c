@@ -18,6 +18,8 @@
 #define TICK_MS 100
 #define DEREGISTER_MS 2000
 #define DRAIN_MS 5000
+/* A configuration that the disk did not take is tried again so often. */
+#define KEEP_AGAIN_MS 500
 
 void kt_replica_publish(struct kt_replica *replica)
 {
@@ -148,12 +150,15 @@ static void keep(struct kt_replica *replica, const struct kt_action *action)
     }
     kt_mutex_lock(&replica->mutex);
     if (status != KT_OK) {
-        kt_wrap(&err, "the cluster configuration could not be kept on disk");
-        kt_str_copy(replica->diverged_why, sizeof(replica->diverged_why), kt_str(err.message));
-        replica->diverged = replica->keep_failed = true;
+        kt_replica_report_fault(replica, "the cluster configuration could not be kept on disk",
+                                &err);
+        replica->keep_again_mono_ms = kt_now_mono_ms() + KEEP_AGAIN_MS;
+        snprintf(replica->core.waiting_for, sizeof(replica->core.waiting_for), "its disk: %.180s",
+                 replica->fault_why);
     } else if (action->config.ttl_s != 0) {
         note_ttl(replica, action->config.ttl_s);
     }
+    replica->keep_failed = status != KT_OK;
 }
 
 static enum kt_txn_outcome transact(struct kt_replica *replica, const struct kt_action *action)
@@ -182,7 +187,7 @@ static enum kt_txn_outcome transact(struct kt_replica *replica, const struct kt_
 
 static void step(struct kt_replica *replica, struct kt_event *event);
 
-/* What rests on a configuration that is not on disk must not be done; the core is stopped next. */
+/* What rests on a configuration that is not on disk must not be done. */
 static bool needs_kept(enum kt_action_kind kind)
 {
     return kind == KT_ACT_CAMPAIGN || kind == KT_ACT_UPDATE_CONFIG || kind == KT_ACT_LEAD ||
@@ -318,6 +323,30 @@ static void tell_service(struct kt_replica *replica)
     kt_mutex_lock(&replica->mutex);
 }
 
+/* The core stays as it is until the disk has what it took over: no view reaches it meanwhile, and
+ * what it had led by it has been ended by the fault. False: not yet. */
+static bool keep_again(struct kt_replica *replica)
+{
+    struct kt_action action;
+    if (kt_now_mono_ms() < replica->keep_again_mono_ms) {
+        return false;
+    }
+    memset(&action, 0, sizeof(action));
+    action.kind = KT_ACT_KEEP;
+    action.config = replica->core.kept;
+    action.epoch = replica->core.epoch;
+    keep(replica, &action);
+    if (replica->keep_failed) {
+        return false;
+    }
+    kt_log(INFO, "replica", "kept_again", "epoch=%llu version=%llu",
+           (unsigned long long)action.config.epoch, (unsigned long long)action.config.version);
+    if (replica->core.leader_id[0]) {
+        order_follow(replica); /* the order for it was dropped */
+    }
+    return true;
+}
+
 static void replica_main(void *arg)
 {
     struct kt_replica *replica = arg;
@@ -329,8 +358,10 @@ static void replica_main(void *arg)
         take_reports(replica);
         memset(&event, 0, sizeof(event));
         event.kind = KT_EV_VIEW;
-        step(replica, &event);
-        tell_service(replica);
+        if (!replica->keep_failed || keep_again(replica)) {
+            step(replica, &event);
+            tell_service(replica);
+        }
         if (!replica->view_changed && !replica->fault && !replica->diverged &&
             !replica->start_done && !replica->stopping) {
             (void)kt_cond_wait(&replica->view_cond, &replica->mutex, kt_now_mono_ms() + TICK_MS);

@@ -50,8 +50,9 @@ struct kt_replica {
     struct kt_core core;
     struct kt_coord_view *view; /* newest seen by the replica thread */
     bool view_changed, stopping, log_stop;
-    bool closing;            /* takes no new changes; what it took is finished first */
-    bool keep_failed;        /* a KT_ACT_KEEP did not reach the disk: the core is being stopped */
+    bool closing;     /* takes no new changes; what it took is finished first */
+    bool keep_failed; /* a KT_ACT_KEEP did not reach the disk: nothing may rest on it */
+    int64_t keep_again_mono_ms;
     struct kt_service *told; /* what the coord was told last; the replica thread's */
 
     /* What the log thread should do; it says what it is doing in log_busy_epoch. */
