@@ -34,7 +34,11 @@ static enum kt_status fail(struct sqlite3 *db, int rc, const char *what, struct 
     const char *path = db ? sqlite3_db_filename(db, "main") : NULL;
     /* After an injected failure the connection itself knows of none. */
     const char *why = db && sqlite3_errcode(db) == rc ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
-    return kt_fail(err, status_of(rc), "%s: %s: %s (%d)", path ? path : "database", what, why, rc);
+    /* What heals by itself as soon as somebody makes room. */
+    const char *hint =
+        rc == SQLITE_FULL ? "; free space on its file system, no restart is needed" : "";
+    return kt_fail(err, status_of(rc), "%s: %s: %s (%d)%s", path ? path : "database", what, why, rc,
+                   hint);
 }
 
 /* WAL in both. The log must survive a power cut when it says so (FULL); the data may lose its end,
