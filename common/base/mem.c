@@ -7,6 +7,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 /* Relaxed throughout: the counters order nothing else, and a test sets them before it starts the
  * threads that it wants to see fail. */
@@ -106,4 +109,11 @@ void kt_free_ptr(void *ptr_to_ptr)
     void *block;
     memcpy(&block, ptr_to_ptr, sizeof block);
     free(block);
+}
+
+void kt_mem_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }

@@ -21,6 +21,10 @@ char *kt_strdup(const char *text);
 char *kt_strndup(const char *text, size_t len); /* copies exactly len bytes and adds NUL */
 void kt_free(void *ptr);
 
+/* Gives freed pages back to the system, where the allocator can. What one large request used would
+ * else stay resident for ever. Walks the whole heap: now and then, never for each request. */
+void kt_mem_trim(void);
+
 /* `KT_CLEANUP(fn) T x`: fn(&x) runs when x leaves its scope. */
 #define KT_CLEANUP(fn) __attribute__((cleanup(fn)))
 void kt_free_ptr(void *ptr_to_ptr); /* for KT_CLEANUP on heap pointers */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What has to happen now and then and may block: asking oneself over the address that one told the
  * others (a wrong service_addr is the commonest mistake, and silent otherwise), resolving the hosts
- * of registered processes for judging cluster requests, and learning etcd's version.
+ * of registered processes for judging cluster requests, learning etcd's version, and giving back
+ * the memory that large requests have left.
  */
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "etcd/etcd.h"
@@ -16,6 +18,8 @@
 #define PROBE_TIMEOUT_MS 2000
 #define PROBE_AGAIN_MS 30000
 #define HOSTS_MAX 256
+#define TRIM_EVERY_MS 10000
+#define TRIM_GROWTH_BYTES (UINT64_C(64) << 20)
 
 void kt_keeper_on_view(void *ctx, const struct kt_coord_view *view)
 {
@@ -131,12 +135,27 @@ static void learn_etcd_version(struct kt_node *node)
     kt_etcd_free(&etcd);
 }
 
+/* --- memory --- */
+
+/* A steady process is left alone: a trim costs the page faults of what it gave back. */
+static void trim_if_grown(uint64_t *floor_bytes)
+{
+    uint64_t resident = kt_process_resident_bytes();
+    if (resident > *floor_bytes + TRIM_GROWTH_BYTES) {
+        kt_mem_trim();
+        *floor_bytes = kt_process_resident_bytes();
+    } else if (resident < *floor_bytes) {
+        *floor_bytes = resident;
+    }
+}
+
 /* --- the thread --- */
 
 static void keeper_main(void *arg)
 {
     struct kt_node *node = arg;
-    int64_t probe_at_ms = INT64_MAX;
+    int64_t probe_at_ms = INT64_MAX, trim_at_ms = 0;
+    uint64_t floor_bytes = kt_process_resident_bytes();
     kt_mutex_lock(&node->keeper_mutex);
     while (!node->keeper_stop) {
         bool hosts = node->hosts_changed;
@@ -153,11 +172,14 @@ static void keeper_main(void *arg)
             probe_at_ms = probe_and_say(node) ? kt_now_mono_ms() + PROBE_AGAIN_MS : INT64_MAX;
             learn_etcd_version(node);
         }
+        if (kt_now_mono_ms() >= trim_at_ms) {
+            trim_if_grown(&floor_bytes);
+            trim_at_ms = kt_now_mono_ms() + TRIM_EVERY_MS;
+        }
         kt_mutex_lock(&node->keeper_mutex);
         if (!node->keeper_stop && !node->hosts_changed && !node->probe_wanted) {
-            int64_t at_most = kt_now_mono_ms() + PROBE_AGAIN_MS;
             (void)kt_cond_wait(&node->keeper_cond, &node->keeper_mutex,
-                               probe_at_ms < at_most ? probe_at_ms : at_most);
+                               probe_at_ms < trim_at_ms ? probe_at_ms : trim_at_ms);
         }
     }
     kt_mutex_unlock(&node->keeper_mutex);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/arena.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "kt_test.h"
 
@@ -149,6 +150,29 @@ static void arena_new_fails_cleanly(void)
     }
 }
 
+/* Small blocks below one that stays: without a trim none of their pages goes back. */
+static void a_trim_gives_freed_pages_back(void)
+{
+    enum { BLOCKS = 65536, BLOCK_BYTES = 1024 };
+    void **blocks = kt_calloc(BLOCKS, sizeof(*blocks));
+    for (size_t i = 0; i < BLOCKS; i++) {
+        blocks[i] = kt_malloc(BLOCK_BYTES);
+        memset(blocks[i], 0xAA, BLOCK_BYTES);
+    }
+    uint64_t full = kt_process_resident_bytes();
+    for (size_t i = 0; i + 1 < BLOCKS; i++) {
+        kt_free(blocks[i]);
+    }
+    kt_mem_trim();
+    uint64_t trimmed = kt_process_resident_bytes();
+    CHECK(full > 0 && trimmed > 0);
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    CHECK(trimmed + (UINT64_C(48) << 20) < full);
+#endif
+    kt_free(blocks[BLOCKS - 1]);
+    kt_free(blocks);
+}
+
 static const struct kt_test tests[] = {
     TEST(sizes_that_overflow_give_null),
     TEST(no_bytes_are_a_block_too),
@@ -161,5 +185,6 @@ static const struct kt_test tests[] = {
     TEST(a_reset_arena_allocates_nothing_in_its_first_chunk),
     TEST(arena_zeroes_and_duplicates),
     TEST(arena_new_fails_cleanly),
+    TEST(a_trim_gives_freed_pages_back),
 };
 KT_TEST_MAIN(tests)
