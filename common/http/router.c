@@ -40,6 +40,19 @@ const struct kt_http_route *kt_router_peek(const struct kt_http_router *router,
     return found;
 }
 
+/* A body that is read whole is taken as it came; only who pulls one may know an encoding. */
+static enum kt_status check_encoding(const struct kt_http_request *request, struct kt_error *err)
+{
+    struct kt_str encoding = kt_http_header(request, "Content-Encoding");
+
+    if (!encoding.data || request->method == KT_HTTP_GET || request->method == KT_HTTP_HEAD ||
+        kt_str_eq_nocase(encoding, KT_STR("identity"))) {
+        return KT_OK;
+    }
+    return kt_fail_field(err, KT_MEDIA_TYPE, "Content-Encoding",
+                         "Content-Encoding: this path takes no encoded body");
+}
+
 enum kt_status kt_router_find(const struct kt_http_router *router, struct kt_http_request *request,
                               const struct kt_http_route **ret_route, unsigned *ret_allowed,
                               struct kt_error *err)
@@ -72,6 +85,12 @@ enum kt_status kt_router_find(const struct kt_http_router *router, struct kt_htt
     }
     if (!route->takes_query) {
         status = kt_http_query_none(request, err);
+        if (status != KT_OK) {
+            return status;
+        }
+    }
+    if (!route->pull_body) {
+        status = check_encoding(request, err);
         if (status != KT_OK) {
             return status;
         }

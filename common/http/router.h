@@ -2,7 +2,7 @@
  *
  * Order for every request: normalise the path (ambiguous = 400), judge who may by the normalised
  * path alone (401, 403, 415 come before 404), find the route (404), its methods (405 with Allow),
- * whether it takes query parameters (400).
+ * whether it takes query parameters (400) and an encoded body (415; only who pulls it may).
  *
  * Admin: cache and cluster operations and everything under /api/ or in front of a route marked
  * ADMIN; without an admin token only from loopback and only without Via, Forwarded or

@@ -364,6 +364,50 @@ static void a_timeout_header_is_not_supported_yet(void)
     kt_arena_free(&arena);
 }
 
+static enum kt_status find_with(const char *path, const char *query, const char *encoding,
+                                struct kt_error *err)
+{
+    static const struct kt_http_route table[] = {
+        {KT_HTTP_GET | KT_HTTP_POST, "/whole", KT_ACCESS_PUBLIC, false, answer_ok, false},
+        {KT_HTTP_POST, "/pulled", KT_ACCESS_PUBLIC, true, answer_ok, true},
+    };
+    struct kt_http_router own = {table, KT_ARRAY_LEN(table), &route_ctx, NULL};
+    struct kt_http_header header = {KT_STR("Content-Encoding"), kt_str(encoding)};
+    struct kt_http_request request = request_for(KT_HTTP_POST, path);
+    const struct kt_http_route *route = NULL;
+    unsigned allowed = 0;
+
+    request.query = kt_str(query);
+    request.headers = &header;
+    request.header_count = encoding[0] ? 1 : 0;
+    memset(err, 0, sizeof(*err));
+    return kt_router_find(&own, &request, &route, &allowed, err);
+}
+
+static void query_parameters_that_no_path_takes_are_refused(void)
+{
+    struct kt_error err;
+
+    fresh_arena();
+    CHECK_OK(find_with("/whole", "", "", &err));
+    CHECK_FAILS(find_with("/whole", "a=1", "", &err), KT_UNKNOWN_FIELD);
+    CHECK_STR(err.field, "a");
+    CHECK_OK(find_with("/pulled", "a=1", "", &err));
+}
+
+/* A gzip body would else be called broken JSON. */
+static void an_encoded_body_is_for_those_who_pull_it(void)
+{
+    struct kt_error err;
+
+    fresh_arena();
+    CHECK_FAILS(find_with("/whole", "", "gzip", &err), KT_MEDIA_TYPE);
+    CHECK_STR(err.field, "Content-Encoding");
+    CHECK_FAILS(find_with("/whole", "", "br", &err), KT_MEDIA_TYPE);
+    CHECK_OK(find_with("/whole", "", "Identity", &err));
+    CHECK_OK(find_with("/pulled", "", "gzip", &err));
+}
+
 static const struct kt_test tests[] = {
     TEST(paths_have_one_spelling),
     TEST(ambiguous_paths_are_refused),
@@ -379,6 +423,8 @@ static const struct kt_test tests[] = {
     TEST(request_ids_of_128_characters_are_the_longest),
     TEST(made_request_ids_differ),
     TEST(a_timeout_header_is_not_supported_yet),
+    TEST(query_parameters_that_no_path_takes_are_refused),
+    TEST(an_encoded_body_is_for_those_who_pull_it),
 };
 
 KT_TEST_MAIN(tests)
