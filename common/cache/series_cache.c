@@ -80,7 +80,7 @@ struct kt_series_cache *kt_series_cache_new(struct kt_store *store, uint64_t max
     cache->max_bytes = max_bytes;
     cache->shard_count = 1;
     while (cache->shard_count < SHARDS_MAX &&
-           max_bytes / (cache->shard_count * 2) >= SHARD_BYTES_MIN) {
+           max_bytes / cache->shard_count / 2 >= SHARD_BYTES_MIN) {
         cache->shard_count *= 2;
     }
     cache->shard_bytes = max_bytes / cache->shard_count;

@@ -12,17 +12,17 @@ static const char *const data_sql[DATA_STMTS] = {
     [DATA_BEGIN] = "BEGIN IMMEDIATE",
     [DATA_COMMIT] = "COMMIT",
     [DATA_INSERT_VERSION] =
-        "INSERT INTO version(subject,time,period,declare_time,revision,line,declare_given,data)"
-        " VALUES(?,?,?,?,?,?,?,?)",
-    [DATA_GREATEST_DECLARE] = "SELECT declare_time FROM version WHERE subject=? AND time=? AND"
-                              " period=? ORDER BY declare_time DESC LIMIT 1",
+        ("INSERT INTO version(subject,time,period,declare_time,revision,line,declare_given,data)"
+         " VALUES(?,?,?,?,?,?,?,?)"),
+    [DATA_GREATEST_DECLARE] = ("SELECT declare_time FROM version WHERE subject=? AND time=? AND"
+                               " period=? ORDER BY declare_time DESC LIMIT 1"),
     [DATA_LAST_TIME] = "SELECT time FROM version WHERE subject=? ORDER BY time DESC LIMIT 1",
     [DATA_INSERT_REVISION] = "INSERT INTO revision(seq,wall_ms) VALUES(?,?)",
     [DATA_INSERT_INDICATOR] = "INSERT INTO indicator(number,key) VALUES(?,?)",
     [DATA_INSERT_TOPIC] = "INSERT INTO topic(number,key) VALUES(?,?)",
     [DATA_INSERT_SUBJECT] =
-        "INSERT INTO subject(number,key,name,status,listing_date,category,changed_revision)"
-        " VALUES(?,?,'','','','',0)",
+        ("INSERT INTO subject(number,key,name,status,listing_date,category,changed_revision)"
+         " VALUES(?,?,'','','','',0)"),
     [DATA_UPDATE_SUBJECT] =
         "UPDATE subject SET name=?2,status=?3,listing_date=?4,category=?5 WHERE number=?1",
     [DATA_SUBJECT_REVISION] = "UPDATE subject SET changed_revision=?2 WHERE number=?1",
@@ -286,11 +286,11 @@ static enum kt_status collect_record(struct applier *a, const struct kt_change_r
                                      uint64_t seq, uint32_t line, struct kt_apply_result *result,
                                      struct kt_error *err)
 {
-    uint32_t number;
-    const struct apply_row *last = a->row_count > 0 ? &a->rows[a->row_count - 1] : NULL;
+    uint32_t number = 0;
     enum kt_status status = KT_OK;
-    if (last && line > 0 && last->record->subject.data == record->subject.data) {
-        number = last->subject;
+    /* The line before stands last, and one key is one text of the change's table. */
+    if (line > 0 && a->rows[a->row_count - 1].record->subject.data == record->subject.data) {
+        number = a->rows[a->row_count - 1].subject;
     } else {
         status = apply_subject_number(a, record->subject, &number, err);
         if (status == KT_OK) {
@@ -396,7 +396,7 @@ static enum kt_status check_order(const struct kt_entry *entries, size_t count, 
     for (size_t i = 0; i < count; i++) {
         if (entries[i].seq != applied + 1 + i) {
             return kt_fail(err, KT_CORRUPT, "entry %llu cannot be applied after %llu",
-                           (unsigned long long)entries[i].seq, (unsigned long long)(applied + i));
+                           (unsigned long long)entries[i].seq, (unsigned long long)applied + i);
         }
     }
     return KT_OK;
@@ -472,6 +472,7 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
     status = changes && a->edit ? write_all(a, entries, count, changes, results, err)
                                 : apply_no_memory(err);
     if (status == KT_OK) {
+        KT_ASSERT(a->edit);
         publish_indicators(store, a->edit->indicators);
         status = db_run(store->data_stmts[DATA_COMMIT], err);
     }

@@ -74,7 +74,7 @@ enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint32
                                     struct kt_error *err) KT_MUST_CHECK;
 
 /* apply_subjects.c */
-enum kt_status apply_subject(struct applier *a, const struct kt_change_subject *subject,
+enum kt_status apply_subject(struct applier *a, const struct kt_change_subject *change,
                              struct kt_error *err) KT_MUST_CHECK;
 /* apply_rows.c: sorts and writes what was collected. */
 enum kt_status apply_rows(struct applier *a, struct kt_error *err) KT_MUST_CHECK;

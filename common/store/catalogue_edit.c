@@ -78,12 +78,12 @@ struct kt_catalogue *catalogue_edit(const struct kt_catalogue *view)
     }
     struct chunk **chunks = NULL;
     if (view->chunk_count > 0) {
-        chunks = kt_malloc(view->chunk_count * sizeof(*chunks));
+        chunks = kt_malloc(view->chunk_count * sizeof(struct chunk *));
         if (!chunks) {
             kt_free(edit);
             return NULL;
         }
-        memcpy(chunks, view->chunks, view->chunk_count * sizeof(*chunks));
+        memcpy(chunks, view->chunks, view->chunk_count * sizeof(struct chunk *));
     }
     *edit = (struct kt_catalogue){.subject_limit = view->subject_limit,
                                   .revision = view->revision,
@@ -98,7 +98,7 @@ struct kt_catalogue *catalogue_edit(const struct kt_catalogue *view)
                                   .chunk_count = view->chunk_count};
     atomic_init(&edit->refs, 1);
     count_up(&edit->topics->refs);
-    for (size_t i = 0; i < edit->chunk_count; i++) {
+    for (size_t i = 0; chunks && i < edit->chunk_count; i++) {
         if (chunks[i]) {
             count_up(&chunks[i]->refs);
         }

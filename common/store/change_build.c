@@ -171,7 +171,7 @@ static void put_opt(struct kt_change_builder *b, struct kt_buf *dest, struct kt_
 
 /* --- subjects --- */
 
-#define VARINT_MAX 10
+#define VARINT_MAX ((size_t)10)
 
 static size_t opt_bytes(struct kt_opt_text text)
 {

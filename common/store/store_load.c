@@ -296,6 +296,7 @@ enum kt_status data_load(struct kt_store *store, struct kt_error *err)
     l.view = named ? catalogue_new(store->names, store->topic_names) : NULL;
     enum kt_status status = l.view ? KT_OK : no_memory(err);
     if (status == KT_OK) {
+        KT_ASSERT(l.view);
         status = load_facts(&l, err);
     }
     if (status == KT_OK) {

@@ -384,7 +384,7 @@ static enum kt_status read_rows(struct sqlite3_stmt *stmt, uint64_t after_seq, s
         }
         if (db_u64(stmt, 0) != after_seq + entries->count + 1) {
             status = kt_fail(err, KT_CORRUPT, "the log has no entry %llu",
-                             (unsigned long long)(after_seq + entries->count + 1));
+                             (unsigned long long)after_seq + entries->count + 1);
             break;
         }
         status = take_entry(entries, &cap, stmt, err);
