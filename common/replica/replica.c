@@ -236,11 +236,9 @@ static void carry_out(struct kt_replica *replica, const struct kt_action *action
 
 static void step(struct kt_replica *replica, struct kt_event *event)
 {
-    /* Actions are large (a configuration each): they live on the heap of this one thread. */
-    struct kt_actions *actions = kt_malloc(sizeof(*actions));
-    if (!actions) {
-        return; /* nothing was decided; the next tick tries again */
-    }
+    /* A view's step contains that of its transaction's outcome, which asks for no other. */
+    KT_ASSERT(replica->step_depth < KT_STEP_DEPTH_MAX);
+    struct kt_actions *actions = &replica->actions[replica->step_depth++];
     event->view = replica->view;
     event->lease_end_mono_ms = kt_coord_lease_end_mono_ms(replica->coord);
     kt_core_step(&replica->core, event, kt_now_mono_ms(), kt_random_id, actions);
@@ -249,7 +247,7 @@ static void step(struct kt_replica *replica, struct kt_event *event)
         carry_out(replica, &actions->items[i]);
     }
     kt_replica_publish(replica);
-    kt_free(actions);
+    replica->step_depth--;
 }
 
 /* --- the thread --- */
@@ -492,8 +490,9 @@ enum kt_status kt_replica_new(const struct kt_replica_options *options,
     kt_random_id(replica->session);
     init_sync(replica);
     replica->client = kt_http_client_new();
-    status = replica->client ? init_core(replica, &identity, err)
-                             : kt_fail(err, KT_NO_MEMORY, "the replica's HTTP client");
+    replica->actions = kt_calloc(KT_STEP_DEPTH_MAX, sizeof(*replica->actions));
+    status = replica->client && replica->actions ? init_core(replica, &identity, err)
+                                                 : kt_fail(err, KT_NO_MEMORY, "the replica");
     if (status == KT_OK) {
         kt_replica_publish(replica);
         status = start_coord(replica, err);
@@ -554,6 +553,7 @@ void kt_replica_free(struct kt_replica **replica)
     kt_coord_view_unref(&r->view);
     kt_http_client_free(&r->client);
     kt_free(r->told);
+    kt_free(r->actions);
     kt_cond_done(&r->wall_cond);
     kt_cond_done(&r->fetch_cond);
     kt_cond_done(&r->log_cond);

@@ -20,6 +20,8 @@
 
 #include <stdatomic.h>
 
+#define KT_STEP_DEPTH_MAX 2
+
 enum proposal_state { PROPOSAL_QUEUED, PROPOSAL_NUMBERED, PROPOSAL_DONE };
 
 /* A change on its way. Two references: the submitter's and the queue's. */
@@ -53,6 +55,9 @@ struct kt_replica {
     bool closing;     /* takes no new changes; what it took is finished first */
     bool keep_failed; /* a KT_ACT_KEEP did not reach the disk: nothing may rest on it */
     int64_t keep_again_mono_ms;
+    /* Made beforehand, large as they are: an event must not be lost for want of memory. */
+    struct kt_actions *actions;
+    unsigned step_depth;
     struct kt_service *told; /* what the coord was told last; the replica thread's */
 
     /* What the log thread should do; it says what it is doing in log_busy_epoch. */

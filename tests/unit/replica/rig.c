@@ -51,8 +51,10 @@ static void open_node(size_t n)
     snprintf(node->name, sizeof(node->name), "node%zu", n);
     kt_mutex_init(&node->guard, "rig", KT_RANK_NODE);
     kt_cond_init(&node->idle);
-    node->route = (struct kt_http_route){KT_HTTP_POST, "/replication/v1/fetch", KT_ACCESS_PUBLIC,
-                                         false, serve};
+    node->route.methods = KT_HTTP_POST;
+    node->route.path = "/replication/v1/fetch";
+    node->route.access = KT_ACCESS_PUBLIC;
+    node->route.handler = serve;
     node->router = (struct kt_http_router){&node->route, 1, node, NULL};
     struct kt_http_server_options options;
     memset(&options, 0, sizeof(options));

@@ -218,6 +218,39 @@ static void a_fault_at_any_step_of_a_write_loses_nothing_that_was_acknowledged(v
     rig_close();
 }
 
+static bool write_works(void *ctx)
+{
+    return rig_write(0, "s", 0, *(double *)ctx, RIG_WAIT_MS, NULL, &err) == KT_OK;
+}
+
+static void a_shortage_of_memory_at_any_step_of_a_write_is_survived(void)
+{
+    begin_cluster(1);
+    struct kt_submit_result result;
+    struct kt_buf body;
+    unsigned hits = 0;
+    for (uint64_t nth = 1; nth < 60; nth += kt_test_is_slow() ? 5 : 1) {
+        kt_buf_init(&body, 0);
+        rig_change("s", 0, 1000, 0, &body);
+        kt_fault_set(KT_FAULT_ALLOC, nth, 0);
+        enum kt_status status = kt_replica_submit(rig_replica(0), KT_STR(""), kt_buf_str(&body),
+                                                  kt_now_mono_ms() + RIG_WAIT_MS, &result, &err);
+        bool hit = kt_fault_calls(KT_FAULT_ALLOC) >= nth;
+        kt_fault_set(KT_FAULT_ALLOC, 0, 0);
+        kt_buf_done(&body);
+        hits += hit;
+        CHECK(status == KT_OK || status == KT_UNAVAILABLE || status == KT_OUTCOME_UNKNOWN);
+        double value = (double)nth;
+        CHECK(rig_until(write_works, &value, "a write that works again"));
+        CHECK(rig_value(0, "s") == value);
+        if (!hit) {
+            break;
+        }
+    }
+    CHECK(hits >= (kt_test_is_slow() ? 1 : 4));
+    rig_close();
+}
+
 /* --- stopping --- */
 
 struct stopper {
@@ -518,6 +551,7 @@ static const struct kt_test tests[] = {
     TEST(withdrawing_from_the_middle_and_the_end_of_the_queue_keeps_the_rest),
     TEST(a_step_down_leaves_the_numbered_unknown_and_the_queued_not_done),
     TEST(a_fault_at_any_step_of_a_write_loses_nothing_that_was_acknowledged),
+    TEST(a_shortage_of_memory_at_any_step_of_a_write_is_survived),
     TEST(stopping_finishes_what_was_taken_and_refuses_the_rest),
     TEST(stopping_under_fifty_writers_loses_nothing),
     TEST(a_node_that_was_never_started_can_be_freed),
