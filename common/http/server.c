@@ -237,9 +237,10 @@ static enum kt_status prepare(struct kt_http_worker *worker, const struct kt_htt
         return kt_fail(err, KT_UNAVAILABLE, "this node is stopping");
     }
     route = kt_router_peek(router, request->method, request->path, &other, ret_allowed);
+    /* A signature covers the body, of a path that is not built too. */
     if (route && route->pull_body) {
         kt_http_body_pull_init(worker);
-    } else if (route && signed_body) {
+    } else if (signed_body) {
         status = kt_http_body_read_whole(worker, err);
         if (status != KT_OK) {
             return status;

@@ -3,9 +3,12 @@
 
 #include "../kt_test.h"
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "http/access.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -404,6 +407,35 @@ static void a_reader_that_does_not_read_is_cut(void)
     end();
 }
 
+/* What the gateway asks in its own name: 404, not a signature that does not match. */
+static void a_signed_body_to_an_unknown_path_is_404(void)
+{
+    struct kt_access *access = kt_access_new(&(struct kt_access_options){.cluster_secret = "s"});
+    struct kt_arena *arena = kt_arena_new(1024, 65536);
+    struct kt_http_router router;
+    struct kt_str value;
+    char text[1024];
+
+    world_defaults();
+    router = *world_options.router;
+    router.access = access;
+    world_options.router = &router;
+    CHECK(start());
+    value = kt_access_sign(access, "POST", KT_STR("/cluster/failover"), KT_STR(""), KT_STR("{}"),
+                           arena);
+    snprintf(text, sizeof(text),
+             "POST /cluster/failover HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+             "X-Kamaitachi-Auth: " KT_STR_FMT "\r\nContent-Length: 2\r\n\r\n{}",
+             KT_STR_ARG(value));
+    CHECK(wire_text(&wire, text));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 404);
+    CHECK(still_serves());
+    end();
+    kt_arena_free(&arena);
+    kt_access_free(&access);
+}
+
 static void running_out_of_memory_is_500_and_survived(void)
 {
     static char body[60000];
@@ -445,6 +477,7 @@ static const struct kt_test tests[] = {
     TEST(a_slow_but_living_pulled_body_is_not_cut),
     TEST(a_silent_pulled_body_times_out),
     TEST(a_reader_that_does_not_read_is_cut),
+    TEST(a_signed_body_to_an_unknown_path_is_404),
     TEST(running_out_of_memory_is_500_and_survived),
 };
 
