@@ -55,11 +55,6 @@ localtime_r gmtime_r
 
 PLATFORM_PLACES = ["common/base", "common/http", "bench/peers"]
 
-# Tests of what only POSIX has; Windows does not build them.
-POSIX_TESTS = {
-    "tests/unit/store/test_kill.c": ["sys/wait.h"],  # kills a process of its own
-}
-
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 CALL = re.compile(r"(?<![\w.>])(%s)\s*\(" % "|".join(PLATFORM_CALLS))
 COMMENT_OR_TEXT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'',
@@ -112,10 +107,8 @@ def check_library(path, header, file):
     return None
 
 
-def check_platform(path, header, file):
+def check_platform(path, header):
     if header not in PLATFORM_HEADERS or any(below(path, place) for place in PLATFORM_PLACES):
-        return None
-    if header in POSIX_TESTS.get(file, []):
         return None
     return "includes %s, which not every platform has; only %s may" % (
         header, ", ".join(PLATFORM_PLACES))
@@ -141,7 +134,7 @@ def check_file(path, text):
             continue
         header = match.group(2)
         for offence in (check_layer(owned, header), check_library(owned, header, path),
-                        check_platform(owned, header, path), check_spelling(path, header)):
+                        check_platform(owned, header), check_spelling(path, header)):
             if offence:
                 yield number, offence
     if not is_test:
