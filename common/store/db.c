@@ -34,9 +34,8 @@ static enum kt_status fail(struct sqlite3 *db, int rc, const char *what, struct 
     const char *path = db ? sqlite3_db_filename(db, "main") : NULL;
     /* After an injected failure the connection itself knows of none. */
     const char *why = db && sqlite3_errcode(db) == rc ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
-    /* What heals by itself as soon as somebody makes room. */
-    const char *hint =
-        rc == SQLITE_FULL ? "; free space on its file system, no restart is needed" : "";
+    /* A running node goes on by itself as soon as somebody makes room. */
+    const char *hint = rc == SQLITE_FULL ? "; free space on its file system" : "";
     return kt_fail(err, status_of(rc), "%s: %s: %s (%d)%s", path ? path : "database", what, why, rc,
                    hint);
 }
