@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static int test_failed;
@@ -60,6 +61,12 @@ void kt_test_path(char *dest, size_t size, const char *name)
     if (n < 0 || (size_t)n >= size) {
         abort();
     }
+}
+
+void kt_test_pause(void)
+{
+    struct timespec moment = {0, 1000000};
+    nanosleep(&moment, NULL);
 }
 
 bool kt_test_is_slow(void)

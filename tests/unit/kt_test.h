@@ -34,6 +34,10 @@ void kt_test_path(char *dest, size_t size, const char *name);
 /* True in sanitizer builds and under valgrind, where counts shrink to a twentieth. */
 bool kt_test_is_slow(void);
 
+/* A millisecond between two looks of a loop that waits for a condition with a deadline; any thread.
+ */
+void kt_test_pause(void);
+
 /* The skip of a test whose tool or data is missing; fails where KAMAITACHI_REQUIRE names `what`. */
 void kt_test_skip(const char *what, const char *why);
 

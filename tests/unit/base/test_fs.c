@@ -337,7 +337,7 @@ static bool reaches(atomic_int *counter, int value)
 {
     int64_t deadline_ms = kt_now_mono_ms() + 20000;
     while (atomic_load(counter) < value && kt_now_mono_ms() < deadline_ms) {
-        usleep(1000);
+        kt_test_pause();
     }
     return atomic_load(counter) >= value;
 }

@@ -10,7 +10,6 @@
 #include "base/thread.h"
 
 #include <stdio.h>
-#include <time.h>
 
 static struct kt_error err;
 static struct real_etcd server;
@@ -95,8 +94,6 @@ static struct kt_coord_view *wait_view(struct node *node, view_fn holds, const v
                                        int64_t timeout_ms)
 {
     int64_t deadline_ms = kt_now_mono_ms() + timeout_ms;
-    struct timespec nap = {0, 2000000};
-
     for (;;) {
         struct kt_coord_view *view = kt_coord_view(node->coord);
 
@@ -107,7 +104,7 @@ static struct kt_coord_view *wait_view(struct node *node, view_fn holds, const v
         if (kt_now_mono_ms() >= deadline_ms) {
             return NULL;
         }
-        nanosleep(&nap, NULL);
+        kt_test_pause();
     }
 }
 
@@ -274,8 +271,6 @@ static void the_lease_is_kept_beyond_its_ttl(void)
     struct node node;
     struct kt_coord_view *view;
     int64_t lease, deadline_ms;
-    struct timespec nap = {0, 20000000};
-
     if (!begin()) {
         return;
     }
@@ -287,7 +282,7 @@ static void the_lease_is_kept_beyond_its_ttl(void)
     deadline_ms = kt_now_mono_ms() + 4500;
     while (kt_now_mono_ms() < deadline_ms) {
         CHECK(kt_coord_lease_end_mono_ms(node.coord) > kt_now_mono_ms());
-        nanosleep(&nap, NULL);
+        kt_test_pause();
     }
     view = kt_coord_view(node.coord);
     CHECK_INT(view->own_lease, lease);
@@ -791,8 +786,6 @@ static void a_hung_etcd_lets_the_lease_clock_run_out_and_comes_back(void)
     struct node node;
     bool no = false;
     int64_t deadline_ms;
-    struct timespec nap = {0, 5000000};
-
     kt_log_setup(stderr, KT_LOG_OFF, false);
     if (!real_etcd_start(&own, "hung")) {
         return;
@@ -804,7 +797,7 @@ static void a_hung_etcd_lets_the_lease_clock_run_out_and_comes_back(void)
     deadline_ms = kt_now_mono_ms() + 5000;
     while (kt_coord_lease_end_mono_ms(node.coord) > kt_now_mono_ms()) {
         CHECK(kt_now_mono_ms() < deadline_ms);
-        nanosleep(&nap, NULL);
+        kt_test_pause();
     }
     CHECK(holds_within(&node, is_reachable, &no, 5000));
     real_etcd_resume(&own);
@@ -812,7 +805,7 @@ static void a_hung_etcd_lets_the_lease_clock_run_out_and_comes_back(void)
     deadline_ms = kt_now_mono_ms() + 5000;
     while (kt_coord_lease_end_mono_ms(node.coord) <= kt_now_mono_ms()) {
         CHECK(kt_now_mono_ms() < deadline_ms);
-        nanosleep(&nap, NULL);
+        kt_test_pause();
     }
     kt_coord_deregister(node.coord, 1000);
     kt_coord_free(&node.coord);

@@ -9,7 +9,6 @@
 #include "base/mem.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #define HEADER "\"header\":{\"cluster_id\":\"1\",\"revision\":\"41\"}"
 
@@ -119,13 +118,11 @@ static struct kt_coord *begin(void)
 static bool reaches(int *counter, int wanted, int64_t timeout_ms)
 {
     int64_t deadline_ms = kt_now_mono_ms() + timeout_ms;
-    struct timespec nap = {0, 1000000};
-
     while (get(counter) < wanted) {
         if (kt_now_mono_ms() > deadline_ms) {
             return false;
         }
-        nanosleep(&nap, NULL);
+        kt_test_pause();
     }
     return true;
 }
@@ -134,10 +131,8 @@ static bool reaches(int *counter, int wanted, int64_t timeout_ms)
 static int64_t wait_lease_end(struct kt_coord *coord)
 {
     int64_t deadline_ms = kt_now_mono_ms() + 5000, end_ms;
-    struct timespec nap = {0, 1000000};
-
     while ((end_ms = kt_coord_lease_end_mono_ms(coord)) == 0 && kt_now_mono_ms() < deadline_ms) {
-        nanosleep(&nap, NULL);
+        kt_test_pause();
     }
     return end_ms;
 }

@@ -5,20 +5,13 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "kt_test.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-static void nap(void)
-{
-    struct timespec ms = {0, 1000000};
-
-    nanosleep(&ms, NULL);
-}
 
 static bool is_stopping(const struct mock *mock)
 {
@@ -35,7 +28,7 @@ static void send_bytes(struct mock_conn *conn, const char *data, size_t len)
         if (n > 0) {
             done += (size_t)n;
         } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            nap();
+            kt_test_pause();
         } else {
             conn->broken = true;
         }
@@ -85,7 +78,7 @@ void mock_hold(struct mock_conn *conn, int64_t ms)
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
             conn->broken = true;
         }
-        nap();
+        kt_test_pause();
     }
 }
 
@@ -121,7 +114,7 @@ static bool read_request(struct mock_conn *conn, struct mock_request *request)
         if (n > 0) {
             conn->len += (size_t)n;
         } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            nap();
+            kt_test_pause();
         } else {
             return false;
         }

@@ -10,15 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
-
-static void nap_ms(long ms)
-{
-    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
-
-    nanosleep(&time, NULL);
-}
 
 static uint16_t free_port(void)
 {
@@ -91,7 +83,7 @@ bool real_etcd_restart(struct real_etcd *etcd)
         if (answers(etcd)) {
             return true;
         }
-        nap_ms(20);
+        kt_test_pause();
     }
     return false;
 }
@@ -138,7 +130,7 @@ void real_etcd_kill(struct real_etcd *etcd)
     }
     kill((pid_t)etcd->pid, SIGKILL);
     while (is_running(etcd) && kt_now_mono_ms() < deadline_ms) {
-        nap_ms(2);
+        kt_test_pause();
     }
     etcd->pid = 0;
 }

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 static struct kt_http_client *client;
 static struct kt_http_answer answer;
@@ -93,9 +92,7 @@ static void peer_run(void *arg)
     }
     for (int64_t deadline_ms = kt_now_mono_ms() + 5000;
          peer->stays && !atomic_load(&peer->leaves) && kt_now_mono_ms() < deadline_ms;) {
-        struct timespec short_while = {0, 1000000};
-
-        nanosleep(&short_while, NULL);
+        kt_test_pause();
     }
     kt_net_close(&sock);
 }
@@ -524,9 +521,7 @@ static void cancel_when_gated(void *arg)
     int64_t deadline_ms = kt_now_mono_ms() + WIRE_WAIT_MS;
 
     while (atomic_load(&world_gated) == 0 && kt_now_mono_ms() < deadline_ms) {
-        struct timespec short_while = {0, 1000000};
-
-        nanosleep(&short_while, NULL);
+        kt_test_pause();
     }
     *(int64_t *)arg = kt_now_mono_ms();
     kt_http_client_cancel(client);

@@ -7,7 +7,6 @@
 #include "base/log.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 static struct wire wire;
 static struct wire_answer answer;
@@ -353,9 +352,7 @@ static void a_reader_that_leaves_ends_the_stream(void)
     wire_close(&wire);
     deadline_ms = kt_now_mono_ms() + 5000;
     while (atomic_load(&world_done) == 0 && kt_now_mono_ms() < deadline_ms) {
-        struct timespec short_while = {0, 1000000};
-
-        nanosleep(&short_while, NULL);
+        kt_test_pause();
     }
     CHECK_INT(atomic_load(&world_done), 1);
     end();

@@ -11,7 +11,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static struct wire wire;
 static struct wire_answer answer;
@@ -44,9 +43,7 @@ static void wait_until_gated(int count)
     int64_t deadline_ms = kt_now_mono_ms() + WIRE_WAIT_MS;
 
     while (atomic_load(&world_gated) < count && kt_now_mono_ms() < deadline_ms) {
-        struct timespec short_while = {0, 1000000};
-
-        nanosleep(&short_while, NULL);
+        kt_test_pause();
     }
 }
 

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- raw bytes ---- */
@@ -318,9 +317,7 @@ static void answer_gate(void *ctx, struct kt_http_request *request,
     (void)ctx, (void)request;
     atomic_fetch_add(&world_gated, 1);
     while (!atomic_load(&world_gate) && kt_now_mono_ms() < deadline_ms) {
-        struct timespec short_while = {0, 1000000};
-
-        nanosleep(&short_while, NULL);
+        kt_test_pause();
     }
     atomic_fetch_sub(&world_gated, 1);
     kt_buf_append_text(&response->body, "through");

@@ -8,7 +8,6 @@
 #include "store/store_internal.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 struct rig rig;
 
@@ -214,12 +213,6 @@ uint64_t rig_applied(size_t n)
     return kt_store_applied(rig.nodes[n].store);
 }
 
-static void nap(void)
-{
-    struct timespec moment = {0, 3000000};
-    nanosleep(&moment, NULL);
-}
-
 bool rig_until(bool (*holds)(void *ctx), void *ctx, const char *what)
 {
     int64_t deadline = kt_now_mono_ms() + RIG_WAIT_MS;
@@ -228,7 +221,7 @@ bool rig_until(bool (*holds)(void *ctx), void *ctx, const char *what)
             printf("  never came: %s\n", what);
             return false;
         }
-        nap();
+        kt_test_pause();
     }
     return true;
 }
@@ -340,7 +333,7 @@ static void stall_main(void *arg)
     kt_mutex_lock(mutex);
     atomic_store(&node->stalled, true);
     while (atomic_load(&node->stall)) {
-        nap();
+        kt_test_pause();
     }
     kt_mutex_unlock(mutex);
 }
