@@ -73,6 +73,8 @@ void applier_free(struct applier **applier)
     kt_free(a->ordered_stays);
     kt_free(a->named_tags);
     kt_free(a->seen);
+    kt_free(a->fold_items);
+    kt_free(a->fold_values);
     kt_buf_done(&a->json);
     kt_free(a);
     *applier = NULL;
@@ -303,7 +305,7 @@ static enum kt_status collect_record(struct applier *a, const struct kt_change_r
     if (!apply_grow(&a->rows, &a->row_cap, a->row_count, sizeof(*a->rows))) {
         return apply_no_memory(err);
     }
-    a->rows[a->row_count++] = (struct apply_row){record, seq, number, line};
+    a->rows[a->row_count++] = (struct apply_row){record, seq, number, line, 0};
     result->records++;
     result->values += (uint32_t)record->value_count;
     return KT_OK;

@@ -19,6 +19,12 @@ struct apply_row { /* one record of one change */
     uint64_t revision;
     uint32_t subject; /* number */
     uint32_t line;
+    int64_t declare_s; /* once it is resolved */
+};
+
+struct fold_item { /* a value named by one of several lines */
+    const struct kt_change_value *value;
+    size_t order;
 };
 
 /* What the applier knows of a subject, so as not to ask the table. */
@@ -55,6 +61,10 @@ struct applier {
     size_t tag_cap;
     const char **seen; /* a set: the indicator texts of the change at hand, by address */
     size_t seen_count, seen_cap;
+    struct fold_item *fold_items;
+    size_t fold_cap;
+    struct kt_change_value *fold_values;
+    size_t fold_value_cap;
     struct kt_buf json;
     /* Of the transaction at hand. */
     struct kt_store *store;
@@ -76,6 +86,10 @@ enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint32
 /* apply_subjects.c */
 enum kt_status apply_subject(struct applier *a, const struct kt_change_subject *change,
                              struct kt_error *err) KT_MUST_CHECK;
+/* apply_fold.c: one record that says what the rows say, which are of one revision, record and
+ * declare time, in order. Its values live until the next call. False = no memory. */
+bool apply_fold(struct applier *a, const struct apply_row *rows, size_t count,
+                struct kt_change_record *ret_record);
 /* apply_rows.c: sorts and writes what was collected. */
 enum kt_status apply_rows(struct applier *a, struct kt_error *err) KT_MUST_CHECK;
 

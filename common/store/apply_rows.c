@@ -83,28 +83,62 @@ static enum kt_status greatest_declare(struct applier *a, const struct apply_row
     return status;
 }
 
-static enum kt_status write_row(struct applier *a, const struct apply_row *row, int64_t declare_s,
-                                struct kt_error *err)
+static enum kt_status write_row(struct applier *a, const struct apply_row *row,
+                                const struct kt_change_record *record, struct kt_error *err)
 {
     kt_buf_clear(&a->json);
-    rowdata_write(&a->json, row->record);
+    rowdata_write(&a->json, record);
     if (kt_buf_status(&a->json) != KT_OK) {
         return apply_no_memory(err);
     }
     struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_INSERT_VERSION];
     db_bind_i64(stmt, 1, row->subject);
-    db_bind_i64(stmt, 2, row->record->time_s);
-    db_bind_text(stmt, 3, row->record->period);
-    db_bind_i64(stmt, 4, declare_s);
+    db_bind_i64(stmt, 2, record->time_s);
+    db_bind_text(stmt, 3, record->period);
+    db_bind_i64(stmt, 4, row->declare_s);
     db_bind_u64(stmt, 5, row->revision);
     db_bind_i64(stmt, 6, row->line);
-    db_bind_i64(stmt, 7, row->record->declare_given);
+    db_bind_i64(stmt, 7, record->declare_given);
     db_bind_text(stmt, 8, kt_buf_str(&a->json));
     return db_run(stmt, err);
 }
 
+static int by_version(const void *a, const void *b)
+{
+    const struct apply_row *x = a, *y = b;
+    int order = cmp_u64(x->revision, y->revision);
+    if (order == 0 && x->declare_s != y->declare_s) {
+        order = x->declare_s < y->declare_s ? -1 : 1;
+    }
+    return order != 0 ? order : cmp_u64(x->line, y->line);
+}
+
+/* One row for each (revision, declare time). */
+static enum kt_status write_versions(struct applier *a, struct apply_row *rows, size_t count,
+                                     struct kt_error *err)
+{
+    enum kt_status status = KT_OK;
+    if (count == 1) {
+        return write_row(a, rows, rows[0].record, err);
+    }
+    qsort(rows, count, sizeof(*rows), by_version);
+    for (size_t begin = 0, end; begin < count && status == KT_OK; begin = end) {
+        struct kt_change_record folded;
+        end = begin + 1;
+        while (end < count && rows[end].revision == rows[begin].revision &&
+               rows[end].declare_s == rows[begin].declare_s) {
+            end++;
+        }
+        if (!apply_fold(a, rows + begin, end - begin, &folded)) {
+            return apply_no_memory(err);
+        }
+        status = write_row(a, &rows[end - 1], &folded, err);
+    }
+    return status;
+}
+
 /* All lines of one record. */
-static enum kt_status write_record(struct applier *a, const struct apply_row *rows, size_t count,
+static enum kt_status write_record(struct applier *a, struct apply_row *rows, size_t count,
                                    struct kt_error *err)
 {
     int64_t greatest = 0;
@@ -114,16 +148,15 @@ static enum kt_status write_record(struct applier *a, const struct apply_row *ro
         a->edit->record_count++;
         status = KT_OK;
     }
-    for (size_t i = 0; i < count && status == KT_OK; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct kt_change_record *record = rows[i].record;
-        int64_t declare_s = record->declare_given ? record->declare_s
+        rows[i].declare_s = record->declare_given ? record->declare_s
                             : exists              ? greatest
                                                   : record->time_s;
-        greatest = !exists || declare_s > greatest ? declare_s : greatest;
+        greatest = !exists || rows[i].declare_s > greatest ? rows[i].declare_s : greatest;
         exists = true;
-        status = write_row(a, &rows[i], declare_s, err);
     }
-    return status;
+    return status == KT_OK ? write_versions(a, rows, count, err) : status;
 }
 
 static enum kt_status stamp_subject(struct applier *a, uint32_t number, uint64_t revision,

@@ -251,7 +251,33 @@ static void a_revision_is_found_by_its_wall_time(void)
     kt_store_close(&store);
 }
 
+/* A request that repeats one record must not make every later question read all of its lines. */
+static void lines_of_one_revision_fold_into_one_version(void)
+{
+    static struct help_record lines[3000];
+    for (size_t i = 0; i < KT_ARRAY_LEN(lines); i++) {
+        /* Two declare times by turns; the last word of each is known. */
+        lines[i] =
+            (struct help_record){"s", 100, "", i % 2 ? 300 : 600, "a", (double)i, NULL, 0, NULL};
+    }
+    lines[2990].b_key = "b";
+    lines[2990].b = 5;
+    lines[2992].b_key = "b";
+    lines[2992].b = HELP_NULL;
+    lines[2995].b_key = "b";
+    lines[2995].b = 7;
+    struct kt_store *store = help_new();
+    (void)help_save(store, lines, KT_ARRAY_LEN(lines));
+    CHECK_STR(help_tell(store, "s", ALL_D, ALL_W), "100/ D=600 a=2998");
+    CHECK_STR(help_tell(store, "s", 599, ALL_W), "100/ D=300 a=2999 b=7");
+    struct kt_series *series = help_series(store, "s");
+    CHECK(kt_series_bytes(series) < 2048);
+    kt_series_unref(&series);
+    kt_store_close(&store);
+}
+
 static const struct kt_test tests[] = {
+    TEST(lines_of_one_revision_fold_into_one_version),
     TEST(every_case_of_the_three_times_answers_as_written),
     TEST(every_case_answers_the_same_after_a_restart),
     TEST(absent_d_counts_earlier_entries_of_the_same_transaction),
