@@ -50,10 +50,11 @@ port_listener() {
 
 port_is_free() { [ -z "$(port_listener "$1")" ]; }
 
-# Which process listens on a port, for a person: "process 1234 (python3 -m http.server 8081)".
-port_holder() {
-    local inode uid fd pid
-    read -r inode uid <<<"$(port_listener "$1")" || true
+# Which process listens on a port, for a person: "process 1234 (python3 -m http.server 8081)"; nothing
+# when it can't be named.
+named_port_holder() {
+    local inode fd pid
+    read -r inode _ <<<"$(port_listener "$1")" || true
     [ -n "${inode:-}" ] || return 0
     for fd in /proc/[0-9]*/fd/*; do
         if [ "$(readlink "$fd" 2>/dev/null)" = "socket:[$inode]" ]; then
@@ -63,10 +64,20 @@ port_holder() {
             return 0
         fi
     done
-    printf 'a process of user %s that only root may look at' "$uid"
 }
 
+port_holder() {
+    local name inode uid
+    name=$(named_port_holder "$1")
+    read -r inode uid <<<"$(port_listener "$1")" || true
+    printf '%s' "${name:-a process of user ${uid:-?} that is ending or can not be looked at (socket ${inode:-?})}"
+}
+
+# A process that was killed lets go of its port a moment later: then nobody can be named.
+port_is_settled() { port_is_free "$1" || [ -n "$(named_port_holder "$1")" ]; }
+
 require_port() { # PORT FOR-WHOM
+    wait_until 5 "waiting for port $1" port_is_settled "$1" 2>/dev/null || true
     port_is_free "$1" || die "port $1, wanted by $2, is held by $(port_holder "$1");" \
         "stop it or choose other ports with --base-port"
 }
