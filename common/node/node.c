@@ -37,6 +37,10 @@ static enum kt_status settle_addresses(struct kt_node *node, bool port_wins, str
         node->addr_port = port;
     }
     kt_addr_format(node->host, node->addr_port, node->addr);
+    char name[64];
+    snprintf(name, sizeof(name), "%s@%.50s",
+             config->server.mode == KT_MODE_MASTER ? "master" : "slave", node->addr);
+    kt_log_set_node(name); /* so that the logs of several nodes can be read as one */
     bool loopback = kt_host_is_loopback(node->host);
     const char *listen = config->server.listen[0] ? config->server.listen
                          : loopback               ? "127.0.0.1"

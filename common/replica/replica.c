@@ -101,8 +101,14 @@ static void order_step_down(struct kt_replica *replica, const struct kt_action *
     replica->start_done = false;
     order_changed(replica);
     kt_replica_refuse_queue(replica, KT_UNAVAILABLE, "this node stepped down: nothing was done");
-    kt_log(WARN, "replica", "stepped_down", "epoch=%llu why=\"%s\"",
-           (unsigned long long)replica->core.epoch, action->why);
+    /* On purpose is news; anything else has to be looked at. */
+    if (replica->stopping) {
+        kt_log(INFO, "replica", "stepped_down", "epoch=%llu why=\"%s\"",
+               (unsigned long long)replica->core.epoch, action->why);
+    } else {
+        kt_log(WARN, "replica", "stepped_down", "epoch=%llu why=\"%s\"",
+               (unsigned long long)replica->core.epoch, action->why);
+    }
 }
 
 static void order_follow(struct kt_replica *replica)

@@ -44,7 +44,8 @@ for program in master slave gateway; do
     "$bin/$program" -print-config-ini >"$work/conf/$program.ini"
 done
 # The second slave of the cluster that start_cluster.sh makes: a port and a database of its own.
-sed -e 's/^port = 8081$/port = 8082/' -e 's/^db = data\/slave\.db$/db = data\/slave2.db/' \
+sed -e '1s/every key at its default/port and db differ, every other key at its default/' \
+    -e 's/^port = 8081$/port = 8082/' -e 's/^db = data\/slave\.db$/db = data\/slave2.db/' \
     "$work/conf/slave.ini" >"$work/conf/slave2.ini"
 
 rc=0
