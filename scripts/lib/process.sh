@@ -19,7 +19,8 @@ start_time_of() { # PID: clock ticks since boot; field 22, counted behind the co
 running_pid() { # NAME: prints its pid; fails when it does not run
     local pid started
     read -r pid started 2>/dev/null <"$(pid_file "$1")" || return 1
-    [ -n "$pid" ] && [ "$(start_time_of "$pid")" = "$started" ] && printf '%s' "$pid"
+    # Without a time it had ended before its time could be asked for.
+    [ -n "$started" ] && [ "$(start_time_of "$pid")" = "$started" ] && printf '%s' "$pid"
 }
 
 is_running() { running_pid "$1" >/dev/null; }

@@ -459,8 +459,9 @@ class Gateway(Daemon):
         return sorted(node["address"] for node in self.info()["nodes"])
 
     def wait_nodes(self, nodes, deadline=10.0, what=None):
+        """Until these are on its list and its own probes found them well."""
         wanted = sorted(node.addr for node in nodes)
-        wait_until(lambda: self.nodes() == wanted,
+        wait_until(lambda: self.nodes() == wanted and self.health()["count"] == len(wanted),
                    what or "the gateway lists %d nodes" % len(wanted), deadline)
 
 
