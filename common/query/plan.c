@@ -323,9 +323,30 @@ ptrdiff_t query_newest(const struct plan *plan, const struct kt_series *series)
     return index;
 }
 
-void query_say_revision(const struct plan *plan, struct kt_http_response *response)
+/* At which revision the answer was made, which may be older than what the node has applied by the
+ * time it is sent. */
+static void say_revision(const struct plan *plan, struct kt_http_response *response)
 {
     char text[24];
     size_t len = kt_format_u64(kt_catalogue_revision(plan->view), text);
     kt_http_response_header(response, "X-Kamaitachi-Revision", kt_str_n(text, len));
+}
+
+enum kt_status query_answer(const struct kt_query_env *env, enum query_op op, struct kt_str body,
+                            query_run_fn run, struct kt_http_response *response,
+                            struct kt_error *err)
+{
+    struct plan plan;
+    size_t len_bytes = response->body.len_bytes;
+    enum kt_status status = query_plan(env, op, body, &plan, err);
+    if (status == KT_OK) {
+        status = run(&plan, response, err);
+    }
+    if (status == KT_OK) {
+        say_revision(&plan, response);
+    } else {
+        query_body_restore(&response->body, len_bytes);
+    }
+    query_plan_done(&plan);
+    return status;
 }

@@ -108,8 +108,11 @@ struct kt_str query_declare_date(const struct kt_record *record, char dest[11]);
 enum kt_status query_body_status(const struct kt_buf *body, struct kt_error *err) KT_MUST_CHECK;
 /* Takes back what a failed answer has written. */
 void query_body_restore(struct kt_buf *body, size_t len_bytes);
-/* X-Kamaitachi-Revision: at which revision the answer was made, which may be older than what the
- * node has applied by the time it is sent. */
-void query_say_revision(const struct plan *plan, struct kt_http_response *response);
+/* Plans, runs and says at which revision; a failure leaves the response as it was. */
+typedef enum kt_status (*query_run_fn)(struct plan *plan, struct kt_http_response *response,
+                                       struct kt_error *err);
+enum kt_status query_answer(const struct kt_query_env *env, enum query_op op, struct kt_str body,
+                            query_run_fn run, struct kt_http_response *response,
+                            struct kt_error *err) KT_MUST_CHECK;
 
 #endif

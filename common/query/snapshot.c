@@ -235,17 +235,5 @@ static enum kt_status run(struct plan *plan, struct kt_http_response *response,
 enum kt_status kt_query_snapshot(const struct kt_query_env *env, struct kt_str body,
                                  struct kt_http_response *response, struct kt_error *err)
 {
-    struct plan plan;
-    size_t len_bytes = response->body.len_bytes;
-    enum kt_status status = query_plan(env, QUERY_SNAPSHOT, body, &plan, err);
-    if (status == KT_OK) {
-        status = run(&plan, response, err);
-    }
-    if (status != KT_OK) {
-        query_body_restore(&response->body, len_bytes);
-    } else {
-        query_say_revision(&plan, response);
-    }
-    query_plan_done(&plan);
-    return status;
+    return query_answer(env, QUERY_SNAPSHOT, body, run, response, err);
 }
