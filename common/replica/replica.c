@@ -282,6 +282,7 @@ static void take_reports(struct kt_replica *replica)
         step(replica, &event);
         if (replica->core.started) {
             replica->was_ready = true;
+            kt_cond_broadcast(&replica->fetch_cond);
             kt_cond_broadcast(&replica->wall_cond);
             kt_log(INFO, "replica", "leading", "epoch=%llu revision=%llu",
                    (unsigned long long)replica->core.epoch,

@@ -103,6 +103,18 @@ static int64_t told_wall_ms(struct kt_replica *replica)
     return replica->stamp_floor_ms - 1;
 }
 
+/* Followers learn of a win from etcd as fast as the winner does: who asks before the epoch-start is
+ * applied waits for it instead of coming again. Mutex held. */
+static void wait_for_start(struct kt_replica *replica, const struct kt_fetch_request *fetch,
+                           int64_t deadline_ms)
+{
+    const struct kt_core *core = &replica->core;
+    while (!replica->log_stop && core->role == KT_CORE_LEADING && !core->started &&
+           core->epoch == fetch->epoch &&
+           kt_cond_wait(&replica->fetch_cond, &replica->mutex, deadline_ms)) {
+    }
+}
+
 /* Waits for an entry or a commit position that the follower lacks. Mutex held. */
 static void wait_for_news(struct kt_replica *replica, const struct kt_fetch_request *fetch,
                           int64_t deadline_ms)
@@ -179,11 +191,13 @@ void kt_replica_serve_fetch(struct kt_replica *replica, struct kt_http_request *
         return;
     }
     memset(&head, 0, sizeof(head));
+    int64_t deadline_ms = kt_now_mono_ms() + fetch.wait_ms;
     kt_mutex_lock(&replica->mutex);
+    wait_for_start(replica, &fetch, deadline_ms);
     bool good = judge(replica, &fetch, response);
     if (good) {
         note_peer(replica, &fetch);
-        wait_for_news(replica, &fetch, kt_now_mono_ms() + fetch.wait_ms);
+        wait_for_news(replica, &fetch, deadline_ms);
         good = judge(replica, &fetch, response); /* it may have stepped down meanwhile */
     }
     uint64_t end_seq = replica->core.end_seq;
