@@ -224,7 +224,6 @@ enum kt_status kt_node_start(const struct kt_node_config *config, bool port_wins
     }
     node->config = config;
     node->standalone = config->etcd.endpoints[0] == '\0';
-    node->started_wall_ms = kt_now_wall_ms();
     kt_mutex_init(&node->keeper_mutex, "keeper", KT_RANK_NODE);
     kt_cond_init(&node->keeper_cond);
     kt_cond_init(&node->import_cond);
@@ -235,9 +234,4 @@ enum kt_status kt_node_start(const struct kt_node_config *config, bool port_wins
     }
     *ret_node = node;
     return KT_OK;
-}
-
-uint16_t kt_node_port(const struct kt_node *node)
-{
-    return kt_http_server_port(node->server);
 }

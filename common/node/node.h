@@ -20,7 +20,6 @@ struct kt_node; /* opaque */
 /* port_wins: -port was given and overrides the port in service_addr too. */
 enum kt_status kt_node_start(const struct kt_node_config *config, bool port_wins,
                              struct kt_node **ret_node, struct kt_error *err) KT_MUST_CHECK;
-uint16_t kt_node_port(const struct kt_node *node);
 void kt_node_stop(struct kt_node **node);
 
 /* The whole program: flags, configuration, start, wait for a signal, stop. Returns the exit status:

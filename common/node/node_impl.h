@@ -30,7 +30,6 @@ struct kt_node {
     uint16_t addr_port;
     char listen[64];
     char id[KT_ID_LEN + 1];
-    int64_t started_wall_ms;
     struct kt_access *access;
     struct kt_store *store;
     struct kt_series_cache *cache;

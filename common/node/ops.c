@@ -10,11 +10,19 @@
 #include <stdio.h>
 #include <string.h>
 
-static void out_of_memory(struct kt_http_response *response)
+/* Too large for a worker's stack; freed by the caller. NULL: the response holds the refusal. */
+static struct kt_replica_status *read_status(struct kt_node *node,
+                                             struct kt_http_response *response)
 {
-    struct kt_error err = KT_ERROR_INIT;
-    (void)kt_fail(&err, KT_NO_MEMORY, "out of memory");
-    kt_envelope_error(response, &err);
+    struct kt_replica_status *status = kt_malloc(sizeof(*status));
+    if (status) {
+        kt_replica_status(node->replica, status);
+    } else {
+        struct kt_error err = KT_ERROR_INIT;
+        (void)kt_fail(&err, KT_NO_MEMORY, "out of memory");
+        kt_envelope_error(response, &err);
+    }
+    return status;
 }
 
 /* --- health --- */
@@ -61,12 +69,10 @@ void kt_node_health(void *ctx, struct kt_http_request *request, struct kt_http_r
 {
     struct kt_node *node = ctx;
     (void)request;
-    struct kt_replica_status *status = kt_malloc(sizeof(*status));
+    struct kt_replica_status *status = read_status(node, response);
     if (!status) {
-        out_of_memory(response);
         return;
     }
-    kt_replica_status(node->replica, status);
     write_health(node, status, response);
     kt_free(status);
 }
@@ -193,12 +199,10 @@ void kt_node_cluster_info(void *ctx, struct kt_http_request *request,
 {
     struct kt_node *node = ctx;
     (void)request;
-    struct kt_replica_status *status = kt_malloc(sizeof(*status));
+    struct kt_replica_status *status = read_status(node, response);
     if (!status) {
-        out_of_memory(response);
         return;
     }
-    kt_replica_status(node->replica, status);
     struct kt_coord_view *view = kt_replica_view(node->replica);
     struct info info = {status, view};
     struct kt_jw jw;
@@ -214,12 +218,10 @@ void kt_node_cluster_leader(void *ctx, struct kt_http_request *request,
 {
     struct kt_node *node = ctx;
     (void)request;
-    struct kt_replica_status *status = kt_malloc(sizeof(*status));
+    struct kt_replica_status *status = read_status(node, response);
     if (!status) {
-        out_of_memory(response);
         return;
     }
-    kt_replica_status(node->replica, status);
     if (!status->leader_addr[0]) {
         struct kt_error err = KT_ERROR_INIT;
         (void)kt_fail(&err, KT_UNAVAILABLE, "there is no leader: waiting for %s",
