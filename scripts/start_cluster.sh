@@ -31,6 +31,9 @@ cluster with sample data and prints what to try. Running it again is harmless.
   --etcd 1|3            how many private etcd members, if none answers already (1)
   --etcd-endpoints E    use this etcd, "host:port,…", and start none
   --data-dir D          everything that is kept: databases, logs, pids (run/ in the checkout)
+  --config-dir C        configuration files of your own: master.ini, slave.ini, slave2.ini,
+                        gateway.ini, … Whoever has none there takes the one of conf/. Ports, databases
+                        and etcd stay this script's business. D remembers C; "" forgets it
   --base-port P         the gateway on P, data nodes from P+1 on, etcd clients on P+51…P+53, etcd
                         peers on P+61…P+63. Without it: gateway 9000, data nodes from 8080 on,
                         etcd 9051…9053 and 9061…9063
@@ -42,13 +45,14 @@ cluster with sample data and prints what to try. Running it again is harmless.
   --clean               stop, remove D, and the prefix in etcd if it holds D's cluster
   -h, --help            this text
 
-etcd: one that answers where conf/master.ini (or KAMAITACHI_ETCD_ENDPOINTS) says is used as it is.
+etcd: one that answers where master.ini (or KAMAITACHI_ETCD_ENDPOINTS) says is used as it is.
 Otherwise private members run under D; the service that Debian's package brings is never started.
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 packages are missing and can't be installed here.
 END
 }
 
 masters='' slaves='' etcd_count='' base_port='' etcd_endpoints_given=''
+config_dir='' config_dir_given=no
 data_dir=$root/run
 build=yes sample=yes action=start
 
@@ -59,10 +63,23 @@ require_number() { # FLAG VALUE MIN MAX
     fi
 }
 
+# A directory without a file that anybody would read is a mistyped one.
+take_config_dir() { # DIR, or "" for none
+    local file
+    config_dir='' config_dir_given=yes
+    [ -n "$1" ] || return 0
+    [ -d "$1" ] || usage_error "--config-dir: there is no directory '$1'"
+    config_dir=$(cd "$1" && pwd)
+    for file in "$config_dir"/{master,slave,gateway}*.ini; do
+        [ ! -f "$file" ] || return 0
+    done
+    usage_error "--config-dir: $config_dir holds no master.ini, slave.ini or gateway.ini"
+}
+
 parse_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
-        -m | -n | --etcd | --etcd-endpoints | --data-dir | --base-port)
+        -m | -n | --etcd | --etcd-endpoints | --data-dir | --config-dir | --base-port)
             [ $# -ge 2 ] || usage_error "$1 wants a value"
             ;;
         esac
@@ -81,6 +98,7 @@ parse_arguments() {
             etcd_endpoints_given=$2 && shift
             ;;
         --data-dir) [ -n "$2" ] || usage_error "--data-dir wants a directory" && data_dir=$2 && shift ;;
+        --config-dir) take_config_dir "$2" && shift ;;
         --base-port) require_number --base-port "$2" 1024 65400 && base_port=$2 && shift ;;
         --no-build) build=no ;;
         --no-sample) sample=no ;;
@@ -111,11 +129,20 @@ own_data_dir() {
 
 saved() { sed -n "s/^$1=//p" "$data_dir/cluster.env" 2>/dev/null || true; }
 
+settle_config_dir() {
+    [ "$config_dir_given" = no ] || return 0
+    config_dir=$(saved config_dir)
+    [ -z "$config_dir" ] || [ -d "$config_dir" ] || [ "$action" != start ] ||
+        die "$data_dir was started with --config-dir $config_dir, which is gone;" \
+            "name another one, or --config-dir '' for conf/"
+}
+
 # What was asked for, else what D was started with, else the default.
 settle_settings() {
     local saved_base saved_kind
     masters=${masters:-$(saved masters)} masters=${masters:-1}
     slaves=${slaves:-$(saved slaves)} slaves=${slaves:-2}
+    settle_config_dir
     saved_base=$(saved base_port) saved_kind=$(saved etcd_kind)
     if [ -n "$base_port" ] && [ -n "$saved_kind" ] && [ "$base_port" != "$saved_base" ]; then
         die "$data_dir was started with other ports (${saved_base:-the default ones});" \
@@ -126,7 +153,7 @@ settle_settings() {
     node_port=$((base_port ? base_port + 1 : 8080))
     etcd_port=$((gateway_port + 50))
     prefix=${KAMAITACHI_ETCD_PREFIX:-$(saved prefix)}
-    prefix=${prefix:-$(ini_value "$root/conf/master.ini" etcd prefix)} prefix=${prefix:-/kamaitachi}
+    prefix=${prefix:-$(ini_value "$(config_source master)" etcd prefix)} prefix=${prefix:-/kamaitachi}
     prefix=${prefix%/}
     if [ -n "$saved_kind" ] && [ -n "$etcd_count" ] && [ "$etcd_count" != "$(saved etcd_count)" ]; then
         die "$data_dir has $(saved etcd_count) etcd member(s); their number can't change"
@@ -157,7 +184,7 @@ save_settings() {
         printf 'masters=%s\nslaves=%s\nbase_port=%s\n' "$masters" "$slaves" "$base_port"
         printf 'etcd_kind=%s\netcd_count=%s\netcd_endpoints=%s\n' "$etcd_kind" "$etcd_count" \
             "$etcd_endpoints"
-        printf 'prefix=%s\n' "$prefix"
+        printf 'prefix=%s\nconfig_dir=%s\n' "$prefix" "$config_dir"
     } >"$data_dir/cluster.env"
 }
 
@@ -237,6 +264,7 @@ start() {
         $([ "$etcd_kind" != private ] || printf '%s' "$packages_etcd")
     [ "$build" = no ] || build_programs
     [ -x "$root/bin/gateway" ] || die "bin/ holds no executables; leave out --no-build"
+    check_configs
     check_ports
     trap cleanup EXIT
     trap 'exit 130' INT TERM HUP

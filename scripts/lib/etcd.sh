@@ -19,14 +19,14 @@ etcd_answers() { # ENDPOINTS: does any of them? Works before curl is installed.
     return 1
 }
 
-# What the configuration names: the environment, else conf/master.ini, else etcd's own port.
+# What the configuration names: the environment, else master.ini, else etcd's own port.
 configured_endpoints() {
     if [ -n "${KAMAITACHI_ETCD_ENDPOINTS:-}" ]; then
         printf '%s' "$KAMAITACHI_ETCD_ENDPOINTS"
         return
     fi
     local value
-    value=$(ini_value "$root/conf/master.ini" etcd endpoints)
+    value=$(ini_value "$(config_source master)" etcd endpoints)
     printf '%s' "${value:-127.0.0.1:2379}"
 }
 

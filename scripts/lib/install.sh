@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Debian's packages: what is missing is installed, as root, through `sudo -n`, or not at all: then
-# the line to type is printed and the exit status is 3.
+# Packages: what is missing is installed, as root, through `sudo -n`, or not at all: then the line to
+# type is printed and the exit status is 3. They go by Debian's names; dnf and pacman are told what
+# their systems call the same.
 
 packages_build='gcc libc6-dev meson ninja-build pkgconf libsqlite3-dev libcurl4-openssl-dev
     libssl-dev zlib1g-dev libxxhash-dev libuv1-dev libinih-dev libcjson-dev libcivetweb-dev'
@@ -8,19 +9,84 @@ packages_run='curl'
 packages_etcd='etcd-server'
 packages_test='python3 etcd-client etcd-server curl'
 
-is_installed() {
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+# Which package manager this system has: apt, dnf, pacman, or nothing that is known here. A system
+# of another kind may have a foreign one installed beside its own, so the own one is asked for first.
+package_manager() {
+    if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
+        printf 'apt'
+    elif command -v rpm >/dev/null && command -v dnf >/dev/null; then
+        printf 'dnf'
+    elif command -v pacman >/dev/null; then
+        printf 'pacman'
+    fi
 }
 
-# pkg-config is a package of its own or a part of pkgconf; either will do.
-has_package() {
-    is_installed "$1" || { [ "$1" = pkgconf ] && command -v pkg-config >/dev/null; } ||
-        { [ "$1" = gcc ] && [ -n "${CC:-}" ]; }
+# package_name MANAGER DEBIAN-NAME: what that system calls it; nothing when another package of the
+# list brings it there.
+package_name() {
+    case $1:$2 in
+    apt:*) printf '%s' "$2" ;;
+    *:gcc | *:meson | *:curl) printf '%s' "$2" ;;
+    dnf:libc6-dev) printf 'glibc-devel' ;;
+    dnf:ninja-build) printf 'ninja-build' ;;
+    dnf:pkgconf) printf 'pkgconf-pkg-config' ;;
+    dnf:libsqlite3-dev) printf 'sqlite-devel' ;;
+    dnf:libcurl4-openssl-dev) printf 'libcurl-devel' ;;
+    dnf:libssl-dev) printf 'openssl-devel' ;;
+    dnf:zlib1g-dev) printf 'zlib-devel' ;;
+    dnf:libxxhash-dev) printf 'xxhash-devel' ;;
+    dnf:libuv1-dev) printf 'libuv-devel' ;;
+    dnf:libinih-dev) printf 'inih-devel' ;;
+    dnf:libcjson-dev) printf 'cjson-devel' ;;
+    dnf:libcivetweb-dev) printf 'civetweb-devel' ;;
+    dnf:python3) printf 'python3' ;;
+    dnf:etcd-server | dnf:etcd-client) printf 'etcd' ;;
+    dnf:clang-format) printf 'clang-tools-extra' ;;
+    dnf:shellcheck) printf 'ShellCheck' ;;
+    dnf:iproute2) printf 'iproute' ;;
+    pacman:libc6-dev) printf 'glibc' ;;
+    pacman:ninja-build) printf 'ninja' ;;
+    pacman:pkgconf) printf 'pkgconf' ;;
+    pacman:libsqlite3-dev) printf 'sqlite' ;;
+    pacman:libcurl4-openssl-dev) printf 'curl' ;;
+    pacman:libssl-dev) printf 'openssl' ;;
+    pacman:zlib1g-dev) printf 'zlib' ;;
+    pacman:libxxhash-dev) printf 'xxhash' ;;
+    pacman:libuv1-dev) printf 'libuv' ;;
+    pacman:libinih-dev) printf 'libinih' ;;
+    pacman:libcjson-dev) printf 'cjson' ;;
+    pacman:libcivetweb-dev) printf 'civetweb' ;;
+    pacman:python3) printf 'python' ;;
+    pacman:etcd-server | pacman:etcd-client) printf 'etcd' ;;
+    pacman:clang-format) printf 'clang' ;;
+    *) printf '%s' "$2" ;;
+    esac
+}
+
+is_installed() { # MANAGER NAME, in that system's words
+    case $1 in
+    apt) [ "$(dpkg-query -W -f '${db:Status-Status}' "$2" 2>/dev/null)" = installed ] ;;
+    dnf) rpm -q --whatprovides "$2" >/dev/null 2>&1 ;;
+    pacman) pacman -T "$2" >/dev/null 2>&1 ;;
+    esac
+}
+
+# pkg-config is a package of its own or a part of pkgconf; either will do. So does an etcd that was
+# put there by other means.
+has_package() { # MANAGER DEBIAN-NAME
+    is_installed "$1" "$(package_name "$1" "$2")" && return 0
+    case $2 in
+    pkgconf) command -v pkg-config >/dev/null ;;
+    gcc) [ -n "${CC:-}" ] ;;
+    etcd-server) [ "$1" != apt ] && command -v etcd >/dev/null ;;
+    etcd-client) [ "$1" != apt ] && command -v etcdctl >/dev/null ;;
+    *) return 1 ;;
+    esac
 }
 
 # Runs as root. Debian's etcd-server would start its service; policy-rc.d (101 = forbidden) is
 # Debian's own way to say no. Whatever was there before is put back, however this ends.
-install_as_root='
+install_with_apt='
     set -e
     policy=/usr/sbin/policy-rc.d
     guarded=no
@@ -44,33 +110,51 @@ install_as_root='
     apt-get -qq -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 install --no-install-recommends "$@"
 '
 
-# install_packages PACKAGE…
+install_command() { # MANAGER: what a person would type before the names
+    case $1 in
+    apt) printf 'apt-get install --no-install-recommends' ;;
+    dnf) printf 'dnf install' ;;
+    pacman) printf 'pacman -S --needed' ;;
+    esac
+}
+
+# install_packages DEBIAN-NAME…
 install_packages() {
-    local package missing=() log
-    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-        warn "not a Debian system: it must already have what Debian calls $*"
+    local manager package name missing=() log as_root
+    manager=$(package_manager)
+    if [ -z "$manager" ]; then
+        warn "no apt, dnf or pacman here: the system must already have what Debian calls $*"
         return 0
     fi
     for package in "$@"; do
-        has_package "$package" || missing+=("$package")
+        has_package "$manager" "$package" && continue
+        name=$(package_name "$manager" "$package")
+        case " ${missing[*]} " in
+        *" $name "*) ;;
+        *) missing+=("$name") ;;
+        esac
     done
     [ "${#missing[@]}" -gt 0 ] || return 0
     step "installing ${missing[*]}"
-    log=$(mktemp)
-    local as_root=(sh -c "$install_as_root" install "${missing[@]}")
+    case $manager in
+    apt) as_root=(sh -c "$install_with_apt" install "${missing[@]}") ;;
+    dnf) as_root=(dnf -q -y --setopt=install_weak_deps=False install "${missing[@]}") ;;
+    pacman) as_root=(pacman -S --needed --noconfirm --noprogressbar "${missing[@]}") ;;
+    esac
     if [ "$(id -u)" -ne 0 ]; then
         if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
-            rm -f "$log"
             say "These packages are missing and installing them needs root:"
-            say "    apt-get install --no-install-recommends ${missing[*]}"
+            say "    $(install_command "$manager") ${missing[*]}"
             exit 3
         fi
         as_root=(sudo -n "${as_root[@]}")
     fi
+    log=$(mktemp)
     if ! "${as_root[@]}" </dev/null >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         rm -f "$log"
-        die "apt-get could not install: ${missing[*]}"
+        die "$manager could not install: ${missing[*]}. What its repositories lack (with pacman that" \
+            "may be civetweb and etcd) has to be there before: install it by hand and start again"
     fi
     rm -f "$log"
 }

@@ -27,45 +27,74 @@ port_of() {
 
 address_of() { printf '127.0.0.1:%s' "$(port_of "$1")"; }
 
-# conf/ has a file for the first ones; each further node gets one of its own, made from its
-# program's.
+# The file of the user's directory or of conf/ that a node is configured by: its own, else its
+# program's. conf/slave2.ini, only another port and database, does not hide a slave.ini of the user's.
+config_source() { # NAME
+    local file
+    for file in ${config_dir:+"$config_dir/$1.ini" "$config_dir/$(program_of "$1").ini"} \
+        "$root/conf/$1.ini"; do
+        if [ -f "$file" ]; then
+            printf '%s' "$file"
+            return
+        fi
+    done
+    printf '%s' "$root/conf/$(program_of "$1").ini"
+}
+
+# A node without a file of its own gets a copy of its program's with its own port.
 config_of() {
     local source target
-    if [ -f "$root/conf/$1.ini" ]; then
-        printf '%s' "$root/conf/$1.ini"
+    source=$(config_source "$1")
+    if [ "$(basename "$source")" = "$1.ini" ]; then
+        printf '%s' "$source"
         return
     fi
-    source=$root/conf/$(program_of "$1").ini
     target=$data_dir/conf/$1.ini
     mkdir -p "$data_dir/conf"
     {
-        printf '# %s: made by scripts/start_cluster.sh from conf/%s.ini.\n' "$1" "$(program_of "$1")"
+        printf '# %s: made by scripts/start_cluster.sh from %s.\n' "$1" "$source"
         sed -e "/^\[server\]/,/^\[/s/^#\{0,1\} *port *=.*/port = $(port_of "$1")/" "$source"
     } >"$target"
     printf '%s' "$target"
 }
 
-start_node() { # NAME
-    local name=$1 program dir config
-    program=$(program_of "$name")
-    is_running "$name" && return 0
-    dir=$data_dir/nodes/$name
-    mkdir -p "$dir"
-    config=$(config_of "$name")
-    local settings=(
+# Ports, files and etcd are given by environment, over what the configuration files say.
+settings_of() { # NAME: into the array `settings`
+    local name=$1 dir=$data_dir/nodes/$1
+    settings=(
         "KAMAITACHI_SERVER_PORT=$(port_of "$name")"
         "KAMAITACHI_SERVER_SERVICE_ADDR=127.0.0.1"
         "KAMAITACHI_ETCD_ENDPOINTS=$etcd_endpoints"
         "KAMAITACHI_ETCD_PREFIX=$prefix"
     )
-    if [ "$program" != gateway ]; then
+    if [ "$(program_of "$name")" != gateway ]; then
         settings+=(
             "KAMAITACHI_STORE_DB=$dir/$name.db"
             "KAMAITACHI_CACHE_SNAPSHOT_PATH=$dir/$name.cache"
             "KAMAITACHI_CLUSTER_EXPECT=$((masters + slaves))"
         )
     fi
-    start_process "$name" env "${settings[@]}" "$root/bin/$program" -config "$config"
+}
+
+start_node() { # NAME
+    local name=$1 settings config
+    is_running "$name" && return 0
+    mkdir -p "$data_dir/nodes/$name"
+    settings_of "$name"
+    config=$(config_of "$name")
+    start_process "$name" env "${settings[@]}" "$root/bin/$(program_of "$name")" -config "$config"
+}
+
+# Before anything is started: a mistake in a file is shown with its file and line.
+check_configs() {
+    local name settings config answer
+    for name in $(node_names) gateway; do
+        is_running "$name" && continue
+        settings_of "$name"
+        config=$(config_of "$name")
+        answer=$(env "${settings[@]}" "$root/bin/$(program_of "$name")" -config "$config" \
+            -check-config 2>&1) || die "$name can't be started with $config:"$'\n'"$answer"
+    done
 }
 
 health_of() { # NAME: ok, or what keeps it from it

@@ -15,7 +15,7 @@ records_now() {
 # it to everybody in the list of processes.
 auth_header_file() {
     local token=${KAMAITACHI_AUTH_WRITE_TOKEN-}
-    [ -n "$token" ] || token=$(ini_value "$root/conf/master.ini" auth write_token)
+    [ -n "$token" ] || token=$(ini_value "$(config_source master)" auth write_token)
     (
         umask 077
         printf '%s' "${token:+Authorization: Bearer $token}" >"$data_dir/import.header"

@@ -107,6 +107,72 @@ def a_start_that_fails_shows_the_log_and_leaves_nothing_running(bench):
     equal(pids_of(folder), {}, "what is left running")
 
 
+@test
+def packages_go_by_the_names_of_the_system(_bench):
+    wanted = {
+        "dnf": "dnf -q -y --setopt=install_weak_deps=False install gcc glibc-devel sqlite-devel "
+               "xxhash-devel inih-devel etcd",
+        "pacman": "pacman -S --needed --noconfirm --noprogressbar gcc glibc sqlite xxhash libinih "
+                  "etcd",
+    }
+    for manager, command in wanted.items():
+        # Nothing is there, and the manager only says what it was asked for.
+        script = """
+            root=$1; . "$root/scripts/lib/common.sh"; . "$root/scripts/lib/install.sh"
+            package_manager() { printf '%%s' %(manager)s; }
+            is_installed() { return 1; }
+            id() { printf 0; }
+            %(manager)s() { printf '%%s %%s\n' %(manager)s "$*" >&3; }
+            exec 3>&1; PATH=/nowhere
+            mktemp() { printf /dev/null; }; rm() { :; }; tail() { :; }
+            install_packages gcc libc6-dev libsqlite3-dev libxxhash-dev libinih-dev etcd-client \
+                etcd-server
+        """ % {"manager": manager}
+        done = subprocess.run(["/bin/bash", "-c", script, "names", ROOT], capture_output=True,
+                              text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+        equal(done.returncode, 0, "exit status (%s)" % done.stderr)
+        equal(done.stdout.splitlines()[-1], command, "what %s is asked for" % manager)
+
+
+@test
+def files_of_a_configuration_directory_come_first(bench):
+    needs_bin()
+    folder, config = os.path.join(bench.dir, "data"), os.path.join(bench.dir, "my conf")
+    bench.processes.append(Started(folder))
+    os.mkdir(config)
+    flags = ["--no-build", "--no-sample", "--data-dir", folder, "--base-port", str(free_ports(70))]
+
+    run = Run(*flags, "--config-dir", config)
+    equal(run.status, 2, "exit status with an empty directory (%s)" % run.all)
+    check("holds no master.ini" in run.err, "it says %s", run.err)
+    equal(Run(*flags, "--config-dir", config + "x").status, 2, "exit status without a directory")
+
+    slave = os.path.join(config, "slave.ini")
+    with open(slave, "w", encoding="utf-8") as file:
+        file.write("[server]\nport = 1\nservice_name = mine\n[limits]\nsubject = 3\n")
+    run = Run(*flags, "--config-dir", config)
+    equal(run.status, 1, "exit status with an unknown key (%s)" % run.all)
+    check("slave.ini:5" in run.err, "file and line of the mistake: %s", run.err)
+    equal(pids_of(folder), {}, "what was started")
+
+    with open(slave, "w", encoding="utf-8") as file:
+        file.write("[server]\nport = 1\n[limits]\nsubjects = 3\n")
+    run = Run(*flags, "--config-dir", config)
+    equal(run.status, 0, "exit status (%s)" % run.all)
+    base = int(flags[-1])
+    body = {"subjects": ["a", "b", "c", "d"]}
+    for port, status in ((base + 1, 200), (base + 2, 413), (base + 3, 413)):
+        equal(request("127.0.0.1:%d" % port, "POST", "/kamaitachi/api/data/v1/snapshot",
+                      body).status, status, "status at %d" % port)
+    # The directory is remembered, and forgotten when told so.
+    equal(Run("--restart", *flags).status, 0, "exit status of --restart")
+    equal(request("127.0.0.1:%d" % (base + 2), "POST", "/kamaitachi/api/data/v1/snapshot",
+                  body).status, 413, "status after a restart")
+    equal(Run("--restart", *flags, "--config-dir", "").status, 0, "exit status of --restart")
+    equal(request("127.0.0.1:%d" % (base + 2), "POST", "/kamaitachi/api/data/v1/snapshot",
+                  body).status, 200, "status with conf/ again")
+
+
 @group
 class StartCluster:
     def setup(self, bench):
