@@ -2,9 +2,9 @@
 /* envelope.c - the frame around every answer, and every error. */
 #include "http/envelope.h"
 
-/* An error fits even where answers are bounded more tightly: a message of 440 bytes, each escaped
- * to at most six, and the frame. */
-#define ERROR_BYTES_MAX 4096
+/* An error fits even where answers are bounded more tightly: a message of 440 bytes (twice in
+ * the old manner), each escaped to at most six, and the frame. */
+#define ERROR_BYTES_MAX 8192
 
 void kt_envelope_begin(struct kt_http_response *response, struct kt_jw *jw)
 {
@@ -12,6 +12,15 @@ void kt_envelope_begin(struct kt_http_response *response, struct kt_jw *jw)
     kt_jw_object(jw);
     kt_jw_kv_i64(jw, "status_code", 0);
     kt_jw_kv_text(jw, "status_msg", "success");
+    kt_jw_key_text(jw, "data");
+}
+
+void kt_envelope_begin_old(struct kt_http_response *response, struct kt_jw *jw)
+{
+    kt_jw_init(jw, &response->body);
+    kt_jw_object(jw);
+    kt_jw_kv_i64(jw, "code", 200);
+    kt_jw_kv_text(jw, "message", "success");
     kt_jw_key_text(jw, "data");
 }
 
@@ -52,6 +61,29 @@ static bool has_header(const struct kt_http_response *response, struct kt_str na
     return false;
 }
 
+static void write_error(struct kt_buf *ret_body, const struct kt_error *err, bool old_manner)
+{
+    struct kt_jw jw;
+
+    kt_jw_init(&jw, ret_body);
+    kt_jw_object(&jw);
+    kt_jw_kv_i64(&jw, "status_code", kt_status_http(err->status));
+    kt_jw_kv_text(&jw, "status_msg", err->message);
+    if (old_manner) {
+        kt_jw_kv_i64(&jw, "code", kt_status_http(err->status));
+        kt_jw_kv_text(&jw, "message", err->message);
+    }
+    kt_jw_key_text(&jw, "data");
+    kt_jw_null(&jw);
+    kt_jw_key_text(&jw, "error");
+    kt_jw_object(&jw);
+    kt_jw_kv_text(&jw, "code", kt_status_code(err->status));
+    kt_jw_kv_text(&jw, "field", err->field);
+    kt_jw_kv_text(&jw, "retry", kt_status_retry(err->status));
+    kt_jw_object_end(&jw);
+    kt_jw_object_end(&jw);
+}
+
 void kt_envelope_error(struct kt_http_response *response, const struct kt_error *err)
 {
     if (response->stream_next && response->stream_done) {
@@ -67,7 +99,7 @@ void kt_envelope_error(struct kt_http_response *response, const struct kt_error 
     if (response->body.max_bytes > 0 && response->body.max_bytes < ERROR_BYTES_MAX) {
         response->body.max_bytes = ERROR_BYTES_MAX;
     }
-    kt_envelope_error_body(&response->body, err);
+    write_error(&response->body, err, response->old_manner);
     if ((response->status == 429 || response->status == 503) &&
         !has_header(response, KT_STR("Retry-After"))) {
         kt_http_response_header(response, "Retry-After", KT_STR("1"));
@@ -76,19 +108,5 @@ void kt_envelope_error(struct kt_http_response *response, const struct kt_error 
 
 void kt_envelope_error_body(struct kt_buf *ret_body, const struct kt_error *err)
 {
-    struct kt_jw jw;
-
-    kt_jw_init(&jw, ret_body);
-    kt_jw_object(&jw);
-    kt_jw_kv_i64(&jw, "status_code", kt_status_http(err->status));
-    kt_jw_kv_text(&jw, "status_msg", err->message);
-    kt_jw_key_text(&jw, "data");
-    kt_jw_null(&jw);
-    kt_jw_key_text(&jw, "error");
-    kt_jw_object(&jw);
-    kt_jw_kv_text(&jw, "code", kt_status_code(err->status));
-    kt_jw_kv_text(&jw, "field", err->field);
-    kt_jw_kv_text(&jw, "retry", kt_status_retry(err->status));
-    kt_jw_object_end(&jw);
-    kt_jw_object_end(&jw);
+    write_error(ret_body, err, false);
 }

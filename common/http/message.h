@@ -48,6 +48,7 @@ struct kt_http_request {
     struct kt_str raw_target; /* as it came */
     struct kt_str path;       /* normalised: decoded once, one trailing '/' dropped; "/" stays */
     struct kt_str query;      /* raw, without '?' */
+    struct kt_str path_param; /* what stands for the route's {name}, decoded; else empty */
     const struct kt_http_header *headers;
     size_t header_count;
     struct kt_str body;        /* whole, bounded; empty on routes that pull */
@@ -89,6 +90,7 @@ struct kt_http_response {
     const char *content_type; /* "application/json" by default; NULL = none */
     bool close;               /* end the connection after this answer */
     bool failed;              /* headers did not fit or no memory */
+    bool old_manner;          /* an error also has the members of the first Kamaitachi */
     /* A streamed answer: next() appends to `chunk` (cleared before each call), 0 bytes = the end.
      * An error after the first byte breaks the connection, so that a client cannot mistake a part
      * for the whole. */

@@ -126,3 +126,8 @@ bool kt_path_is_cluster(struct kt_str path)
 {
     return is_under(path, KT_STR("/replication"));
 }
+
+bool kt_path_is_old(struct kt_str path)
+{
+    return is_under(path, KT_STR("/data/v1"));
+}

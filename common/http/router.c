@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* router.c - find the route, judge the caller, run the handler.
  *
- * A table of some thirty exact paths: comparing lengths first makes the linear walk cheaper than a
- * hash of the path.
+ * A table of some thirty paths: comparing lengths first makes the linear walk cheaper than a hash
+ * of the path.
  */
 #include "http/router.h"
 
@@ -11,6 +11,44 @@
 #include "http/envelope.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#define PARAM_BYTES_MAX 128 /* of what stands for a {name} */
+
+/* Does the path fit? A last segment "{name}" of the pattern stands for any one. */
+static bool path_matches(const char *pattern, struct kt_str path)
+{
+    size_t len = strlen(pattern);
+
+    if (pattern[len - 1] == '}') {
+        size_t fixed = (size_t)(strrchr(pattern, '{') - pattern);
+
+        return path.len > fixed && memcmp(path.data, pattern, fixed) == 0 &&
+               memchr(path.data + fixed, '/', path.len - fixed) == NULL;
+    }
+    return path.len == len && memcmp(path.data, pattern, len) == 0;
+}
+
+static enum kt_status set_param(const struct kt_http_route *route, struct kt_http_request *request,
+                                struct kt_error *err)
+{
+    const char *open = strrchr(route->path, '{');
+
+    if (open) {
+        size_t fixed = (size_t)(open - route->path);
+        struct kt_str param = {request->path.data + fixed, request->path.len - fixed};
+
+        if (!kt_utf8_is_name(param, 1, PARAM_BYTES_MAX)) {
+            char field[32];
+
+            kt_str_copy(field, sizeof(field), kt_str_n(open + 1, strlen(open) - 2));
+            return kt_fail_field(err, KT_BAD_VALUE, field, "%s must be a name of 1 to 128 bytes",
+                                 field);
+        }
+        request->path_param = param;
+    }
+    return KT_OK;
+}
 
 const struct kt_http_route *kt_router_peek(const struct kt_http_router *router,
                                            enum kt_http_method method, struct kt_str path,
@@ -25,7 +63,7 @@ const struct kt_http_route *kt_router_peek(const struct kt_http_router *router,
         const struct kt_http_route *route = &router->routes[i];
         unsigned methods = route->methods;
 
-        if (!kt_str_eq_text(path, route->path)) {
+        if (!path_matches(route->path, path)) {
             continue;
         }
         if (methods & KT_HTTP_GET) {
@@ -82,6 +120,10 @@ enum kt_status kt_router_find(const struct kt_http_router *router, struct kt_htt
         return kt_fail(err, KT_METHOD, "%s is not allowed here, see the Allow header",
                        request->method == KT_HTTP_OTHER ? "this method"
                                                         : kt_http_method_name(request->method));
+    }
+    status = set_param(route, request, err);
+    if (status != KT_OK) {
+        return status;
     }
     if (!route->takes_query) {
         status = kt_http_query_none(request, err);
@@ -141,6 +183,7 @@ void kt_router_serve(const struct kt_http_router *router, struct kt_http_request
                      const struct kt_error *err, struct kt_http_response *response)
 {
     (void)router;
+    response->old_manner = kt_path_is_old(request->path);
     kt_http_response_header(response, "X-Request-Id", kt_str(request->request_id));
     if (found == KT_OK) {
         route->handler(request->route_ctx, request, response);

@@ -2,7 +2,9 @@
  *
  * Order for every request: normalise the path (ambiguous = 400), judge who may by the normalised
  * path alone (401, 403, 415 come before 404), find the route (404), its methods (405 with Allow),
- * whether it takes query parameters (400) and an encoded body (415; only who pulls it may).
+ * whether it takes query parameters (400) and an encoded body (415; only who pulls it may). What
+ * stands for a last segment "{name}" is a name of 1-128 bytes (else 400 naming it), decoded once
+ * with the path and handed on as request->path_param.
  *
  * Admin: cache and cluster operations and everything under /api/ or in front of a route marked
  * ADMIN; without an admin token only from loopback and only without Via, Forwarded or
@@ -23,7 +25,7 @@ enum kt_http_access { KT_ACCESS_PUBLIC, KT_ACCESS_WRITE, KT_ACCESS_ADMIN, KT_ACC
 
 struct kt_http_route {
     unsigned methods; /* mask of kt_http_method; HEAD is implied by GET */
-    const char *path; /* exact */
+    const char *path; /* exact, or with a last segment "{name}" that stands for any one */
     enum kt_http_access access;
     bool pull_body; /* the handler reads the body itself; bounded by idle time */
     kt_http_handler_fn handler;
@@ -45,6 +47,8 @@ enum kt_status kt_path_normalise(struct kt_str raw_path, struct kt_arena *arena,
 /* Does the normalised path (without /data) belong to operators, built or not? */
 bool kt_path_is_admin(struct kt_str path);
 bool kt_path_is_cluster(struct kt_str path); /* /replication/… */
+/* /data/v1/…, of the first Kamaitachi: answers have its shape (envelope.h). */
+bool kt_path_is_old(struct kt_str path);
 
 /* The route for method and path, judging nobody: NULL when there is none, then *ret_other is a
  * route of that path for other methods (NULL when the path is unknown). For carriers that must know

@@ -87,9 +87,8 @@ void kt_node_period(void *ctx, struct kt_http_request *request, struct kt_http_r
 
 /* --- writes --- */
 
-/* Before anything of a body is read: may this node take the write at all? */
-static enum kt_status admit_write(struct kt_node *node, const struct kt_http_request *request,
-                                  struct kt_error *err)
+enum kt_status kt_node_admit_write(struct kt_node *node, const struct kt_http_request *request,
+                                   struct kt_error *err)
 {
     if (kt_http_header(request, "Idempotency-Key").data) {
         return kt_fail_field(err, KT_NOT_SUPPORTED, "Idempotency-Key",
@@ -120,14 +119,14 @@ static enum kt_status admit_write(struct kt_node *node, const struct kt_http_req
     return verdict;
 }
 
-/* Submits one encoded change; what apply refused comes back as its error. */
-static enum kt_status submit(struct kt_node *node, struct kt_str body, int64_t deadline_mono_ms,
-                             struct kt_submit_result *ret_result, struct kt_error *err)
+enum kt_status kt_node_submit(struct kt_node *node, struct kt_str key, struct kt_str body,
+                              int64_t deadline_mono_ms, struct kt_submit_result *ret_result,
+                              struct kt_error *err)
 {
     struct kt_submit_result result;
     memset(&result, 0, sizeof(result));
     enum kt_status status =
-        kt_replica_submit(node->replica, KT_STR(""), body, deadline_mono_ms, &result, err);
+        kt_replica_submit(node->replica, key, body, deadline_mono_ms, &result, err);
     if (status == KT_OK && result.apply.status != KT_OK) {
         status =
             kt_fail_field(err, result.apply.status, result.apply.field, "%s", result.apply.message);
@@ -151,7 +150,8 @@ static enum kt_status save(struct kt_node *node, struct kt_http_request *request
         status = kt_change_encode(builder, &body, err);
     }
     if (status == KT_OK) {
-        status = submit(node, kt_buf_str(&body), request->deadline_mono_ms, ret_result, err);
+        status = kt_node_submit(node, KT_STR(""), kt_buf_str(&body), request->deadline_mono_ms,
+                                ret_result, err);
     }
     kt_buf_done(&body);
     return status;
@@ -174,7 +174,7 @@ void kt_node_save(void *ctx, struct kt_http_request *request, struct kt_http_res
     struct kt_node *node = ctx;
     struct kt_error err = KT_ERROR_INIT;
     struct kt_submit_result result;
-    enum kt_status status = admit_write(node, request, &err);
+    enum kt_status status = kt_node_admit_write(node, request, &err);
     struct kt_change_builder *builder = NULL;
     if (status == KT_OK) {
         builder = kt_change_builder_new((size_t)node->config->limits.body_bytes * 2);
@@ -202,8 +202,8 @@ static enum kt_status submit_batch(void *ctx, uint64_t batch, struct kt_str body
     struct import_run *run = ctx;
     struct kt_submit_result result;
     (void)batch;
-    enum kt_status status =
-        submit(run->node, body, kt_now_mono_ms() + run->timeout_ms, &result, err);
+    enum kt_status status = kt_node_submit(run->node, KT_STR(""), body,
+                                           kt_now_mono_ms() + run->timeout_ms, &result, err);
     if (status == KT_OK) {
         *ret_revision = result.revision;
     }
@@ -257,7 +257,7 @@ void kt_node_import(void *ctx, struct kt_http_request *request, struct kt_http_r
     struct kt_import_report *report = NULL;
     /* Counted before the flag is read: a stop sees the import or the import sees the stop. */
     atomic_fetch_add(&node->imports_running, 1);
-    enum kt_status status = admit_write(node, request, &err);
+    enum kt_status status = kt_node_admit_write(node, request, &err);
     if (status == KT_OK) {
         status = kt_import_options_parse(request, &options, &err);
     }

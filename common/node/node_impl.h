@@ -61,6 +61,14 @@ void kt_node_fail(struct kt_node *node, struct kt_http_response *response, bool 
 enum kt_status kt_node_check_consistency(struct kt_node *node,
                                          const struct kt_http_request *request,
                                          struct kt_error *err) KT_MUST_CHECK;
+/* data.c. Before anything of a body is read: may this node take the write at all? */
+enum kt_status kt_node_admit_write(struct kt_node *node, const struct kt_http_request *request,
+                                   struct kt_error *err) KT_MUST_CHECK;
+/* Submits one encoded change under a key ("" = none); what apply refused comes back as the error.
+ */
+enum kt_status kt_node_submit(struct kt_node *node, struct kt_str key, struct kt_str body,
+                              int64_t deadline_mono_ms, struct kt_submit_result *ret_result,
+                              struct kt_error *err) KT_MUST_CHECK;
 
 /* Handlers; ctx is the node. */
 void kt_node_snapshot(void *ctx, struct kt_http_request *request,

@@ -162,6 +162,9 @@ static const struct kt_http_route routes[] = {
     {KT_HTTP_GET, "/bad/header", KT_ACCESS_PUBLIC, false, answer_bad_header, true},
     {KT_HTTP_POST, "/split", KT_ACCESS_PUBLIC, false, answer_ok, true},
     {KT_HTTP_DELETE, "/split", KT_ACCESS_PUBLIC, false, answer_ok, true},
+    {KT_HTTP_GET, "/item/{id}", KT_ACCESS_PUBLIC, false, answer_ok, true},
+    {KT_HTTP_DELETE, "/item/{id}", KT_ACCESS_PUBLIC, false, answer_ok, true},
+    {KT_HTTP_GET, "/data/v1/get/{id}", KT_ACCESS_PUBLIC, false, answer_too_much, true},
 };
 static int route_ctx;
 static struct kt_http_router router = {routes, KT_ARRAY_LEN(routes), &route_ctx, NULL};
@@ -195,6 +198,13 @@ static void routes_are_found_by_method_and_path(void)
         {KT_HTTP_GET, "/read/", KT_NOT_FOUND, 0},
         {KT_HTTP_GET, "/reader", KT_NOT_FOUND, 0},
         {KT_HTTP_GET, "/", KT_NOT_FOUND, 0},
+        {KT_HTTP_GET, "/item/7", KT_OK, KT_HTTP_GET | KT_HTTP_HEAD | KT_HTTP_DELETE},
+        {KT_HTTP_HEAD, "/item/7", KT_OK, KT_HTTP_GET | KT_HTTP_HEAD | KT_HTTP_DELETE},
+        {KT_HTTP_POST, "/item/7", KT_METHOD, KT_HTTP_GET | KT_HTTP_HEAD | KT_HTTP_DELETE},
+        {KT_HTTP_GET, "/item", KT_NOT_FOUND, 0},
+        {KT_HTTP_GET, "/item/", KT_NOT_FOUND, 0},
+        {KT_HTTP_GET, "/item/7/8", KT_NOT_FOUND, 0},
+        {KT_HTTP_GET, "/items/7", KT_NOT_FOUND, 0},
     };
 
     fresh_arena();
@@ -211,6 +221,43 @@ static void routes_are_found_by_method_and_path(void)
             CHECK(request.route_ctx == &route_ctx);
         }
     }
+}
+
+/* The path was decoded once before it is matched, so a name may hold what would end it else. */
+static void what_stands_for_a_path_parameter_is_handed_on(void)
+{
+    static const char *const names[] = {"7", "{id}", "a?b", "%41", "股票", ".x"};
+    const struct kt_http_route *route = NULL;
+    struct kt_error err = KT_ERROR_INIT;
+    unsigned allowed = 0;
+    char path[160];
+
+    for (size_t i = 0; i < KT_ARRAY_LEN(names); i++) {
+        snprintf(path, sizeof(path), "/item/%s", names[i]);
+        struct kt_http_request request = request_for(KT_HTTP_DELETE, path);
+        CHECK_OK(kt_router_find(&router, &request, &route, &allowed, &err));
+        CHECK_SLICE(request.path_param, names[i]);
+    }
+    struct kt_http_request plain = request_for(KT_HTTP_GET, "/read");
+    CHECK_OK(kt_router_find(&router, &plain, &route, &allowed, &err));
+    CHECK_INT(plain.path_param.len, 0);
+}
+
+static void a_path_parameter_is_a_name_of_at_most_128_bytes(void)
+{
+    const struct kt_http_route *route = NULL;
+    struct kt_error err = KT_ERROR_INIT;
+    unsigned allowed = 0;
+    char path[160] = "/item/";
+
+    memset(path + 6, 'x', 128);
+    struct kt_http_request longest = request_for(KT_HTTP_GET, path);
+    CHECK_OK(kt_router_find(&router, &longest, &route, &allowed, &err));
+    CHECK_INT(longest.path_param.len, 128);
+    path[6 + 128] = 'x';
+    struct kt_http_request too_long = request_for(KT_HTTP_GET, path);
+    CHECK_FAILS(kt_router_find(&router, &too_long, &route, &allowed, &err), KT_BAD_VALUE);
+    CHECK_STR(err.field, "id");
 }
 
 static void the_judge_comes_before_404_and_405(void)
@@ -291,6 +338,27 @@ static void an_answer_beyond_its_bound_is_413(void)
     serve(KT_HTTP_GET, "/too/much", 100, &response);
     CHECK_INT(response.status, 413);
     CHECK(kt_str_find(kt_buf_str(&response.body), KT_STR("too_large")) > 0);
+    kt_http_response_done(&response);
+}
+
+static void errors_of_the_old_paths_have_the_old_members_too(void)
+{
+    struct kt_http_response response;
+
+    fresh_arena();
+    serve(KT_HTTP_GET, "/data/v1/nothing", 0, &response);
+    CHECK_SLICE(
+        kt_buf_str(&response.body),
+        "{\"status_code\":404,\"status_msg\":\"no such path: /data/v1/nothing\",\"code\":404,"
+        "\"message\":\"no such path: /data/v1/nothing\",\"data\":null,\"error\":{\"code\":"
+        "\"not_found\",\"field\":\"\",\"retry\":\"no\"}}");
+    kt_http_response_done(&response);
+    serve(KT_HTTP_GET, "/data/v1/get/7", 100, &response);
+    CHECK_INT(response.status, 413);
+    CHECK(kt_str_find(kt_buf_str(&response.body), KT_STR("\"code\":413,\"message\"")) > 0);
+    kt_http_response_done(&response);
+    serve(KT_HTTP_GET, "/data/v10/get", 0, &response);
+    CHECK(kt_str_find(kt_buf_str(&response.body), KT_STR("\"message\"")) < 0);
     kt_http_response_done(&response);
 }
 
@@ -414,6 +482,9 @@ static const struct kt_test tests[] = {
     TEST(a_path_longer_than_1024_bytes_is_refused),
     TEST(operators_paths_are_known_by_name),
     TEST(routes_are_found_by_method_and_path),
+    TEST(what_stands_for_a_path_parameter_is_handed_on),
+    TEST(a_path_parameter_is_a_name_of_at_most_128_bytes),
+    TEST(errors_of_the_old_paths_have_the_old_members_too),
     TEST(the_judge_comes_before_404_and_405),
     TEST(every_answer_has_a_request_id),
     TEST(a_wrong_method_is_told_the_right_ones),
