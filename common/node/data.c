@@ -85,6 +85,12 @@ void kt_node_period(void *ctx, struct kt_http_request *request, struct kt_http_r
     ask(ctx, request, response, kt_query_period);
 }
 
+void kt_node_selection_snapshot(void *ctx, struct kt_http_request *request,
+                                struct kt_http_response *response)
+{
+    ask(ctx, request, response, kt_query_selection_snapshot);
+}
+
 /* --- writes --- */
 
 enum kt_status kt_node_admit_write(struct kt_node *node, const struct kt_http_request *request,

@@ -74,6 +74,8 @@ enum kt_status kt_node_submit(struct kt_node *node, struct kt_str key, struct kt
 void kt_node_snapshot(void *ctx, struct kt_http_request *request,
                       struct kt_http_response *response);
 void kt_node_period(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_selection_snapshot(void *ctx, struct kt_http_request *request,
+                                struct kt_http_response *response);
 void kt_node_save(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_import(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_stats(void *ctx, struct kt_http_request *request, struct kt_http_response *response);

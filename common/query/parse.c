@@ -200,6 +200,9 @@ static enum kt_status refuse_unbuilt(struct kt_json_fields *fields, enum query_o
 
 static enum kt_status check_subjects(const struct question *q, struct kt_error *err)
 {
+    if (q->selects) {
+        return KT_OK;
+    }
     if (q->subject_count && q->topic.len) {
         return kt_fail_field(err, KT_BAD_VALUE, "topic", "topic can't be given with subjects");
     }
@@ -218,7 +221,10 @@ static enum kt_status parse_fields(struct kt_json_fields *fields,
     if (status == KT_OK) {
         status = parse_name(fields, "topic", &q->topic, err);
     }
-    if (status == KT_OK && q->op == QUERY_SNAPSHOT) {
+    if (status == KT_OK && q->selects) {
+        status = query_parse_selection(fields, arena, q, err);
+    }
+    if (status == KT_OK && (q->op == QUERY_SNAPSHOT || q->selects)) {
         status = parse_name(fields, "field", &q->field, err);
     }
     if (status == KT_OK) {
@@ -246,8 +252,14 @@ enum kt_status query_parse(enum query_op op, struct kt_str body,
 {
     struct kt_json *json = NULL;
     struct kt_json_fields fields;
-    struct question q = {
-        .op = op, .from_s = KT_TIME_MIN, .to_s = KT_TIME_MAX, .as_of_s = KT_TIME_MAX};
+    bool selects = op == QUERY_SELECTION_SNAPSHOT || op == QUERY_SELECTION_PERIOD;
+    struct question q = {.op = op == QUERY_SELECTION_SNAPSHOT ? QUERY_SNAPSHOT
+                               : op == QUERY_SELECTION_PERIOD ? QUERY_PERIOD
+                                                              : op,
+                         .selects = selects,
+                         .from_s = KT_TIME_MIN,
+                         .to_s = KT_TIME_MAX,
+                         .as_of_s = KT_TIME_MAX};
     if (kt_str_trim(body).len == 0) {
         body = KT_STR("{}");
     }

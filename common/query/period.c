@@ -101,8 +101,8 @@ static enum kt_status write_one(struct plan *plan, const struct kt_subject *subj
     return status;
 }
 
-static enum kt_status run(struct plan *plan, struct kt_http_response *response,
-                          struct kt_error *err)
+enum kt_status query_run_period(struct plan *plan, struct kt_http_response *response,
+                                struct kt_error *err)
 {
     struct kt_jw jw;
     struct kt_buf *body = &response->body;
@@ -125,5 +125,5 @@ static enum kt_status run(struct plan *plan, struct kt_http_response *response,
 enum kt_status kt_query_period(const struct kt_query_env *env, struct kt_str body,
                                struct kt_http_response *response, struct kt_error *err)
 {
-    return query_answer(env, QUERY_PERIOD, body, run, response, err);
+    return query_answer(env, QUERY_PERIOD, body, query_run_period, response, err);
 }

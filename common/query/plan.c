@@ -167,6 +167,17 @@ static int compare_subjects(const void *a, const void *b)
     return kt_str_cmp(left->key, right->key);
 }
 
+static void keep_tagged(struct plan *plan)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < plan->subject_count; i++) {
+        if (query_has_tag(&plan->q, plan->subjects[i])) {
+            plan->subjects[kept++] = plan->subjects[i];
+        }
+    }
+    plan->subject_count = kept;
+}
+
 static enum kt_status bind_subjects(struct plan *plan, struct kt_error *err)
 {
     const struct question *q = &plan->q;
@@ -176,6 +187,9 @@ static enum kt_status bind_subjects(struct plan *plan, struct kt_error *err)
     enum kt_status status = q->topic.len && !kt_str_eq_text(q->topic, "*")
                                 ? bind_topic(plan, err)
                                 : bind_all_subjects(plan, err);
+    if (q->tag.len || q->keyword.len) {
+        keep_tagged(plan);
+    }
     /* A snapshot orders its rows itself. */
     if (status == KT_OK && q->op == QUERY_PERIOD && plan->subject_count) {
         qsort(plan->subjects, plan->subject_count, sizeof(void *), compare_subjects);

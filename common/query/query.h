@@ -49,8 +49,13 @@ enum kt_status kt_query_snapshot(const struct kt_query_env *env, struct kt_str b
 enum kt_status kt_query_period(const struct kt_query_env *env, struct kt_str body,
                                struct kt_http_response *response,
                                struct kt_error *err) KT_MUST_CHECK;
+/* POST …/selection/v1/snapshot: as snapshot, of the subjects that `selection` picks. */
+enum kt_status kt_query_selection_snapshot(const struct kt_query_env *env, struct kt_str body,
+                                           struct kt_http_response *response,
+                                           struct kt_error *err) KT_MUST_CHECK;
 /* GET …?ids=…&limit=5: the query string as the JSON body that says the same (params.c). Digits
- * become numbers where the field is one; everything else stays text, which the two above judge. */
+ * become numbers where the field is one; everything else stays text, which those above judge;
+ * `selection.topic=…` and its kin are members of an object. */
 enum kt_status kt_query_body_of_params(const struct kt_http_request *request,
                                        struct kt_buf *ret_body, struct kt_error *err) KT_MUST_CHECK;
 

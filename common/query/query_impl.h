@@ -1,7 +1,8 @@
 /* query_impl.h - what the files of query/ share: the parsed question, the plan, the row writer.
  *
  * parse.c turns a body into a question (no store needed), plan.c binds it to one catalogue view,
- * snapshot.c and period.c walk the subjects and rows.c writes what they picked.
+ * snapshot.c and period.c walk the subjects and rows.c writes what they picked. selection.c picks
+ * subjects by their tags.
  *
  * Threads: one request's worker.
  * Owns:    a plan its view, document and arena, until query_plan_done.
@@ -16,7 +17,8 @@
 #define KT_QUERY_NAME_MAX 128
 #define KT_QUERY_LIMIT_MAX 10000
 
-enum query_op { QUERY_SNAPSHOT, QUERY_PERIOD };
+/* A question's op is one of the first two; the other two say that `selection` picks subjects. */
+enum query_op { QUERY_SNAPSHOT, QUERY_PERIOD, QUERY_SELECTION_SNAPSHOT, QUERY_SELECTION_PERIOD };
 enum recorded_kind { RECORDED_NEWEST, RECORDED_REVISION, RECORDED_TIME };
 
 struct question {
@@ -24,6 +26,8 @@ struct question {
     struct kt_str *ids, *subjects, *periods; /* periods ascend by bytes */
     size_t id_count, subject_count, period_count;
     struct kt_str topic, field; /* len 0 = not given */
+    bool selects;               /* by `selection`, whose subject and topic stand in the above */
+    struct kt_str tag, keyword; /* of `selection`; len 0 = not given */
     bool ascending;
     int64_t offset, limit; /* limit 0 = all (period only) */
     int64_t from_s, to_s;  /* snapshot: to_s is the timestamp */
@@ -43,6 +47,13 @@ enum kt_status query_parse(enum query_op op, struct kt_str body,
                            const struct kt_query_limits *limits, struct kt_arena *arena,
                            struct kt_json **ret_json, struct question *ret_question,
                            struct kt_error *err) KT_MUST_CHECK;
+
+/* selection.c */
+/* The member `selection` into the question; nothing else may pick subjects. */
+enum kt_status query_parse_selection(struct kt_json_fields *fields, struct kt_arena *arena,
+                                     struct question *q, struct kt_error *err) KT_MUST_CHECK;
+/* Has it a tag of that name (any when not given) whose value contains the keyword? */
+bool query_has_tag(const struct question *question, const struct kt_subject *subject);
 
 struct column {
     uint32_t number;      /* the indicator's */
@@ -108,6 +119,11 @@ struct kt_str query_declare_date(const struct kt_record *record, char dest[11]);
 enum kt_status query_body_status(const struct kt_buf *body, struct kt_error *err) KT_MUST_CHECK;
 /* Takes back what a failed answer has written. */
 void query_body_restore(struct kt_buf *body, size_t len_bytes);
+/* What the two ops run. */
+enum kt_status query_run_snapshot(struct plan *plan, struct kt_http_response *response,
+                                  struct kt_error *err) KT_MUST_CHECK;
+enum kt_status query_run_period(struct plan *plan, struct kt_http_response *response,
+                                struct kt_error *err) KT_MUST_CHECK;
 /* Plans, runs and says at which revision; a failure leaves the response as it was. */
 typedef enum kt_status (*query_run_fn)(struct plan *plan, struct kt_http_response *response,
                                        struct kt_error *err);

@@ -200,8 +200,8 @@ static enum kt_status write_page(struct plan *plan, const struct candidate *page
     return KT_OK;
 }
 
-static enum kt_status run(struct plan *plan, struct kt_http_response *response,
-                          struct kt_error *err)
+enum kt_status query_run_snapshot(struct plan *plan, struct kt_http_response *response,
+                                  struct kt_error *err)
 {
     struct kt_jw jw;
     uint64_t total = 0;
@@ -235,5 +235,5 @@ static enum kt_status run(struct plan *plan, struct kt_http_response *response,
 enum kt_status kt_query_snapshot(const struct kt_query_env *env, struct kt_str body,
                                  struct kt_http_response *response, struct kt_error *err)
 {
-    return query_answer(env, QUERY_SNAPSHOT, body, run, response, err);
+    return query_answer(env, QUERY_SNAPSHOT, body, query_run_snapshot, response, err);
 }

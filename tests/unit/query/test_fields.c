@@ -245,6 +245,9 @@ static const struct {
     {"limit=abc", "{\"limit\":\"abc\"}"},
     {"ids=a%2Cb&timestamp=5&order=1", "{\"ids\":\"a,b\",\"timestamp\":\"5\",\"order\":\"1\"}"},
     {"topic=a+b%22", "{\"topic\":\"a b\\\"\"}"},
+    {"selection.topic=p&limit=1&selection.limit=1",
+     "{\"limit\":1,\"selection\":{\"topic\":\"p\",\"limit\":\"1\"}}"},
+    {"selection.=&selection=x", "{\"selection\":\"x\",\"selection\":{\"\":\"\"}}"},
 };
 
 static enum kt_status params_of(const char *query, struct kt_buf *ret_body)

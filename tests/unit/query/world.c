@@ -98,6 +98,17 @@ void world_stay(struct world *world, const char *key, const char *topic, int64_t
     must(kt_change_add_subject(world->builder, &subject, &world->err), &world->err, "stay");
 }
 
+void world_tag(struct world *world, const char *key, const char *name, const char *values)
+{
+    struct kt_str items[16], rest = kt_str(values);
+    struct kt_change_tag tag = {.name = kt_str(name), .values = items};
+    while (rest.data && rest.len && tag.count < KT_ARRAY_LEN(items)) {
+        items[tag.count++] = kt_str_cut(&rest, ',');
+    }
+    struct kt_change_subject subject = {.key = kt_str(key), .tags = &tag, .tag_count = 1};
+    must(kt_change_add_subject(world->builder, &subject, &world->err), &world->err, "tag");
+}
+
 int64_t world_date(const char *date)
 {
     int64_t time_s = 0;
@@ -169,17 +180,21 @@ uint64_t world_commit_on(struct world *world, const char *date)
     return world_commit(world, (world_date(date) + KT_DAY_S / 2) * 1000);
 }
 
-enum kt_status world_ask(struct world *world, bool period, const char *body)
+enum kt_status world_ask_of(struct world *world, world_query_fn query, const char *body)
 {
     world->err = (struct kt_error)KT_ERROR_INIT;
     kt_buf_clear(&world->response.body);
-    return period ? kt_query_period(&world->env, kt_str(body), &world->response, &world->err)
-                  : kt_query_snapshot(&world->env, kt_str(body), &world->response, &world->err);
+    return query(&world->env, kt_str(body), &world->response, &world->err);
 }
 
-static const char *answer(struct world *world, bool period, const char *body)
+enum kt_status world_ask(struct world *world, bool period, const char *body)
 {
-    enum kt_status status = world_ask(world, period, body);
+    return world_ask_of(world, period ? kt_query_period : kt_query_snapshot, body);
+}
+
+const char *world_answer_of(struct world *world, world_query_fn query, const char *body)
+{
+    enum kt_status status = world_ask_of(world, query, body);
     if (status != KT_OK) {
         printf("  %s gave %s: %s\n", body, kt_status_name(status), world->err.message);
         return "";
@@ -189,19 +204,38 @@ static const char *answer(struct world *world, bool period, const char *body)
 
 const char *world_snapshot(struct world *world, const char *body)
 {
-    return answer(world, false, body);
+    return world_answer_of(world, kt_query_snapshot, body);
 }
 
 const char *world_period(struct world *world, const char *body)
 {
-    return answer(world, true, body);
+    return world_answer_of(world, kt_query_period, body);
+}
+
+void world_check_refused(struct world *world, world_query_fn query, const char *body,
+                         const char *code, const char *field)
+{
+    enum kt_status status = world_ask_of(world, query, body);
+    int http = strcmp(code, "too_large") == 0 ? 413 : 400;
+    const struct kt_error *err = &world->err;
+    if (kt_status_http(status) != http || status != err->status ||
+        strcmp(kt_status_code(status), code) != 0 || strcmp(err->field, field) != 0 ||
+        !strstr(err->message, field) || !err->message[0] || world->response.body.len_bytes != 0) {
+        kt_test_fail(__FILE__, __LINE__, "%s: %d %s \"%s\": %s", body, kt_status_http(status),
+                     kt_status_code(status), err->field, err->message);
+    }
 }
 
 const char *world_rows(struct world *world, const char *body)
 {
+    return world_rows_of(world, kt_query_snapshot, body);
+}
+
+const char *world_rows_of(struct world *world, world_query_fn query, const char *body)
+{
     static char text[8192];
     struct kt_json *json = NULL;
-    if (world_ask(world, false, body) != KT_OK) {
+    if (world_ask_of(world, query, body) != KT_OK) {
         snprintf(text, sizeof text, "%s %s", kt_status_code(world->err.status), world->err.field);
         return text;
     }

@@ -31,6 +31,8 @@ void world_set_cache(struct world *world, uint64_t max_bytes);
 void world_subject(struct world *world, const char *key, const char *name, const char *category);
 void world_stay(struct world *world, const char *key, const char *topic, int64_t from_s,
                 int64_t to_s);
+/* Replaces the tag by the values of a csv. */
+void world_tag(struct world *world, const char *key, const char *name, const char *values);
 /* data: "eps=1.5 rev=null"; declare, end_date and year may be NULL; declare and time are dates. */
 void world_record(struct world *world, const char *subject, const char *time, const char *period,
                   const char *declare, const char *data);
@@ -49,5 +51,15 @@ const char *world_period(struct world *world, const char *body);
 const char *world_rows(struct world *world, const char *body);
 /* The same; the status. */
 enum kt_status world_ask(struct world *world, bool period, const char *body);
+
+/* The same for any of the questions. */
+typedef enum kt_status (*world_query_fn)(const struct kt_query_env *env, struct kt_str body,
+                                         struct kt_http_response *response, struct kt_error *err);
+enum kt_status world_ask_of(struct world *world, world_query_fn query, const char *body);
+const char *world_answer_of(struct world *world, world_query_fn query, const char *body);
+const char *world_rows_of(struct world *world, world_query_fn query, const char *body);
+/* The test fails unless the question is refused so and leaves nothing in the response. */
+void world_check_refused(struct world *world, world_query_fn query, const char *body,
+                         const char *code, const char *field);
 
 #endif
