@@ -9,7 +9,8 @@ static const struct kt_str selection = {"selection.", 10};
  * csv, times and revisions as digits, order as "1". */
 static bool is_number_field(struct kt_str name)
 {
-    return kt_str_eq_text(name, "offset") || kt_str_eq_text(name, "limit");
+    return kt_str_eq_text(name, "offset") || kt_str_eq_text(name, "limit") ||
+           kt_str_eq_text(name, "max_age");
 }
 
 static enum kt_status check_text(struct kt_str name, struct kt_str value, struct kt_error *err)

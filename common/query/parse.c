@@ -184,13 +184,12 @@ static enum kt_status parse_times(struct kt_json_fields *fields, struct question
 static enum kt_status refuse_unbuilt(struct kt_json_fields *fields, enum query_op op,
                                      struct kt_error *err)
 {
-    static const char *const unbuilt[][3] = {[QUERY_SNAPSHOT] = {"fill", "max_age", "cursor"},
-                                             [QUERY_PERIOD] = {"interval", "agg", NULL}};
+    static const char *const unbuilt[][3] = {
+        [QUERY_SNAPSHOT] = {"cursor", NULL, NULL}, [QUERY_PERIOD] = {"interval", "agg", NULL}};
     for (size_t i = 0; i < KT_ARRAY_LEN(unbuilt[op]) && unbuilt[op][i]; i++) {
         const char *name = unbuilt[op][i];
         const struct kt_json_value *value = kt_json_get(fields, name, true);
-        if (!value || (strcmp(name, "fill") == 0 && kt_json_type(value) == KT_JSON_STRING &&
-                       kt_str_eq_text(kt_json_string(value), "none"))) {
+        if (!value) {
             continue;
         }
         return kt_fail_field(err, KT_NOT_SUPPORTED, name, "%s is not supported yet", name);
@@ -232,6 +231,9 @@ static enum kt_status parse_fields(struct kt_json_fields *fields,
     }
     if (status == KT_OK) {
         status = parse_times(fields, q, err);
+    }
+    if (status == KT_OK && q->op == QUERY_SNAPSHOT) {
+        status = query_parse_fill(fields, q, err);
     }
     if (status == KT_OK) {
         status = kt_json_get_string(fields, "method", &method, NULL, err);

@@ -128,7 +128,7 @@ static enum kt_status bind_topic(struct plan *plan, struct kt_error *err)
     const struct kt_topic *topic = kt_catalogue_find_topic(plan->view, q->topic);
     int64_t from_s = q->from_s, to_s = q->to_s;
     if (q->op == QUERY_SNAPSHOT) {
-        from_s = to_s = q->timestamp_given ? q->to_s : seconds_of_ms(plan->env->now_wall_ms);
+        from_s = to_s = q->timestamp_given ? q->to_s : plan->now_s;
     }
     if (!topic) {
         return KT_OK;
@@ -273,6 +273,8 @@ enum kt_status query_plan(const struct kt_query_env *env, enum query_op op, stru
     enum kt_status status =
         query_parse(op, body, &env->limits, plan->arena, &plan->json, &plan->q, err);
     if (status == KT_OK) {
+        plan->now_s = seconds_of_ms(env->now_wall_ms);
+        query_bind_age(plan);
         status = bind_revision(plan, err);
     }
     if (status == KT_OK) {
@@ -317,7 +319,7 @@ bool query_wants_period(const struct question *question, struct kt_str period)
     return question->period_count == 0;
 }
 
-ptrdiff_t query_newest(const struct plan *plan, const struct kt_series *series)
+static ptrdiff_t newest_wanted(const struct plan *plan, const struct kt_series *series)
 {
     const struct question *q = &plan->q;
     struct kt_period_filter filter = {q->periods, q->period_count};
@@ -335,6 +337,14 @@ ptrdiff_t query_newest(const struct plan *plan, const struct kt_series *series)
         index = kt_series_older(series, index, &filter, &plan->bounds);
     }
     return index;
+}
+
+ptrdiff_t query_newest(const struct plan *plan, const struct kt_series *series)
+{
+    ptrdiff_t index = newest_wanted(plan, series);
+    bool too_old = index >= 0 && plan->oldest_s > KT_TIME_MIN &&
+                   kt_series_time(series, (size_t)index) < plan->oldest_s;
+    return too_old ? -1 : index;
 }
 
 /* At which revision the answer was made, which may be older than what the node has applied by the

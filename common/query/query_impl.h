@@ -32,6 +32,8 @@ struct question {
     int64_t offset, limit; /* limit 0 = all (period only) */
     int64_t from_s, to_s;  /* snapshot: to_s is the timestamp */
     bool timestamp_given;
+    bool fill;         /* snapshot: previous */
+    int64_t max_age_s; /* snapshot: -1 = any age */
     int64_t as_of_s;
     enum recorded_kind recorded;
     uint64_t recorded_revision;
@@ -68,6 +70,8 @@ struct plan {
     struct question q;
     struct kt_catalogue *view;
     struct kt_bounds bounds;
+    int64_t now_s;    /* of the question, also on its later pages */
+    int64_t oldest_s; /* snapshot: records before it are left out */
 
     /* The subjects to look at, in the order of the question. */
     const struct kt_subject **subjects;
@@ -101,8 +105,20 @@ bool query_wants_period(const struct question *question, struct kt_str period);
 /* The record that a snapshot shows of this series, or -1. */
 ptrdiff_t query_newest(const struct plan *plan, const struct kt_series *series);
 
+/* fill.c: `fill` and `max_age`. */
+enum kt_status query_parse_fill(struct kt_json_fields *fields, struct question *q,
+                                struct kt_error *err) KT_MUST_CHECK;
+/* Sets oldest_s; now_s is known. */
+void query_bind_age(struct plan *plan);
+/* The value of the newest wanted record, from `newest` (an index) back, that has one. */
+bool query_filled_value(const struct plan *plan, const struct kt_series *series, size_t newest,
+                        uint32_t indicator, double *ret_value);
+
 /* Sets the columns to write for the records of this series. */
 void query_pick_columns(struct plan *plan, const struct kt_series *series);
+/* What the row of that record shows of an indicator; false when nothing. */
+bool query_value(const struct plan *plan, const struct kt_series *series, size_t index,
+                 uint32_t indicator, double *ret_value);
 /* `,"key":value` for each picked column that has one; the first comma is left out when `first`.
  * KT_TOO_LARGE beyond limits.max_values or the body's bound. */
 enum kt_status query_write_values(struct plan *plan, const struct kt_series *series, size_t index,

@@ -55,6 +55,13 @@ static enum kt_status make_prefix(struct plan *plan, struct column *column, stru
     return column->prefix.data ? KT_OK : kt_fail(err, KT_NO_MEMORY, "no memory for the answer");
 }
 
+bool query_value(const struct plan *plan, const struct kt_series *series, size_t index,
+                 uint32_t indicator, double *ret_value)
+{
+    return plan->q.fill ? query_filled_value(plan, series, index, indicator, ret_value)
+                        : kt_series_value(series, index, indicator, &plan->bounds, ret_value);
+}
+
 enum kt_status query_write_values(struct plan *plan, const struct kt_series *series, size_t index,
                                   bool first, struct kt_buf *body, struct kt_error *err)
 {
@@ -62,7 +69,7 @@ enum kt_status query_write_values(struct plan *plan, const struct kt_series *ser
     for (size_t i = 0; i < plan->picked_count; i++) {
         struct column *column = &plan->columns[plan->picked[i]];
         double value;
-        if (!kt_series_value(series, index, column->number, &plan->bounds, &value)) {
+        if (!query_value(plan, series, index, column->number, &value)) {
             continue;
         }
         if (!column->prefix.data) {

@@ -100,7 +100,7 @@ static struct candidate candidate_of(const struct plan *plan, const struct kt_su
     switch (plan->sort) {
     case SORT_INDICATOR:
         candidate.has_value =
-            kt_series_value(series, index, plan->sort_indicator, &plan->bounds, &candidate.number);
+            query_value(plan, series, index, plan->sort_indicator, &candidate.number);
         break;
     case SORT_REPORT_DATE:
         kt_series_record(series, index, &plan->bounds, &record);

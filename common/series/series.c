@@ -70,6 +70,18 @@ static struct kt_str period_of(const struct kt_series *series, size_t index)
     return text_of(series, series->periods ? series->periods[index] : series->common_period);
 }
 
+int64_t kt_series_time(const struct kt_series *series, size_t index)
+{
+    KT_ASSERT(index < series->record_count);
+    return series->times[index];
+}
+
+struct kt_str kt_series_period(const struct kt_series *series, size_t index)
+{
+    KT_ASSERT(index < series->record_count);
+    return period_of(series, index);
+}
+
 static int64_t declare_of(const struct kt_series *series, size_t index)
 {
     return series->declares ? series->declares[index] : series->times[index];
@@ -86,7 +98,8 @@ static bool covers_all(const struct kt_series *series, const struct kt_bounds *b
     return bounds->as_of_s >= series->max_declare_s && bounds->revision >= series->max_revision;
 }
 
-static const struct series_multi *multi_of(const struct kt_series *series, size_t index)
+/* How many records before this one have several versions. */
+static size_t multis_before(const struct kt_series *series, size_t index)
 {
     size_t low = 0, high = series->multi_count;
     while (low < high) {
@@ -97,6 +110,12 @@ static const struct series_multi *multi_of(const struct kt_series *series, size_
             high = mid;
         }
     }
+    return low;
+}
+
+static const struct series_multi *multi_of(const struct kt_series *series, size_t index)
+{
+    size_t low = multis_before(series, index);
     if (low < series->multi_count && series->multis[low].record == index) {
         return &series->multis[low];
     }
@@ -301,13 +320,19 @@ static bool walked_value(const struct kt_series *series, const struct series_mul
     return false;
 }
 
+static const struct series_column *column_of(const struct kt_series *series, uint32_t indicator)
+{
+    size_t at = lower_bound(series->indicators, series->column_count, indicator);
+    bool known = at < series->column_count && series->indicators[at] == indicator;
+    return known ? &series->columns[at] : NULL;
+}
+
 bool kt_series_value(const struct kt_series *series, size_t index, uint32_t indicator,
                      const struct kt_bounds *bounds, double *ret_value)
 {
     KT_ASSERT(index < series->record_count);
-    size_t at = lower_bound(series->indicators, series->column_count, indicator);
-    bool known = at < series->column_count && series->indicators[at] == indicator;
-    if (!known) {
+    const struct series_column *column = column_of(series, indicator);
+    if (!column) {
         return false;
     }
     if (!covers_all(series, bounds)) {
@@ -319,5 +344,80 @@ bool kt_series_value(const struct kt_series *series, size_t index, uint32_t indi
             return false;
         }
     }
-    return column_value(series, &series->columns[at], index, ret_value);
+    return column_value(series, column, index, ret_value);
+}
+
+/* The greatest index < before with a number in the column, or -1. */
+static ptrdiff_t column_back(const struct kt_series *series, const struct series_column *column,
+                             size_t before, double *ret_value)
+{
+    const double *numbers = series->numbers + column->numbers;
+    if (column->sparse) {
+        const uint32_t *rows = series->rows + column->rows;
+        size_t at = lower_bound(rows, column->count, (uint32_t)before);
+        if (at == 0) {
+            return -1;
+        }
+        *ret_value = numbers[at - 1];
+        return (ptrdiff_t)rows[at - 1];
+    }
+    size_t end = before < column->first ? 0 : before - column->first;
+    for (size_t i = end < column->count ? end : column->count; i > 0; i--) {
+        if (!isnan(numbers[i - 1])) {
+            *ret_value = numbers[i - 1];
+            return (ptrdiff_t)(column->first + i - 1);
+        }
+    }
+    return -1;
+}
+
+/* Records with one version have its values in the column; of those with several each is asked. */
+static ptrdiff_t bounded_back(const struct kt_series *series, const struct series_column *column,
+                              size_t low, size_t before, uint32_t indicator,
+                              const struct kt_bounds *bounds, double *ret_value)
+{
+    size_t multis = multis_before(series, before);
+    double number = 0;
+    ptrdiff_t single = column_back(series, column, before, &number);
+    for (;;) {
+        ptrdiff_t multi = multis ? (ptrdiff_t)series->multis[multis - 1].record : -1;
+        ptrdiff_t next = single > multi ? single : multi;
+        if (next < (ptrdiff_t)low) {
+            return -1;
+        }
+        if (next == multi) {
+            multis--;
+            if (walked_value(series, &series->multis[multis], indicator, bounds, ret_value)) {
+                return next;
+            }
+        } else if (declare_of(series, (size_t)next) <= bounds->as_of_s &&
+                   revision_of(series, (size_t)next) <= bounds->revision) {
+            *ret_value = number;
+            return next;
+        }
+        if (single == next) {
+            single = column_back(series, column, (size_t)next, &number);
+        }
+    }
+}
+
+ptrdiff_t kt_series_value_back(const struct kt_series *series, size_t low, size_t before,
+                               uint32_t indicator, const struct kt_bounds *bounds,
+                               double *ret_value)
+{
+    KT_ASSERT(before <= series->record_count);
+    const struct series_column *column = column_of(series, indicator);
+    if (!column) {
+        return -1;
+    }
+    if (!covers_all(series, bounds)) {
+        return bounded_back(series, column, low, before, indicator, bounds, ret_value);
+    }
+    double number;
+    ptrdiff_t index = column_back(series, column, before, &number);
+    if (index < (ptrdiff_t)low) {
+        return -1;
+    }
+    *ret_value = number;
+    return index;
 }

@@ -93,6 +93,8 @@ ptrdiff_t kt_series_older(const struct kt_series *series, ptrdiff_t before,
 void kt_series_range(const struct kt_series *series, int64_t from_s, int64_t to_s,
                      size_t *ret_begin, size_t *ret_end);
 bool kt_series_exists(const struct kt_series *series, size_t index, const struct kt_bounds *bounds);
+int64_t kt_series_time(const struct kt_series *series, size_t index);
+struct kt_str kt_series_period(const struct kt_series *series, size_t index); /* borrowed */
 
 struct kt_record { /* strings borrow from the series */
     int64_t time_s;
@@ -106,6 +108,11 @@ void kt_series_record(const struct kt_series *series, size_t index, const struct
 /* False when the record has no value of that indicator within the bounds. */
 bool kt_series_value(const struct kt_series *series, size_t index, uint32_t indicator,
                      const struct kt_bounds *bounds, double *ret_value);
+/* The greatest index in [low, before) whose record has a value of that indicator within the bounds;
+ * -1 when there is none. Goes from value to value, not from record to record. */
+ptrdiff_t kt_series_value_back(const struct kt_series *series, size_t low, size_t before,
+                               uint32_t indicator, const struct kt_bounds *bounds,
+                               double *ret_value);
 /* All indicators that occur in the series, ascending by number. */
 const uint32_t *kt_series_indicators(const struct kt_series *series, size_t *ret_count);
 

@@ -81,8 +81,10 @@ SNAPSHOT = [
     ({"recorded_by": 10 ** 15}, "bad_value", "recorded_by"),
     ({"method": 5}, "bad_value", "method"),
     ({"cursor": "abc"}, "not_supported", "cursor"),
-    ({"fill": "previous"}, "not_supported", "fill"),
-    ({"max_age": 10}, "not_supported", "max_age"),
+    ({"fill": "last"}, "bad_value", "fill"),
+    ({"fill": 1}, "bad_value", "fill"),
+    ({"max_age": -1}, "bad_value", "max_age"),
+    ({"max_age": "10"}, "bad_value", "max_age"),
 ]
 
 PERIOD = [

@@ -56,6 +56,11 @@ static bool later(version_ptr a, version_ptr b)
     return a->line > b->line;
 }
 
+static bool too_old(version_ptr v, const struct model_question *q)
+{
+    return q->max_age_s >= 0 && q->moment_s - v->time_s > q->max_age_s;
+}
+
 static bool wanted_period(const struct model_question *q, const char *period)
 {
     for (int i = 0; i < q->period_count; i++) {
@@ -83,7 +88,7 @@ static size_t records_of(const struct model *m, const struct model_question *q, 
     for (size_t i = 0; i < m->version_count; i++) {
         version_ptr v = &m->versions[i];
         bool wanted = v->subject == subject && seen(v, q) && v->time_s >= q->from_s &&
-                      v->time_s <= q->until_s && wanted_period(q, v->period);
+                      v->time_s <= q->until_s && wanted_period(q, v->period) && !too_old(v, q);
         for (size_t j = 0; wanted && j < count; j++) {
             wanted = !same_record(v, records[j]);
         }
@@ -111,6 +116,22 @@ static bool value_of(const struct model *m, const struct model_question *q, vers
     }
     *ret_value = best->values[indicator].number;
     return true;
+}
+
+/* Under fill: of the newest record that has one. */
+static bool shown_value(const struct model *m, const struct model_question *q, version_ptr record,
+                        int indicator, double *ret_value)
+{
+    static version_ptr records[MODEL_VERSIONS];
+    if (!q->fill) {
+        return value_of(m, q, record, indicator, ret_value);
+    }
+    for (size_t i = records_of(m, q, record->subject, records); i > 0; i--) {
+        if (value_of(m, q, records[i - 1], indicator, ret_value)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static const char *text_of(const struct model *m, const struct model_question *q,
@@ -242,7 +263,7 @@ static bool put_values(const struct model *m, const struct model_question *q, ve
     bool any = false;
     for (int i = 0; i < count; i++) {
         double value;
-        if (value_of(m, q, record, columns[i], &value)) {
+        if (shown_value(m, q, record, columns[i], &value)) {
             kt_buf_printf(text, "%s\"%s\":%.10g", any ? "," : "", m->indicators[columns[i]], value);
             any = true;
         }
@@ -297,7 +318,7 @@ static bool sort_value(struct row *row, const char *field)
     }
     for (int i = 0; i < MODEL_INDICATORS; i++) {
         if (strcmp(field, row->m->indicators[i]) == 0 && row->m->indicator_known[i]) {
-            row->has_value = value_of(row->m, row->q, row->record, i, &row->number);
+            row->has_value = shown_value(row->m, row->q, row->record, i, &row->number);
             return true;
         }
     }

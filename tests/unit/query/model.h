@@ -71,6 +71,9 @@ struct model_question {
     int64_t offset, limit;
     int64_t from_s, until_s; /* resolved: defaults are the ends of time */
     int64_t member_from_s, member_to_s;
+    bool fill;         /* previous */
+    int64_t max_age_s; /* -1 = any */
+    int64_t moment_s;  /* what an age counts from */
     int64_t as_of_s;
     uint64_t revision; /* resolved */
 };

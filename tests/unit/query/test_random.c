@@ -293,9 +293,10 @@ static void put_times(struct kt_buf *body, struct model_question *q)
     if (q->period && chance(50)) {
         q->from_s = put_time(body, "from", false);
     }
+    q->moment_s = q->member_to_s;
     if (chance(50)) {
         q->until_s = put_time(body, q->period ? "to" : "timestamp", true);
-        q->member_from_s = q->member_to_s = q->until_s;
+        q->member_from_s = q->member_to_s = q->moment_s = q->until_s;
     }
     if (q->period) {
         q->member_from_s = q->from_s;
@@ -309,6 +310,23 @@ static void put_times(struct kt_buf *body, struct model_question *q)
     }
 }
 
+static void put_fill(struct kt_buf *body, struct model_question *q)
+{
+    q->max_age_s = -1;
+    if (q->period) {
+        return;
+    }
+    if (chance(50)) {
+        q->fill = chance(75);
+        kt_buf_printf(body, ",\"fill\":\"%s\"", q->fill ? "previous" : "none");
+    }
+    if (chance(30)) { /* days on both sides of the records' distances */
+        q->max_age_s = pick(chance(50) ? 3 : 400) * KT_DAY_S - (chance(30) ? 1 : 0);
+        q->max_age_s = q->max_age_s < 0 ? 0 : q->max_age_s;
+        kt_buf_printf(body, ",\"max_age\":%lld", (long long)q->max_age_s);
+    }
+}
+
 static void make_question(struct kt_buf *body, struct model_question *q)
 {
     memset(q, 0, sizeof *q);
@@ -319,6 +337,7 @@ static void make_question(struct kt_buf *body, struct model_question *q)
     put_what(body, q);
     put_order(body, q);
     put_times(body, q);
+    put_fill(body, q);
     kt_buf_append_text(body, "}");
 }
 

@@ -117,10 +117,17 @@ static const struct refusal of_snapshot[] = {
     {"{\"from\":\"2024-01-01\"}", "unknown_field", "from"},
     {"{\"to\":0}", "unknown_field", "to"},
     {"{\"interval\":\"1d\"}", "unknown_field", "interval"},
-    {"{\"fill\":\"previous\"}", "not_supported", "fill"},
-    {"{\"fill\":\"x\"}", "not_supported", "fill"},
-    {"{\"fill\":0}", "not_supported", "fill"},
-    {"{\"max_age\":5}", "not_supported", "max_age"},
+    {"{\"fill\":\"x\"}", "bad_value", "fill"},
+    {"{\"fill\":\"\"}", "bad_value", "fill"},
+    {"{\"fill\":\"Previous\"}", "bad_value", "fill"},
+    {"{\"fill\":0}", "bad_value", "fill"},
+    {"{\"fill\":[\"previous\"]}", "bad_value", "fill"},
+    {"{\"max_age\":-1}", "bad_value", "max_age"},
+    {"{\"max_age\":1.5}", "bad_value", "max_age"},
+    {"{\"max_age\":1e30}", "bad_value", "max_age"},
+    {"{\"max_age\":\"5\"}", "bad_value", "max_age"},
+    {"{\"max_age\":\"1d\"}", "bad_value", "max_age"},
+    {"{\"max_age\":true}", "bad_value", "max_age"},
     {"{\"cursor\":\"abc\"}", "not_supported", "cursor"},
     {"{\"cursor\":\"\"}", "not_supported", "cursor"},
 };
@@ -140,6 +147,8 @@ static const struct refusal of_period[] = {
     {"{\"subjects\":[\"A\"],\"field\":\"eps\"}", "unknown_field", "field"},
     {"{\"subjects\":[\"A\"],\"timestamp\":0}", "unknown_field", "timestamp"},
     {"{\"subjects\":[\"A\"],\"fill\":\"none\"}", "unknown_field", "fill"},
+    {"{\"subjects\":[\"A\"],\"max_age\":5}", "unknown_field", "max_age"},
+    {"{\"subjects\":[\"A\"],\"cursor\":\"abc\"}", "unknown_field", "cursor"},
 };
 
 static void check_refusals(bool period, const struct refusal *rows, size_t count)

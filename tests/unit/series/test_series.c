@@ -201,6 +201,25 @@ static void check_walks(const struct kt_series *series, const struct kt_bounds *
     }
 }
 
+/* Going back from value to value finds what asking every record finds. */
+static void check_back(const struct kt_series *series, const struct kt_bounds *bounds,
+                       uint64_t *seed)
+{
+    size_t count = kt_series_record_count(series);
+    size_t before = kt_prng_next(seed) % (count + 1), low = kt_prng_next(seed) % (count + 1);
+    for (uint32_t indicator = 0; indicator <= INDICATORS; indicator++) {
+        double value = -1, expected = -1;
+        ptrdiff_t at = -1;
+        for (size_t i = low; i < before; i++) {
+            if (kt_series_value(series, i, indicator, bounds, &expected)) {
+                at = (ptrdiff_t)i;
+            }
+        }
+        CHECK_INT(kt_series_value_back(series, low, before, indicator, bounds, &value), at);
+        CHECK(value == expected);
+    }
+}
+
 static void a_series_agrees_with_a_walk_over_all_versions(void)
 {
     static struct model_version model[64];
@@ -230,6 +249,7 @@ static void a_series_agrees_with_a_walk_over_all_versions(void)
             }
             CHECK_INT(kt_series_record_count(series), index);
             check_walks(series, &bounds, &seed);
+            check_back(series, &bounds, &seed);
         }
         CHECK_INT(kt_series_loaded_revision(series), 9);
         kt_series_unref(&series);
