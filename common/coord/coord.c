@@ -118,9 +118,9 @@ bool kt_coord_is_urgent(const struct kt_service *before, const struct kt_service
             (before->end_epoch != after->end_epoch || before->end_seq != after->end_seq));
 }
 
-int64_t kt_coord_lease_end_mono_ms(struct kt_coord *coord)
+int64_t kt_coord_lease_end_mono_ms(struct kt_coord *coord, int64_t lease)
 {
-    return coord->ops->lease_end_mono_ms(coord);
+    return lease == 0 ? 0 : coord->ops->lease_end_mono_ms(coord, lease);
 }
 
 void kt_coord_set_service(struct kt_coord *coord, const struct kt_service *self)
@@ -152,6 +152,11 @@ enum kt_txn_outcome kt_coord_delete_leader(struct kt_coord *coord, const struct 
                                            struct kt_error *err)
 {
     return coord->ops->delete_leader(coord, view, err);
+}
+
+void kt_coord_withdraw(struct kt_coord *coord)
+{
+    coord->ops->withdraw(coord);
 }
 
 void kt_coord_deregister(struct kt_coord *coord, int64_t timeout_ms)

@@ -74,8 +74,11 @@ enum kt_status kt_coord_start_standalone(const struct kt_coord_options *options,
 
 struct kt_coord_view *kt_coord_view(struct kt_coord *coord); /* counted; never NULL */
 void kt_coord_view_unref(struct kt_coord_view **view);
-/* Monotonic ms until which the current lease certainly lives; 0 = no lease. */
-int64_t kt_coord_lease_end_mono_ms(struct kt_coord *coord);
+/* Monotonic ms until which `lease` certainly lives; 0 = it is not the current lease. With the
+ * view's own_lease the answer is about the very lease under which the view's keys are "mine":
+ * another may have taken its place since. */
+#define KT_COORD_CURRENT_LEASE INT64_C(-1) /* whichever it is */
+int64_t kt_coord_lease_end_mono_ms(struct kt_coord *coord, int64_t lease);
 
 /* Changes my entry: put at once when role, state or kept changed, else at most every ttl/3. */
 void kt_coord_set_service(struct kt_coord *coord, const struct kt_service *self);
@@ -97,6 +100,10 @@ enum kt_txn_outcome kt_coord_update_config(struct kt_coord *coord, const struct 
  * that names my id under an earlier lease. */
 enum kt_txn_outcome kt_coord_delete_leader(struct kt_coord *coord, const struct kt_coord_view *view,
                                            struct kt_error *err);
+/* Takes my entry out for good: it is deleted at once, on a thread of the coord's, and not put
+ * again. Lease and leader key stay, so that a leader can finish what it has begun where nobody
+ * sends it anything new. kt_coord_deregister is still due. */
+void kt_coord_withdraw(struct kt_coord *coord);
 /* Removes my entry (revoking the lease) within timeout_ms, then stops the threads. The coord can
  * still be asked for its last view. */
 void kt_coord_deregister(struct kt_coord *coord, int64_t timeout_ms);

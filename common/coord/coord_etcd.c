@@ -71,13 +71,15 @@ void kt_coord_etcd_reached(struct coord_etcd *coord, bool reached, const struct 
     kt_coord_etcd_publish(coord);
 }
 
-static int64_t etcd_lease_end(struct kt_coord *base)
+static int64_t etcd_lease_end(struct kt_coord *base, int64_t lease)
 {
     struct coord_etcd *coord = (struct coord_etcd *)base;
+    bool is_current;
     int64_t end_ms;
 
     kt_mutex_lock(&coord->mutex);
-    end_ms = coord->lease_end_mono_ms;
+    is_current = lease == KT_COORD_CURRENT_LEASE || lease == coord->lease;
+    end_ms = is_current ? coord->lease_end_mono_ms : 0;
     kt_mutex_unlock(&coord->mutex);
     return end_ms;
 }
@@ -107,6 +109,17 @@ static void etcd_set_ttl(struct kt_coord *base, int64_t ttl_s)
 
     kt_mutex_lock(&coord->mutex);
     coord->ttl_s = ttl_s;
+    kt_mutex_unlock(&coord->mutex);
+}
+
+/* The lease thread deletes the key: it alone writes it, so no put of ours can overtake that. */
+static void etcd_withdraw(struct kt_coord *base)
+{
+    struct coord_etcd *coord = (struct coord_etcd *)base;
+
+    kt_mutex_lock(&coord->mutex);
+    coord->withdrawn = true;
+    kt_cond_broadcast(&coord->cond);
     kt_mutex_unlock(&coord->mutex);
 }
 
@@ -212,6 +225,7 @@ static const struct coord_ops etcd_ops = {
     .campaign = kt_coord_etcd_campaign,
     .update_config = kt_coord_etcd_update_config,
     .delete_leader = kt_coord_etcd_delete_leader,
+    .withdraw = etcd_withdraw,
     .deregister = etcd_deregister,
     .free = etcd_free,
 };

@@ -49,6 +49,8 @@ struct coord_etcd {
     struct kt_service self;
     int64_t put_revision;     /* of my key under this lease; 0 = not put yet */
     int64_t put_mono_ms;      /* when it was put last */
+    bool withdrawn;           /* my entry goes and does not come back; the lease stays */
+    int64_t gone_revision;    /* when I deleted it, then; 0 = not yet */
     int64_t restored_mono_ms; /* when it was last put because it was missing */
 };
 

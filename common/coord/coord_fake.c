@@ -97,6 +97,9 @@ void kt_fake_put_service(struct coord_fake *coord)
     char key[KT_COORD_KEY_MAX];
     struct kt_buf value;
 
+    if (coord->withdrawn) {
+        return;
+    }
     if (coord->lease == 0) {
         coord->lease = ++fake->last_lease;
     }
@@ -166,14 +169,16 @@ void kt_fake_end_lease(struct kt_coord_fake *fake, int64_t lease)
     }
 }
 
-static int64_t fake_lease_end(struct kt_coord *base)
+static int64_t fake_lease_end(struct kt_coord *base, int64_t lease)
 {
     struct coord_fake *coord = (struct coord_fake *)base;
     struct kt_coord_fake *fake = coord->fake;
     int64_t end_ms = 0;
 
     kt_mutex_lock(&fake->mutex);
-    if (coord->lease != 0 && coord->standalone) {
+    if (lease != KT_COORD_CURRENT_LEASE && lease != coord->lease) {
+        end_ms = 0;
+    } else if (coord->lease != 0 && coord->standalone) {
         end_ms = INT64_MAX;
     } else if (coord->lease != 0) {
         end_ms =
@@ -333,6 +338,22 @@ fake_delete_leader(struct kt_coord *base, const struct kt_coord_view *view, stru
     return settle(outcome, held, err);
 }
 
+static void fake_withdraw(struct kt_coord *base)
+{
+    struct coord_fake *coord = (struct coord_fake *)base;
+    struct kt_coord_fake *fake = coord->fake;
+    char key[KT_COORD_KEY_MAX];
+
+    kt_mutex_lock(&fake->mutex);
+    coord->withdrawn = true;
+    if (fake->reachable && kt_facts_service(&fake->facts, coord->service_name, coord->addr)) {
+        service_key(coord, key);
+        fake->facts.revision++;
+        kt_facts_delete(&fake->facts, FAKE_PREFIX, kt_str(key));
+    }
+    kt_fake_publish_and_unlock(fake);
+}
+
 static void fake_deregister(struct kt_coord *base, int64_t timeout_ms)
 {
     struct coord_fake *coord = (struct coord_fake *)base;
@@ -380,6 +401,7 @@ const struct coord_ops kt_fake_ops = {
     .campaign = fake_campaign,
     .update_config = fake_update_config,
     .delete_leader = fake_delete_leader,
+    .withdraw = fake_withdraw,
     .deregister = fake_deregister,
     .free = fake_free_coord,
 };

@@ -22,6 +22,7 @@ struct coord_fake {
     char addr[KT_ADDR_MAX];
     int64_t ttl_s, lease;
     bool has_self, stopped;
+    bool withdrawn;     /* its entry is not put again */
     bool told_later;    /* its view changed, on_change is still to be called */
     unsigned notifying; /* calls of on_change under way */
     struct kt_service self;

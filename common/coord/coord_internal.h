@@ -92,7 +92,7 @@ void kt_coord_view_log(const struct kt_coord_view *before, const struct kt_coord
 
 /* coord.c: the part of every maker's object */
 struct coord_ops {
-    int64_t (*lease_end_mono_ms)(struct kt_coord *coord);
+    int64_t (*lease_end_mono_ms)(struct kt_coord *coord, int64_t lease);
     void (*set_service)(struct kt_coord *coord, const struct kt_service *self);
     void (*set_ttl)(struct kt_coord *coord, int64_t ttl_s);
     enum kt_txn_outcome (*campaign)(struct kt_coord *coord, const struct kt_coord_view *view,
@@ -102,6 +102,7 @@ struct coord_ops {
                                          struct kt_error *err);
     enum kt_txn_outcome (*delete_leader)(struct kt_coord *coord, const struct kt_coord_view *view,
                                          struct kt_error *err);
+    void (*withdraw)(struct kt_coord *coord);
     void (*deregister)(struct kt_coord *coord, int64_t timeout_ms);
     void (*free)(struct kt_coord *coord);
 };

@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum step { STEP_WAIT, STEP_GRANT, STEP_KEEPALIVE, STEP_PUT };
+enum step { STEP_WAIT, STEP_GRANT, STEP_KEEPALIVE, STEP_PUT, STEP_WITHDRAW };
 
 static int64_t third_of_ttl_ms(const struct coord_etcd *coord)
 {
@@ -37,6 +37,22 @@ static bool is_key_missing(const struct coord_etcd *coord)
     }
     mine = kt_facts_service(&coord->facts, coord->service_name, coord->addr);
     return !mine || mine->lease != coord->lease || mine->mod_revision != coord->put_revision;
+}
+
+/* Withdrawn: is my key still there? Also again, by an earlier put of mine that was taken for lost
+ * and came late. */
+static bool is_key_left(const struct coord_etcd *coord)
+{
+    const struct kt_service *mine;
+
+    if (coord->gone_revision == 0) {
+        return true;
+    }
+    if (coord->facts.revision < coord->gone_revision) {
+        return false;
+    }
+    mine = kt_facts_service(&coord->facts, coord->service_name, coord->addr);
+    return mine && mine->lease == coord->lease;
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -75,10 +91,17 @@ static enum step next_step(const struct coord_etcd *coord, int64_t now_ms, int64
         return STEP_WAIT;
     }
     if (coord->lease == 0) {
-        return STEP_GRANT;
+        return coord->withdrawn ? STEP_WAIT : STEP_GRANT;
+    }
+    if (coord->withdrawn && is_key_left(coord)) {
+        return STEP_WITHDRAW;
     }
     if (now_ms >= coord->renew_mono_ms) {
         return STEP_KEEPALIVE;
+    }
+    if (coord->withdrawn) {
+        *ret_wake_ms = coord->renew_mono_ms;
+        return STEP_WAIT;
     }
     put_ms = put_due_mono_ms(coord, now_ms);
     if (now_ms >= put_ms) {
@@ -188,6 +211,12 @@ static void do_keepalive(struct coord_etcd *coord)
     }
 }
 
+static void own_key(const struct coord_etcd *coord, char dest[KT_COORD_KEY_MAX])
+{
+    snprintf(dest, KT_COORD_KEY_MAX, "%s/services/%s/%s", coord->prefix, coord->service_name,
+             coord->addr);
+}
+
 static enum kt_status put_self(struct coord_etcd *coord, const struct kt_service *self,
                                int64_t lease, int64_t *ret_revision, struct kt_error *err)
 {
@@ -195,8 +224,7 @@ static enum kt_status put_self(struct coord_etcd *coord, const struct kt_service
     struct kt_buf value;
     enum kt_status status;
 
-    snprintf(key, sizeof(key), "%s/services/%s/%s", coord->prefix, coord->service_name,
-             coord->addr);
+    own_key(coord, key);
     kt_buf_init(&value, 0);
     kt_service_format(self, &value);
     status = kt_buf_status(&value);
@@ -249,6 +277,36 @@ static void do_put(struct coord_etcd *coord)
     note_success(coord);
 }
 
+/* Only under the lease of mine: the key may be a successor's by now. */
+static void do_withdraw(struct coord_etcd *coord)
+{
+    int64_t lease = coord->lease, revision = 0;
+    struct kt_error err = KT_ERROR_INIT;
+    char key[KT_COORD_KEY_MAX];
+    bool deleted = false;
+    enum kt_status status;
+
+    own_key(coord, key);
+    kt_mutex_unlock(&coord->mutex);
+    struct kt_etcd_compare compare = {kt_str(key), KT_ETCD_LEASE, lease, {NULL, 0}};
+    struct kt_etcd_op op = {KT_ETCD_OP_DELETE, kt_str(key), {NULL, 0}, 0};
+    status = kt_etcd_txn(coord->etcd, &compare, 1, &op, 1, &deleted, &revision, &err);
+    kt_mutex_lock(&coord->mutex);
+    if (coord->stopping || coord->lease != lease) {
+        return;
+    }
+    if (status != KT_OK) { /* deleting it twice is as good as once */
+        note_failure(coord, status, &err);
+        return;
+    }
+    coord->gone_revision = revision;
+    if (deleted) {
+        kt_log(INFO, "coord", "withdrawn", "addr=%s lease=%llx", coord->addr,
+               (unsigned long long)lease);
+    }
+    note_success(coord);
+}
+
 void kt_coord_etcd_lease_run(void *arg)
 {
     struct coord_etcd *coord = arg;
@@ -268,6 +326,9 @@ void kt_coord_etcd_lease_run(void *arg)
             break;
         case STEP_PUT:
             do_put(coord);
+            break;
+        case STEP_WITHDRAW:
+            do_withdraw(coord);
             break;
         }
     }

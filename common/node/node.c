@@ -198,6 +198,13 @@ void kt_node_stop(struct kt_node **node_ptr)
     struct kt_http_server *server = atomic_load(&node->server);
     if (server) {
         kt_http_server_drain(server);
+    }
+    if (node->replica) {
+        /* At once, so that nobody sends anything new; the imports below need lease and leader key.
+         */
+        kt_replica_withdraw(node->replica);
+    }
+    if (server) {
         wait_for_imports(node, deadline);
     }
     if (node->replica) {

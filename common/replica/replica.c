@@ -246,7 +246,9 @@ static void step(struct kt_replica *replica, struct kt_event *event)
     KT_ASSERT(replica->step_depth < KT_STEP_DEPTH_MAX);
     struct kt_actions *actions = &replica->actions[replica->step_depth++];
     event->view = replica->view;
-    event->lease_end_mono_ms = kt_coord_lease_end_mono_ms(replica->coord);
+    /* Of the lease under which the view's keys are mine, and no later one. */
+    event->lease_end_mono_ms =
+        kt_coord_lease_end_mono_ms(replica->coord, replica->view ? replica->view->own_lease : 0);
     kt_core_step(&replica->core, event, kt_now_mono_ms(), kt_random_id, actions);
     kt_replica_publish(replica);
     for (size_t i = 0; i < actions->count; i++) {
@@ -521,6 +523,11 @@ enum kt_status kt_replica_start(struct kt_replica *replica, struct kt_error *err
         status = kt_thread_start(&replica->replica_thread, "replica", replica_main, replica, err);
     }
     return status;
+}
+
+void kt_replica_withdraw(struct kt_replica *replica)
+{
+    kt_coord_withdraw(replica->coord);
 }
 
 void kt_replica_stop(struct kt_replica *replica)

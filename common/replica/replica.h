@@ -53,6 +53,9 @@ enum kt_status kt_replica_new(const struct kt_replica_options *options,
                               struct kt_replica **ret_replica, struct kt_error *err) KT_MUST_CHECK;
 /* Registers, then leads or follows. */
 enum kt_status kt_replica_start(struct kt_replica *replica, struct kt_error *err) KT_MUST_CHECK;
+/* Takes this node's entry out of etcd at once and for good; lease and leader key stay until
+ * kt_replica_stop, so that what a leader has begun can be finished. Does not block. */
+void kt_replica_withdraw(struct kt_replica *replica);
 /* Finishes the batch under way, refuses the rest (503, none), resigns, deregisters from etcd; then
  * threads end. Reads and fetches may still come until kt_replica_free. */
 void kt_replica_stop(struct kt_replica *replica);

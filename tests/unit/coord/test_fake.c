@@ -136,7 +136,7 @@ static void coords_of_one_fake_see_each_other_at_once(void)
     kt_coord_deregister(a.coord, 100);
     CHECK_STR(look(&b), "1 services, leader -, config 0, key there");
     CHECK_STR(look(&a), "1 services, leader -, config 0, key missing");
-    CHECK_INT(kt_coord_lease_end_mono_ms(a.coord), 0);
+    CHECK_INT(kt_coord_lease_end_mono_ms(a.coord, KT_COORD_CURRENT_LEASE), 0);
     end();
 }
 
@@ -208,13 +208,34 @@ static void a_dropped_lease_takes_service_and_leader_key_in_one_view(void)
     CHECK_INT(b.changes, changes + 1);
     CHECK_STR(look(&b), "1 services, leader -, config 1, key there");
     CHECK_STR(look(&a), "1 services, leader -, config 1, key missing");
-    CHECK_INT(kt_coord_lease_end_mono_ms(a.coord), 0);
+    CHECK_INT(kt_coord_lease_end_mono_ms(a.coord, KT_COORD_CURRENT_LEASE), 0);
     CHECK_INT(campaign(&a, 2), KT_TXN_UNKNOWN); /* no lease to lead under */
     kt_coord_fake_renew(fake, a.self.addr);
     CHECK_STR(look(&a), "2 services, leader -, config 1, key there");
     kt_coord_fake_drop_lease(fake, a.self.addr);
     kt_coord_set_service(a.coord, &a.self);
     CHECK_STR(look(&b), "2 services, leader -, config 1, key there");
+    end();
+}
+
+static void a_withdrawn_entry_goes_and_the_leader_key_stays(void)
+{
+    struct kt_coord_view *view;
+
+    CHECK(begin());
+    CHECK_INT(campaign(&a, 1), KT_TXN_DONE);
+    view = kt_coord_view(a.coord);
+    kt_coord_withdraw(a.coord);
+    CHECK_STR(look(&b), "1 services, leader 1, config 1, key there");
+    CHECK_STR(look(&a), "1 services, leader 1, config 1, key missing");
+    kt_coord_set_service(a.coord, &a.self);
+    kt_coord_fake_renew(fake, a.self.addr);
+    CHECK_STR(look(&b), "1 services, leader 1, config 1, key there");
+    CHECK(kt_coord_lease_end_mono_ms(a.coord, view->own_lease) > 0);
+    CHECK_INT(kt_coord_lease_end_mono_ms(a.coord, view->own_lease + 1), 0);
+    kt_coord_view_unref(&view);
+    kt_coord_deregister(a.coord, 100);
+    CHECK_STR(look(&b), "1 services, leader -, config 1, key there");
     end();
 }
 
@@ -277,7 +298,7 @@ static void who_is_cut_off_sees_nothing_new_and_its_lease_clock_stands(void)
     kt_coord_fake_set_reachable(fake, false);
     CHECK_STR(look(&a), "2 services, leader -, config 0, key there, cut off");
     changes = a.changes;
-    end_ms = kt_coord_lease_end_mono_ms(a.coord);
+    end_ms = kt_coord_lease_end_mono_ms(a.coord, KT_COORD_CURRENT_LEASE);
     CHECK(end_ms > kt_now_mono_ms() && end_ms <= kt_now_mono_ms() + 2700);
     kt_coord_fake_set_leader(fake, b.self.id, b.self.addr, 1);
     a.self.role = KT_ROLE_LEADER;
@@ -285,10 +306,10 @@ static void who_is_cut_off_sees_nothing_new_and_its_lease_clock_stands(void)
     CHECK_INT(a.changes, changes);
     CHECK_STR(look(&a), "2 services, leader -, config 0, key there, cut off");
     CHECK_INT(campaign(&a, 1), KT_TXN_UNKNOWN);
-    CHECK_INT(kt_coord_lease_end_mono_ms(a.coord), end_ms);
+    CHECK_INT(kt_coord_lease_end_mono_ms(a.coord, KT_COORD_CURRENT_LEASE), end_ms);
     kt_coord_fake_set_reachable(fake, true);
     CHECK_STR(look(&a), "2 services, leader 2, config 0, key there");
-    CHECK(kt_coord_lease_end_mono_ms(a.coord) >= end_ms);
+    CHECK(kt_coord_lease_end_mono_ms(a.coord, KT_COORD_CURRENT_LEASE) >= end_ms);
     {
         struct kt_coord_view *view = kt_coord_view(b.coord);
 
@@ -307,12 +328,12 @@ static void standalone_leads_itself_and_its_lease_never_ends(void)
     CHECK_INT(campaign(&a, 1), KT_TXN_DONE);
     CHECK_INT(a.changes, 1);
     CHECK_STR(look(&a), "1 services, leader 1 mine, config 1, key there");
-    CHECK(kt_coord_lease_end_mono_ms(a.coord) == INT64_MAX);
+    CHECK(kt_coord_lease_end_mono_ms(a.coord, KT_COORD_CURRENT_LEASE) == INT64_MAX);
     CHECK_INT(update(&a, 2), KT_TXN_DONE);
     CHECK_INT(delete_leader(&a), KT_TXN_DONE);
     kt_coord_set_ttl(a.coord, 10);
     kt_coord_deregister(a.coord, 100);
-    CHECK_INT(kt_coord_lease_end_mono_ms(a.coord), 0);
+    CHECK_INT(kt_coord_lease_end_mono_ms(a.coord, KT_COORD_CURRENT_LEASE), 0);
     kt_coord_free(&a.coord);
     CHECK(a.coord == NULL);
     kt_coord_free(&a.coord);
@@ -414,6 +435,7 @@ static const struct kt_test tests[] = {
     TEST(the_first_campaign_wins_and_others_are_refused),
     TEST(txns_compare_the_config_of_the_view_and_the_leaders_creation),
     TEST(a_dropped_lease_takes_service_and_leader_key_in_one_view),
+    TEST(a_withdrawn_entry_goes_and_the_leader_key_stays),
     TEST(keys_of_a_killed_process_stay_until_their_lease_is_dropped),
     TEST(outcomes_can_be_ordered),
     TEST(leader_and_config_can_be_set),

@@ -131,7 +131,8 @@ static bool reaches(int *counter, int wanted, int64_t timeout_ms)
 static int64_t wait_lease_end(struct kt_coord *coord)
 {
     int64_t deadline_ms = kt_now_mono_ms() + 5000, end_ms;
-    while ((end_ms = kt_coord_lease_end_mono_ms(coord)) == 0 && kt_now_mono_ms() < deadline_ms) {
+    while ((end_ms = kt_coord_lease_end_mono_ms(coord, KT_COORD_CURRENT_LEASE)) == 0 &&
+           kt_now_mono_ms() < deadline_ms) {
         kt_test_pause();
     }
     return end_ms;
@@ -165,12 +166,12 @@ static void the_lease_clock_starts_before_the_keepalive_is_sent(void)
     CHECK(coord);
     before_ms = wait_lease_end(coord);
     __atomic_store_n(&etcd.keepalive_delay_ms, 400, __ATOMIC_RELEASE);
-    while (kt_coord_lease_end_mono_ms(coord) == before_ms) {
+    while (kt_coord_lease_end_mono_ms(coord, KT_COORD_CURRENT_LEASE) == before_ms) {
         CHECK(kt_now_mono_ms() < deadline_ms);
     }
     came_ms = __atomic_load_n(&etcd.keepalive_came_ms, __ATOMIC_ACQUIRE);
-    CHECK(kt_coord_lease_end_mono_ms(coord) <= came_ms + 2700);
-    CHECK(kt_coord_lease_end_mono_ms(coord) > before_ms);
+    CHECK(kt_coord_lease_end_mono_ms(coord, KT_COORD_CURRENT_LEASE) <= came_ms + 2700);
+    CHECK(kt_coord_lease_end_mono_ms(coord, KT_COORD_CURRENT_LEASE) > before_ms);
     kt_coord_free(&coord);
     mock_stop(&mock);
 }
