@@ -2,6 +2,7 @@
 /* message.c - headers, query parameters and the answer under construction.
  *
  * Look-ups are linear: a request has a dozen headers, and a table would cost more than it saves.
+ * Most of what is asked for is absent, though, and that the lengths of the names tell.
  */
 #include "http/message.h"
 
@@ -11,10 +12,18 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool is_absent(const struct kt_http_request *request, struct kt_str name)
+{
+    return request->name_lengths && !(request->name_lengths >> (name.len & 63) & 1);
+}
+
 struct kt_str kt_http_header(const struct kt_http_request *request, const char *name)
 {
     struct kt_str wanted = kt_str(name);
 
+    if (is_absent(request, wanted)) {
+        return (struct kt_str){NULL, 0};
+    }
     for (size_t i = 0; i < request->header_count; i++) {
         if (request->headers[i].name.len == wanted.len &&
             kt_str_eq_nocase(request->headers[i].name, wanted)) {
@@ -29,7 +38,7 @@ size_t kt_http_header_count(const struct kt_http_request *request, const char *n
     struct kt_str wanted = kt_str(name);
     size_t count = 0;
 
-    for (size_t i = 0; i < request->header_count; i++) {
+    for (size_t i = 0; i < request->header_count && !is_absent(request, wanted); i++) {
         if (kt_str_eq_nocase(request->headers[i].name, wanted)) {
             count++;
         }
@@ -158,6 +167,7 @@ void kt_http_response_init(struct kt_http_response *response, struct kt_arena *a
     response->content_type = "application/json";
     response->close = false;
     response->failed = false;
+    response->untagged = false;
     response->stream_next = NULL;
     response->stream_done = NULL;
     response->stream_ctx = NULL;

@@ -51,6 +51,7 @@ struct kt_http_request {
     struct kt_str path_param; /* what stands for the route's {name}, decoded; else empty */
     const struct kt_http_header *headers;
     size_t header_count;
+    uint64_t name_lengths;     /* bit n: a header's name has n bytes (n & 63); 0 = not known */
     struct kt_str body;        /* whole, bounded; empty on routes that pull */
     struct kt_http_body *pull; /* routes that pull; else NULL */
     int64_t content_length;    /* -1 = chunked or none given */
@@ -91,6 +92,7 @@ struct kt_http_response {
     bool close;               /* end the connection after this answer */
     bool failed;              /* headers did not fit or no memory */
     bool old_manner;          /* an error also has the members of the first Kamaitachi */
+    bool untagged;            /* a GET's answer without ETag: the state of this moment */
     /* A streamed answer: next() appends to `chunk` (cleared before each call), 0 bytes = the end.
      * An error after the first byte breaks the connection, so that a client cannot mistake a part
      * for the whole. */

@@ -6,6 +6,7 @@
  */
 #include "http/router.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "http/access.h"
 #include "http/envelope.h"
@@ -49,6 +50,8 @@ static enum kt_status set_param(const struct kt_http_route *route, struct kt_htt
     }
     return KT_OK;
 }
+
+#define TIMEOUT_HEADER "X-Kamaitachi-Timeout-Ms"
 
 const struct kt_http_route *kt_router_peek(const struct kt_http_router *router,
                                            enum kt_http_method method, struct kt_str path,
@@ -215,9 +218,40 @@ void kt_http_make_request_id(char dest[129])
     dest[16] = '\0';
 }
 
+enum kt_status kt_http_timeout_parse(struct kt_str text, int64_t *ret_timeout_ms,
+                                     struct kt_error *err)
+{
+    int64_t timeout_ms = 0;
+
+    if (!kt_parse_i64(text, &timeout_ms) || timeout_ms < 1 || timeout_ms > KT_HTTP_TIMEOUT_MS_MAX) {
+        return kt_fail_field(err, KT_BAD_VALUE, TIMEOUT_HEADER,
+                             TIMEOUT_HEADER ": expected milliseconds from 1 to %d",
+                             KT_HTTP_TIMEOUT_MS_MAX);
+    }
+    *ret_timeout_ms = timeout_ms;
+    return KT_OK;
+}
+
+static enum kt_status take_timeout(struct kt_http_request *request, struct kt_str text,
+                                   struct kt_error *err)
+{
+    int64_t timeout_ms = 0;
+    enum kt_status status;
+
+    if (kt_http_header_count(request, TIMEOUT_HEADER) > 1) {
+        return kt_fail_field(err, KT_BAD_VALUE, TIMEOUT_HEADER, TIMEOUT_HEADER ": expected once");
+    }
+    status = kt_http_timeout_parse(text, &timeout_ms, err);
+    if (status == KT_OK) {
+        request->deadline_mono_ms = kt_now_mono_ms() + timeout_ms;
+        request->deadline_given = true;
+    }
+    return status;
+}
+
 enum kt_status kt_http_common_headers(struct kt_http_request *request, struct kt_error *err)
 {
-    struct kt_str id = kt_http_header(request, "X-Request-Id");
+    struct kt_str id = kt_http_header(request, "X-Request-Id"), timeout;
 
     if (!id.data) {
         kt_http_make_request_id(request->request_id);
@@ -228,9 +262,6 @@ enum kt_status kt_http_common_headers(struct kt_http_request *request, struct kt
         return kt_fail_field(err, KT_BAD_VALUE, "X-Request-Id",
                              "X-Request-Id: expected 1-128 visible ASCII characters");
     }
-    if (kt_http_header(request, "X-Kamaitachi-Timeout-Ms").data) {
-        return kt_fail_field(err, KT_NOT_SUPPORTED, "X-Kamaitachi-Timeout-Ms",
-                             "X-Kamaitachi-Timeout-Ms is not supported by this version");
-    }
-    return KT_OK;
+    timeout = kt_http_header(request, TIMEOUT_HEADER);
+    return timeout.data ? take_timeout(request, timeout, err) : KT_OK;
 }

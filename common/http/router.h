@@ -67,10 +67,14 @@ void kt_router_serve(const struct kt_http_router *router, struct kt_http_request
                      const struct kt_http_route *route, enum kt_status found, unsigned allowed,
                      const struct kt_error *err, struct kt_http_response *response);
 
-/* Common request headers: X-Request-Id (kept or made), X-Kamaitachi-Timeout-Ms (400 `not_supported`
- * while not built). Call once after the head was parsed. */
+/* Common request headers: X-Request-Id (kept or made); X-Kamaitachi-Timeout-Ms, which sets the
+ * request's deadline. Call once after the head was parsed, the default deadline being set. */
 enum kt_status kt_http_common_headers(struct kt_http_request *request,
                                       struct kt_error *err) KT_MUST_CHECK;
+/* A value of X-Kamaitachi-Timeout-Ms: 1 to KT_HTTP_TIMEOUT_MS_MAX, else KT_BAD_VALUE naming it. */
+#define KT_HTTP_TIMEOUT_MS_MAX 60000
+enum kt_status kt_http_timeout_parse(struct kt_str text, int64_t *ret_timeout_ms,
+                                     struct kt_error *err) KT_MUST_CHECK;
 
 /* Sixteen hex digits for a request that came without an id (or could not be parsed). */
 void kt_http_make_request_id(char dest[129]);

@@ -310,6 +310,9 @@ static void serve(struct kt_http_worker *worker, const struct mg_request_info *i
     }
     kt_router_serve(worker->server->options.router, &worker->request, route, status, allowed, &err,
                     &worker->response);
+    if (status == KT_OK) {
+        kt_content_finish(worker->server->content, &worker->request, &worker->response);
+    }
     kt_http_answer_send(worker);
 }
 

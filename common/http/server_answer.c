@@ -139,6 +139,10 @@ static enum kt_status next_chunk(struct kt_http_worker *worker, struct kt_error 
     enum kt_status status;
 
     kt_buf_clear(&worker->chunk);
+    /* A stream may take as long as it goes on, unless the client gave it a time. */
+    if (worker->request.deadline_given && kt_now_mono_ms() >= worker->request.deadline_mono_ms) {
+        return kt_fail(err, KT_TIMEOUT, "the answer is not whole within the request's time");
+    }
     status = response->stream_next(response->stream_ctx, &worker->chunk, err);
     if (status == KT_OK && kt_buf_status(&worker->chunk) != KT_OK) {
         status = kt_fail(err, KT_NO_MEMORY, "no memory for a part of the answer");

@@ -3,8 +3,8 @@
  *
  * mg_read() waits until it has all that it was asked for, and a byte every few seconds keeps it
  * waiting. A whole body is bounded by the request's deadline, kept by the watch. A pulled one is
- * bounded by silence only, so there it is asked for no more than what has already arrived, or for
- * one byte.
+ * bounded by silence, and in total only when the client gave a time, so there it is asked for no
+ * more than what has already arrived, or for one byte.
  */
 #include "http/server_impl.h"
 
@@ -60,8 +60,7 @@ static enum kt_status fail_whole(struct kt_http_worker *worker, int64_t deadline
 {
     worker->body_broken = true;
     if (was_cut(worker, deadline_ms)) {
-        return kt_fail(err, KT_BAD_REQUEST, "the body did not arrive within %lld ms",
-                       (long long)worker->server->options.request_timeout_ms);
+        return kt_fail(err, KT_BAD_REQUEST, "the body did not arrive within the request's time");
     }
     if (worker->chunked && !kt_http_socket_at_end(worker->sock)) {
         return kt_fail(err, KT_BAD_REQUEST, "the chunked body is malformed");
@@ -178,6 +177,9 @@ static enum kt_status fail_pull(struct kt_http_worker *worker, int64_t deadline_
                                 struct kt_error *err)
 {
     worker->body_broken = true;
+    if (worker->request.deadline_given && kt_now_mono_ms() >= worker->request.deadline_mono_ms) {
+        return kt_fail(err, KT_TIMEOUT, "the body did not arrive within the request's time");
+    }
     if (was_cut(worker, deadline_ms)) {
         return kt_fail(err, KT_TIMEOUT, "nothing of the body arrived for %lld ms",
                        (long long)worker->server->options.idle_timeout_ms);
@@ -192,7 +194,7 @@ static enum kt_status pull_read(void *ctx, void *dest, size_t size, size_t *ret_
                                 struct kt_error *err)
 {
     struct kt_http_worker *worker = ctx;
-    int64_t deadline_ms;
+    int64_t now_ms, deadline_ms;
     int len;
 
     KT_ASSERT(size > 0);
@@ -203,7 +205,14 @@ static enum kt_status pull_read(void *ctx, void *dest, size_t size, size_t *ret_
         *ret_len = 0;
         return KT_OK;
     }
-    deadline_ms = kt_now_mono_ms() + worker->server->options.idle_timeout_ms;
+    now_ms = kt_now_mono_ms();
+    deadline_ms = now_ms + worker->server->options.idle_timeout_ms;
+    if (worker->request.deadline_given && worker->request.deadline_mono_ms < deadline_ms) {
+        deadline_ms = worker->request.deadline_mono_ms;
+    }
+    if (now_ms >= deadline_ms) {
+        return fail_pull(worker, deadline_ms, err);
+    }
     if (!send_continue(worker)) {
         return fail_pull(worker, deadline_ms, err);
     }

@@ -17,6 +17,7 @@
 
 #include "base/net.h"
 #include "base/thread.h"
+#include "http/content.h"
 #include "http/server.h"
 
 #include <stdatomic.h>
@@ -74,6 +75,7 @@ struct kt_http_server {
     char listen[64];
     uint16_t port;
     struct mg_context *context;
+    struct kt_content *content;
     struct kt_mutex lock;
     struct kt_cond wake; /* of the watch */
     struct kt_http_worker *workers;

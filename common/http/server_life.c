@@ -154,8 +154,13 @@ enum kt_status kt_http_server_start(const struct kt_http_server_options *options
     server = kt_calloc(1, sizeof(*server));
     if (server) {
         server->strangers = kt_calloc(KT_HTTP_FDS_MAX, sizeof(*server->strangers));
+        server->content = kt_content_new();
     }
-    if (!server || !server->strangers) {
+    if (!server || !server->strangers || !server->content) {
+        if (server) {
+            kt_content_free(&server->content);
+            kt_free(server->strangers);
+        }
         kt_free(server);
         return kt_fail(err, KT_NO_MEMORY, "no memory for the server");
     }
@@ -244,6 +249,7 @@ void kt_http_server_stop(struct kt_http_server **server, int64_t deadline_mono_m
     library_use(false);
     kt_cond_done(&self->wake);
     kt_mutex_done(&self->lock);
+    kt_content_free(&self->content);
     kt_free(self->strangers);
     kt_free(self);
     *server = NULL;

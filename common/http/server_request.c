@@ -126,6 +126,9 @@ static enum kt_status take_headers(struct kt_http_worker *worker,
         const struct mg_header *raw = &info->http_headers[i];
 
         status = check_header(raw, end + 2, &worker->headers[i], err);
+        if (status == KT_OK) {
+            request->name_lengths |= UINT64_C(1) << (worker->headers[i].name.len & 63);
+        }
         end = raw->value + strlen(raw->value);
     }
     if (status == KT_OK && info->num_headers > 0) {
@@ -287,6 +290,7 @@ static void reset_request(struct kt_http_worker *worker)
     request->raw_target = request->path = request->query = KT_STR("");
     request->headers = worker->headers;
     request->header_count = 0;
+    request->name_lengths = 0;
     request->body = KT_STR("");
     request->pull = NULL;
     request->content_length = -1;

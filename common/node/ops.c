@@ -69,6 +69,7 @@ void kt_node_health(void *ctx, struct kt_http_request *request, struct kt_http_r
 {
     struct kt_node *node = ctx;
     (void)request;
+    response->untagged = true;
     struct kt_replica_status *status = read_status(node, response);
     if (!status) {
         return;
@@ -81,6 +82,7 @@ void kt_node_live(void *ctx, struct kt_http_request *request, struct kt_http_res
 {
     (void)ctx;
     (void)request;
+    response->untagged = true;
     kt_buf_append_text(&response->body, "{\"status\":\"ok\"}");
 }
 

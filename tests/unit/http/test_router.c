@@ -2,6 +2,7 @@
 #include "../kt_test.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "http/access.h"
 #include "http/router.h"
@@ -421,13 +422,19 @@ static void made_request_ids_differ(void)
     CHECK_INT(strlen(first), 16);
 }
 
-static void a_timeout_header_is_not_supported_yet(void)
+static void a_timeout_header_sets_the_deadline(void)
 {
     struct kt_http_header header = {KT_STR("X-Kamaitachi-Timeout-Ms"), KT_STR("100")};
     struct kt_http_request request = {.headers = &header, .header_count = 1};
     struct kt_error err = KT_ERROR_INIT;
+    int64_t before_ms = kt_now_mono_ms();
 
-    CHECK_FAILS(kt_http_common_headers(&request, &err), KT_NOT_SUPPORTED);
+    CHECK_OK(kt_http_common_headers(&request, &err));
+    CHECK(request.deadline_given);
+    CHECK(request.deadline_mono_ms >= before_ms + 100);
+    CHECK(request.deadline_mono_ms <= kt_now_mono_ms() + 100);
+    header.value = KT_STR("60001");
+    CHECK_FAILS(kt_http_common_headers(&request, &err), KT_BAD_VALUE);
     CHECK_STR(err.field, "X-Kamaitachi-Timeout-Ms");
     kt_arena_free(&arena);
 }
@@ -493,7 +500,7 @@ static const struct kt_test tests[] = {
     TEST(a_request_id_is_kept_when_it_is_one),
     TEST(request_ids_of_128_characters_are_the_longest),
     TEST(made_request_ids_differ),
-    TEST(a_timeout_header_is_not_supported_yet),
+    TEST(a_timeout_header_sets_the_deadline),
     TEST(query_parameters_that_no_path_takes_are_refused),
     TEST(an_encoded_body_is_for_those_who_pull_it),
 };

@@ -331,6 +331,23 @@ static void answer_error(void *ctx, struct kt_http_request *request,
     kt_http_response_header(response, "X-Bad", KT_STR("a\r\nb: c"));
 }
 
+static void answer_state(void *ctx, struct kt_http_request *request,
+                         struct kt_http_response *response)
+{
+    (void)ctx, (void)request;
+    response->untagged = true;
+    kt_buf_append_text(&response->body, "well");
+}
+
+static void answer_time(void *ctx, struct kt_http_request *request,
+                        struct kt_http_response *response)
+{
+    (void)ctx;
+    kt_buf_printf(&response->body, "%lld %s",
+                  (long long)(request->deadline_mono_ms - kt_now_mono_ms()),
+                  request->deadline_given ? "given" : "default");
+}
+
 /* ---- streams ---- */
 
 struct stream {
@@ -356,6 +373,14 @@ static enum kt_status stream_endless(void *ctx, struct kt_buf *chunk, struct kt_
     for (int i = 0; i < 6000; i++) {
         kt_buf_append_text(chunk, "0123456789");
     }
+    return KT_OK;
+}
+
+static enum kt_status stream_forever(void *ctx, struct kt_buf *chunk, struct kt_error *err)
+{
+    (void)ctx, (void)err;
+    kt_test_pause();
+    kt_buf_append_text(chunk, "tick\n");
     return KT_OK;
 }
 
@@ -412,6 +437,14 @@ static void answer_endless(void *ctx, struct kt_http_request *request,
     response->stream_next = stream_endless;
 }
 
+static void answer_forever(void *ctx, struct kt_http_request *request,
+                           struct kt_http_response *response)
+{
+    (void)ctx, (void)request;
+    start_stream(response, 1, -1);
+    response->stream_next = stream_forever;
+}
+
 #define GET_POST (KT_HTTP_GET | KT_HTTP_POST)
 
 static const struct kt_http_route routes[] = {
@@ -423,6 +456,9 @@ static const struct kt_http_route routes[] = {
     {KT_HTTP_GET, "/close", KT_ACCESS_PUBLIC, false, answer_close, true},
     {KT_HTTP_GET, "/gate", KT_ACCESS_PUBLIC, false, answer_gate, true},
     {KT_HTTP_GET, "/error", KT_ACCESS_PUBLIC, false, answer_error, true},
+    {KT_HTTP_GET, "/state", KT_ACCESS_PUBLIC, false, answer_state, true},
+    {KT_HTTP_GET, "/time", KT_ACCESS_PUBLIC, false, answer_time, true},
+    {KT_HTTP_GET, "/stream/forever", KT_ACCESS_PUBLIC, false, answer_forever, true},
     {KT_HTTP_GET, "/stream", KT_ACCESS_PUBLIC, false, answer_stream, true},
     {KT_HTTP_GET, "/stream/empty", KT_ACCESS_PUBLIC, false, answer_empty_stream, true},
     {KT_HTTP_GET, "/stream/broken", KT_ACCESS_PUBLIC, false, answer_broken_stream, true},
