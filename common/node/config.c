@@ -136,6 +136,12 @@ static const struct kt_conf_key keys[] = {
      "2000", "records", NULL, "Records that an import commits at a time.", NULL},
     {"limits", "import_batch_bytes", KT_CONF_BYTES, AT(limits.import_batch_bytes), 65536, 64 * MB,
      "1m", "bytes", NULL, "Bytes that an import commits at a time.", NULL},
+    {"limits", "exports", KT_CONF_INT, AT(limits.exports), 1, 64, "4", "", NULL,
+     "Exports under way at once; beyond, 503. Each holds a worker and keeps the WAL from "
+     "shrinking.",
+     NULL},
+    {"limits", "export_s", KT_CONF_INT, AT(limits.export_s), 1, 604800, "3600", "s", NULL,
+     "The longest that one export may take; then its connection is broken.", NULL},
 };
 
 struct kt_conf_table kt_node_config_table(const char *program)

@@ -109,6 +109,19 @@ static void indicator_name(struct kt_str cell, struct kt_buf *names)
     }
 }
 
+bool kt_import_is_column_name(struct kt_str key)
+{
+    struct kt_buf name;
+    kt_buf_init(&name, 0);
+    indicator_name(key, &name);
+    bool same = kt_buf_status(&name) == KT_OK && kt_str_eq(kt_buf_str(&name), key);
+    for (size_t role = 0; role < ROLE_COUNT; role++) {
+        same = same && !kt_str_eq_text(key, kt_import_role_names[role]);
+    }
+    kt_buf_done(&name);
+    return same && kt_indicator_name_ok(key);
+}
+
 static bool is_role(const struct import_columns *columns, size_t index)
 {
     for (size_t role = 0; role < ROLE_COUNT; role++) {

@@ -61,6 +61,8 @@ enum kt_status kt_import_columns_read(const struct kt_import_options *options,
                                       struct kt_error *err) KT_MUST_CHECK;
 
 struct kt_str kt_import_column_name(const struct import_columns *columns, size_t index);
+/* Would a csv column of this name become the indicator of this very name? */
+bool kt_import_is_column_name(struct kt_str key);
 /* A cell as messages show it: its beginning, if it is text at all. */
 #define KT_IMPORT_SHOWN_BYTES 48
 void kt_import_show_cell(struct kt_str cell, char dest[KT_IMPORT_SHOWN_BYTES]);

@@ -3,6 +3,7 @@
  * node.c      start and stop          main.c     the program around it
  * routes.c    path -> handler         answers.c  headers and small helpers of all handlers
  * data.c      snapshot, period, save, import, stats
+ * export.c    export
  * ops.c       health, version, cluster    keeper.c   self-probe, members' hosts
  *
  * Threads: fields are set before the server starts, but for `server` itself: a request may come
@@ -38,6 +39,7 @@ struct kt_node {
     _Atomic(struct kt_http_server *) server; /* NULL to the first requests */
     _Atomic bool draining;                   /* no new writes; /health says 503 */
     _Atomic int imports_running;             /* relaxed: only waited down to zero */
+    _Atomic int exports_running;             /* relaxed: a bound, not an order */
 
     struct kt_thread keeper;
     struct kt_mutex keeper_mutex;
@@ -78,6 +80,7 @@ void kt_node_selection_snapshot(void *ctx, struct kt_http_request *request,
                                 struct kt_http_response *response);
 void kt_node_save(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_import(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_export(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_stats(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_health(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_live(void *ctx, struct kt_http_request *request, struct kt_http_response *response);

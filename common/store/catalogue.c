@@ -142,6 +142,12 @@ const struct topic *catalogue_topic(const struct kt_catalogue *view, uint32_t nu
     return number < view->topics->limit ? view->topics->by_number[number] : NULL;
 }
 
+struct kt_str kt_catalogue_topic_key(const struct kt_catalogue *view, uint32_t number)
+{
+    const struct topic *topic = catalogue_topic(view, number);
+    return topic ? topic->pub.key : KT_STR("");
+}
+
 const struct kt_topic *kt_catalogue_find_topic(const struct kt_catalogue *view, struct kt_str key)
 {
     uint32_t number;

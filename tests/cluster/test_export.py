@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""Data in and out: what an export says, and that an import reads it back as it was."""
+
+import gzip
+import json
+import socket
+
+from cluster import API, Node, check, data_file, equal, group, test, wait_until
+
+SP500 = "subject=symbol&time=date&name=name&category=sector&topic==literal:sp500"
+CO2 = "subject=Country&time=Year"
+
+
+def lines_of(answer):
+    return [json.loads(line) for line in answer.body.decode().splitlines()]
+
+
+def export(server, query=""):
+    answer = server.data_get("export" + ("?" + query if query else ""))
+    equal(answer.status, 200, "status of an export: %s" % answer.body[:200])
+    return answer
+
+
+def fresh(bench, name, **settings):
+    return Node(bench, name, None, **settings).start()
+
+
+def bring_gzip(server, query, path):
+    with open(path, "rb") as file:
+        return server.bring(query, file.read(), {"Content-Encoding": "gzip"})
+
+
+@group
+class Export:
+    """One node with a little of everything."""
+
+    def setup(self, bench):
+        self.node = fresh(bench, "master", limits_exports=2)
+        self.node.save(subjects=[
+            {"subject": "b", "name": "Bé, \"b\"", "status": "on", "listing_date": "2001-02-03",
+             "category": "stock", "topics": ["z", {"topic": "a", "from": "1970-01-01",
+                                                   "to": "1999-12-31"}],
+             "tags": {"concept": ["y", "x"], "area": ["n"]}},
+            {"subject": "a", "topics": ["z"]}, {"subject": "c"}])
+        self.node.save(records=[
+            {"subject": "b", "time": "2020-01-01", "period": "Q4", "declare_date": "2021-03-01",
+             "year": "FY20", "data": {"y": 1, "x": 2.5}},
+            {"subject": "b", "time": "2020-01-01", "data": {}},
+            {"subject": "a", "time": 0, "data": {"x": -0.1}},
+            {"subject": "a", "time": "1960-01-01", "end_date": "1960-06-30", "data": {"z": 1e21}}])
+        self.revision = self.node.save(records=[
+            {"subject": "b", "time": "2020-01-01", "period": "Q4", "declare_date": "2021-02-01",
+             "year": None, "data": {"y": None, "x": 3}}])["revision"]
+
+    def ndjson_has_subjects_then_records_in_byte_order_with_newest_values(self):
+        answer = export(self.node)
+        equal(answer.headers["content-type"], "application/x-ndjson", "content type")
+        equal(answer.headers["x-kamaitachi-revision"], str(self.revision), "revision")
+        equal(answer.body.decode().splitlines(), [
+            '{"subject":{"subject":"a","topics":["z"]}}',
+            '{"subject":{"subject":"b","name":"Bé, \\"b\\"","status":"on",'
+            '"listing_date":"2001-02-03","category":"stock","topics":[{"topic":"a",'
+            '"from":"1970-01-01","to":946684799},"z"],"tags":{"area":["n"],"concept":["x","y"]}}}',
+            '{"subject":{"subject":"c"}}',
+            '{"record":{"subject":"a","time":-315619200,"end_date":"1960-06-30",'
+            '"data":{"z":1e+21}}}',
+            '{"record":{"subject":"a","time":0,"data":{"x":-0.1}}}',
+            '{"record":{"subject":"b","time":1577836800,"data":{}}}',
+            '{"record":{"subject":"b","time":1577836800,"period":"Q4","declare_date":1614556800,'
+            '"year":"FY20","data":{"x":2.5,"y":1}}}'], "lines")
+
+    def versions_are_lines_of_their_own_with_what_was_recorded(self):
+        lines = lines_of(export(self.node, "versions=1&subjects=b"))
+        equal([line["recorded"]["revision"] for line in lines],
+              [self.revision, self.revision - 1, self.revision, self.revision - 1], "revisions")
+        check(all(line["recorded"]["wall_ms"] > 1e12 for line in lines), "stamps: %s", lines)
+        equal(lines[2]["record"], {
+            "subject": "b", "time": 1577836800, "period": "Q4", "declare_date": 1612137600,
+            "year": None, "data": {"x": 3, "y": None}}, "the older declared version")
+
+    def csv_has_the_columns_of_import(self):
+        answer = export(self.node, "format=csv")
+        equal(answer.headers["content-type"], "text/csv; charset=utf-8", "content type")
+        equal(answer.body.decode().splitlines(), [
+            "subject,time,name,status,category,period,declare_date,topic,x,y,z",
+            "a,-315619200,,,,,,z,,,1e+21",
+            "a,0,,,,,,z,-0.1,,",
+            'b,1577836800,"Bé, ""b""",on,stock,,,z,,,',
+            'b,1577836800,"Bé, ""b""",on,stock,Q4,1614556800,z,2.5,1,'], "lines")
+
+    def filters_leave_out_what_was_not_asked_for(self):
+        def keys(query):
+            return [line["record"]["subject"] for line in lines_of(export(self.node, query))
+                    if "record" in line]
+        equal(keys("subjects=b,nobody,b"), ["b", "b"], "one subject")
+        equal(keys("topic=a"), ["b", "b"], "a topic's member")
+        equal(keys("topic=a&from=2000-01-01"), [], "a topic that it had left by then")
+        equal(keys("topic=z"), ["a", "a", "b", "b"], "the members of z")
+        equal(keys("topic=nowhere"), [], "an unknown topic")
+        equal(keys("from=1970-01-01&to=1970-01-01"), ["a"], "one day")
+        data = [line["record"]["data"] for line in lines_of(export(self.node, "ids=y,nothing"))
+                if "record" in line]
+        equal(data, [{}, {}, {}, {"y": 1}], "data of one indicator")
+        equal(export(self.node, "format=csv&ids=z,x&subjects=a").body.decode().splitlines(),
+              ["subject,time,name,status,category,period,declare_date,topic,x,z",
+               "a,-315619200,,,,,,z,,1e+21", "a,0,,,,,,z,-0.1,"], "csv of two indicators")
+
+    def a_first_time_of_few_digits_is_not_read_back_as_a_year(self):
+        equal(export(self.node, "format=csv&from=1970-01-01&ids=x&subjects=a").body,
+              b"subject,time,name,status,category,period,declare_date,topic,x\n"
+              b"a,00000,,,,,,z,-0.1\n", "the line")
+
+    def bad_parameters_are_refused_by_name(self):
+        for query, field, code in (
+                ("format=xml", "format", "bad_value"), ("format=", "format", "bad_value"),
+                ("versions=2", "versions", "bad_value"),
+                ("versions=1&format=csv", "versions", "bad_value"),
+                ("topic=", "topic", "bad_value"), ("topic=z&subjects=a", "topic", "bad_value"),
+                ("from=yesterday", "from", "bad_value"), ("to=1e3", "to", "bad_value"),
+                ("from=2&to=1", "from", "bad_value"), ("subjects=a,,b", "subjects", "bad_value"),
+                ("ids=%01", "ids", "bad_value"), ("limit=1", "limit", "unknown_field"),
+                ("format=csv&format=csv", "format", "bad_value"),
+                ("atomic=1", "atomic", "unknown_field")):
+            answer = self.node.data_get("export?" + query)
+            equal([answer.status, answer.error().get("field"), answer.error().get("code")],
+                  [400, field, code], query)
+        equal(self.node.data_post("export").status, 405, "status of a POST")
+
+    def a_column_that_import_would_rename_is_refused(self):
+        self.node.save(records=[{"subject": "odd", "time": 0, "data": {"Total Sum": 1}}])
+        answer = self.node.data_get("export?format=csv")
+        equal([answer.status, answer.error().get("field")], [400, "ids"], "status and field")
+        equal(self.node.data_get("export?format=csv&ids=x").status, 200, "without it")
+        equal(self.node.data_get("export").status, 200, "ndjson")
+
+    def only_so_many_go_on_at_once_and_a_silent_reader_is_cut_off(self):
+        rows = "".join("k%d,%d,%d\n" % (i % 50, 2000 + i, i) for i in range(200000))
+        self.node.bring("subject=k&time=t&time_format=seconds", "k,t,v\n" + rows)
+        host, port = self.node.addr.rsplit(":", 1)
+        silent = []
+        for _ in range(2):
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect((host, int(port)))
+            connection.sendall(b"GET %s/export HTTP/1.1\r\nHost: x\r\n\r\n" % API.encode())
+            check(connection.recv(1), "the answer begins")
+            silent.append(connection)
+        answer = self.node.data_get("export")
+        equal([answer.status, answer.error().get("code"), "retry-after" in answer.headers],
+              [503, "busy", True], "a third export")
+        for connection in silent:
+            connection.close()
+        wait_until(lambda: self.node.data_get("export?subjects=a").status == 200,
+                   "places are free again")
+
+
+@test
+def both_data_sets_come_back_from_csv_as_they_were(bench):
+    for name, query, file in (("sp500", SP500, "sp500-fundamentals.csv.gz"),
+                              ("co2", CO2, "co2-by-nation.csv.gz")):
+        source = fresh(bench, "master1" + name)
+        report = bring_gzip(source, query, data_file(file))
+        first = export(source, "format=csv").body
+        equal(first.count(b"\n"), report["records"] + 1, "lines of " + name)
+        copy = fresh(bench, "master2" + name)
+        brought = copy.bring("", gzip.compress(first), {"Content-Encoding": "gzip"})
+        equal([brought[k] for k in ("records", "subjects", "values", "rejected")],
+              [report[k] for k in ("records", "subjects", "values", "rejected")], "the report")
+        check(export(copy, "format=csv").body == first, "the csv of %s differs", name)
+        check(export(copy).body == export(source).body, "the ndjson of %s differs", name)
