@@ -185,7 +185,7 @@ static enum kt_status refuse_unbuilt(struct kt_json_fields *fields, enum query_o
                                      struct kt_error *err)
 {
     static const char *const unbuilt[][3] = {
-        [QUERY_SNAPSHOT] = {"cursor", NULL, NULL}, [QUERY_PERIOD] = {"interval", "agg", NULL}};
+        [QUERY_SNAPSHOT] = {"cursor", NULL, NULL}, [QUERY_PERIOD] = {NULL, NULL, NULL}};
     for (size_t i = 0; i < KT_ARRAY_LEN(unbuilt[op]) && unbuilt[op][i]; i++) {
         const char *name = unbuilt[op][i];
         const struct kt_json_value *value = kt_json_get(fields, name, true);
@@ -234,6 +234,9 @@ static enum kt_status parse_fields(struct kt_json_fields *fields,
     }
     if (status == KT_OK && q->op == QUERY_SNAPSHOT) {
         status = query_parse_fill(fields, q, err);
+    }
+    if (status == KT_OK && q->op == QUERY_PERIOD) {
+        status = query_parse_interval(fields, q, err);
     }
     if (status == KT_OK) {
         status = kt_json_get_string(fields, "method", &method, NULL, err);

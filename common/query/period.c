@@ -1,71 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* period.c - the records of each subject between two times, newest or oldest first.
+/* period.c - the rows of each subject between two times, newest or oldest first.
  *
- * Records stand in order in the series already, so a page is a walk from one end; nothing is
- * collected before it is written.
+ * A page is a walk from one end; nothing is collected before it is written.
  */
 #include "http/envelope.h"
 #include "query/query_impl.h"
-
-static enum kt_status write_row(struct plan *plan, const struct kt_subject *subject,
-                                const struct kt_series *series, size_t index,
-                                const struct kt_record *record, struct kt_buf *body,
-                                struct kt_error *err)
-{
-    char date[11], year[11];
-    struct kt_jw jw;
-    struct kt_str shown_year = query_year(record, year);
-    kt_jw_init(&jw, body);
-    kt_jw_object(&jw);
-    kt_jw_kv_str(&jw, "end_date", query_end_date(record, date));
-    kt_jw_kv_str(&jw, "period", record->period);
-    kt_jw_kv_str(&jw, "declare_date", query_declare_date(record, date));
-    kt_jw_kv_str(&jw, "year", shown_year);
-    enum kt_status status = query_write_values(plan, series, index, false, body, err);
-    if (status != KT_OK) {
-        return status;
-    }
-    kt_buf_clear(&plan->scratch);
-    kt_buf_append_str(&plan->scratch, subject->key);
-    kt_buf_append_byte(&plan->scratch, ':');
-    kt_buf_append_str(&plan->scratch, shown_year);
-    kt_buf_append_byte(&plan->scratch, '_');
-    kt_buf_append_str(&plan->scratch, record->period);
-    if (kt_buf_status(&plan->scratch) != KT_OK) {
-        return kt_fail(err, KT_NO_MEMORY, "no memory for the answer");
-    }
-    kt_jw_kv_str(&jw, "combine", kt_buf_str(&plan->scratch));
-    kt_jw_object_end(&jw);
-    return KT_OK;
-}
 
 static enum kt_status write_rows(struct plan *plan, const struct kt_subject *subject,
                                  const struct kt_series *series, struct kt_buf *body,
                                  struct kt_error *err)
 {
     const struct question *q = &plan->q;
-    size_t begin, end;
     int64_t seen = 0, written = 0;
+    struct row_walk walk;
+    struct period_row row;
     query_pick_columns(plan, series);
-    kt_series_range(series, q->from_s, q->to_s, &begin, &end);
-    for (size_t n = begin; n < end && (q->limit == 0 || written < q->limit); n++) {
-        size_t index = q->ascending ? n : end - 1 - (n - begin);
-        struct kt_record record;
-        enum kt_status status = query_tick(plan, err);
-        if (status != KT_OK) {
+    query_walk_init(plan, series, q->ascending, &walk);
+    while (q->limit == 0 || written < q->limit) {
+        bool found = false;
+        enum kt_status status = query_walk_next(plan, &walk, &row, &found, err);
+        if (status != KT_OK || !found) {
             return status;
         }
-        if (!kt_series_exists(series, index, &plan->bounds)) {
-            continue;
-        }
-        kt_series_record(series, index, &plan->bounds, &record);
-        if (!query_wants_period(q, record.period) || seen++ < q->offset) {
+        if (seen++ < q->offset) {
             continue;
         }
         if (written++ > 0) {
             kt_buf_append_byte(body, ',');
         }
-        status = write_row(plan, subject, series, index, &record, body, err);
+        status = query_write_row(plan, subject, series, &row, body, err);
         if (status != KT_OK) {
             return status;
         }

@@ -289,6 +289,7 @@ enum kt_status query_plan(const struct kt_query_env *env, enum query_op op, stru
 void query_plan_done(struct plan *plan)
 {
     kt_buf_done(&plan->scratch);
+    kt_buf_done(&plan->members);
     if (plan->view) {
         kt_catalogue_unref(&plan->view);
     }

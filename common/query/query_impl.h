@@ -2,7 +2,7 @@
  *
  * parse.c turns a body into a question (no store needed), plan.c binds it to one catalogue view,
  * snapshot.c and period.c walk the subjects and rows.c writes what they picked. selection.c picks
- * subjects by their tags.
+ * subjects by their tags, period_rows.c walks the rows of a period and downsample.c makes buckets.
  *
  * Threads: one request's worker.
  * Owns:    a plan its view, document and arena, until query_plan_done.
@@ -19,6 +19,15 @@
 
 /* A question's op is one of the first two; the other two say that `selection` picks subjects. */
 enum query_op { QUERY_SNAPSHOT, QUERY_PERIOD, QUERY_SELECTION_SNAPSHOT, QUERY_SELECTION_PERIOD };
+enum interval {
+    INTERVAL_NONE,
+    INTERVAL_DAY,
+    INTERVAL_WEEK,
+    INTERVAL_MONTH,
+    INTERVAL_QUARTER,
+    INTERVAL_YEAR
+};
+enum agg { AGG_LAST, AGG_FIRST, AGG_MIN, AGG_MAX, AGG_AVG, AGG_SUM, AGG_COUNT };
 enum recorded_kind { RECORDED_NEWEST, RECORDED_REVISION, RECORDED_TIME };
 
 struct question {
@@ -32,8 +41,10 @@ struct question {
     int64_t offset, limit; /* limit 0 = all (period only) */
     int64_t from_s, to_s;  /* snapshot: to_s is the timestamp */
     bool timestamp_given;
-    bool fill;         /* snapshot: previous */
-    int64_t max_age_s; /* snapshot: -1 = any age */
+    bool fill;              /* snapshot: previous */
+    int64_t max_age_s;      /* snapshot: -1 = any age */
+    enum interval interval; /* period only */
+    enum agg agg;
     int64_t as_of_s;
     enum recorded_kind recorded;
     uint64_t recorded_revision;
@@ -90,6 +101,7 @@ struct plan {
     uint32_t sort_indicator;
 
     struct kt_buf scratch;
+    struct kt_buf members; /* of the bucket at hand */
     uint64_t ticks;
     int64_t values; /* written so far */
 };
@@ -119,6 +131,12 @@ void query_pick_columns(struct plan *plan, const struct kt_series *series);
 /* What the row of that record shows of an indicator; false when nothing. */
 bool query_value(const struct plan *plan, const struct kt_series *series, size_t index,
                  uint32_t indicator, double *ret_value);
+/* `,"key":value`; the first comma is left out when `first`. */
+enum kt_status query_write_value(struct plan *plan, struct column *column, double value, bool first,
+                                 struct kt_buf *body, struct kt_error *err) KT_MUST_CHECK;
+/* KT_TOO_LARGE beyond limits.max_values or the body's bound. */
+enum kt_status query_values_status(const struct plan *plan, const struct kt_buf *body,
+                                   struct kt_error *err) KT_MUST_CHECK;
 /* `,"key":value` for each picked column that has one; the first comma is left out when `first`.
  * KT_TOO_LARGE beyond limits.max_values or the body's bound. */
 enum kt_status query_write_values(struct plan *plan, const struct kt_series *series, size_t index,
@@ -130,6 +148,57 @@ struct kt_str query_shown_name(const struct kt_subject *subject);
 struct kt_str query_end_date(const struct kt_record *record, char dest[11]);
 struct kt_str query_year(const struct kt_record *record, char dest[11]);
 struct kt_str query_declare_date(const struct kt_record *record, char dest[11]); /* or "" */
+
+/* downsample.c: values of many records as one. */
+struct bucket {
+    int64_t first_s, last_s; /* its ends in the calendar */
+    const size_t *records;   /* those that the question sees, ascending; plan->members */
+    size_t count;
+    bool declare_given; /* as in kt_record, over all of them */
+    int64_t declare_s;
+};
+/* `interval` and `agg`. */
+enum kt_status query_parse_interval(struct kt_json_fields *fields, struct question *q,
+                                    struct kt_error *err) KT_MUST_CHECK;
+const char *query_interval_text(enum interval interval);
+/* The first and last second of the bucket with time_s in it. */
+void query_bucket_of(enum interval interval, int64_t time_s, int64_t *ret_first_s,
+                     int64_t *ret_last_s);
+/* What agg makes of the indicator's values; none when no record has one. KT_BAD_VALUE for a sum
+ * beyond the doubles. */
+enum kt_status query_bucket_value(struct plan *plan, const struct kt_series *series,
+                                  const struct bucket *bucket, uint32_t indicator,
+                                  double *ret_value, bool *ret_has,
+                                  struct kt_error *err) KT_MUST_CHECK;
+/* As query_write_values, each with its comma. */
+enum kt_status query_write_bucket_values(struct plan *plan, const struct kt_series *series,
+                                         const struct bucket *bucket, struct kt_buf *body,
+                                         struct kt_error *err) KT_MUST_CHECK;
+
+/* period_rows.c: the rows of a subject, one by one. */
+struct row_walk {
+    const struct kt_series *series;
+    size_t begin, end; /* records not walked yet */
+    bool ascending;
+};
+struct period_row {
+    int64_t time_s;          /* the record's, or the bucket's last second */
+    size_t index;            /* without interval */
+    struct kt_record record; /* without interval */
+    struct bucket bucket;    /* with interval; good until the next step */
+};
+void query_walk_init(const struct plan *plan, const struct kt_series *series, bool ascending,
+                     struct row_walk *walk);
+enum kt_status query_walk_next(struct plan *plan, struct row_walk *walk, struct period_row *row,
+                               bool *ret_found, struct kt_error *err) KT_MUST_CHECK;
+struct kt_str query_row_date(const struct plan *plan, const struct period_row *row, char dest[11]);
+enum kt_status query_row_value(struct plan *plan, const struct kt_series *series,
+                               const struct period_row *row, uint32_t indicator, double *ret_value,
+                               bool *ret_has, struct kt_error *err) KT_MUST_CHECK;
+/* The row's object, with the columns picked. */
+enum kt_status query_write_row(struct plan *plan, const struct kt_subject *subject,
+                               const struct kt_series *series, const struct period_row *row,
+                               struct kt_buf *body, struct kt_error *err) KT_MUST_CHECK;
 
 /* The sticky failure of a body as an error. */
 enum kt_status query_body_status(const struct kt_buf *body, struct kt_error *err) KT_MUST_CHECK;

@@ -62,32 +62,48 @@ bool query_value(const struct plan *plan, const struct kt_series *series, size_t
                         : kt_series_value(series, index, indicator, &plan->bounds, ret_value);
 }
 
+enum kt_status query_write_value(struct plan *plan, struct column *column, double value, bool first,
+                                 struct kt_buf *body, struct kt_error *err)
+{
+    char text[KT_F64_TEXT_MAX];
+    if (!column->prefix.data) {
+        enum kt_status status = make_prefix(plan, column, err);
+        if (status != KT_OK) {
+            return status;
+        }
+    }
+    kt_buf_append(body, column->prefix.data + first, column->prefix.len - first);
+    kt_buf_append(body, text, kt_format_f64(value, text));
+    plan->values++;
+    return KT_OK;
+}
+
+enum kt_status query_values_status(const struct plan *plan, const struct kt_buf *body,
+                                   struct kt_error *err)
+{
+    if (plan->values > plan->env->limits.max_values) {
+        return kt_fail(err, KT_TOO_LARGE, "the answer has more than %lld values; ask for less",
+                       (long long)plan->env->limits.max_values);
+    }
+    return query_body_status(body, err);
+}
+
 enum kt_status query_write_values(struct plan *plan, const struct kt_series *series, size_t index,
                                   bool first, struct kt_buf *body, struct kt_error *err)
 {
-    char text[KT_F64_TEXT_MAX];
     for (size_t i = 0; i < plan->picked_count; i++) {
         struct column *column = &plan->columns[plan->picked[i]];
         double value;
         if (!query_value(plan, series, index, column->number, &value)) {
             continue;
         }
-        if (!column->prefix.data) {
-            enum kt_status status = make_prefix(plan, column, err);
-            if (status != KT_OK) {
-                return status;
-            }
+        enum kt_status status = query_write_value(plan, column, value, first, body, err);
+        if (status != KT_OK) {
+            return status;
         }
-        kt_buf_append(body, column->prefix.data + first, column->prefix.len - first);
-        kt_buf_append(body, text, kt_format_f64(value, text));
         first = false;
-        plan->values++;
     }
-    if (plan->values > plan->env->limits.max_values) {
-        return kt_fail(err, KT_TOO_LARGE, "the answer has more than %lld values; ask for less",
-                       (long long)plan->env->limits.max_values);
-    }
-    return query_body_status(body, err);
+    return query_values_status(plan, body, err);
 }
 
 struct kt_str query_shown_name(const struct kt_subject *subject)

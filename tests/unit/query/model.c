@@ -255,16 +255,48 @@ static void put_dates(const struct model *m, const struct model_question *q, ver
     kt_buf_append_text(text, "\"");
 }
 
-/* `"key":value` joined by commas; true when there was one. Numbers of the tests have few digits. */
-static bool put_values(const struct model *m, const struct model_question *q, version_ptr record,
-                       struct kt_buf *text)
+/* What agg makes of the records' values, in their order. */
+static bool value_of_all(const struct model *m, const struct model_question *q,
+                         const version_ptr *records, size_t count, int indicator, double *ret_value)
+{
+    double values[MODEL_VERSIONS], result;
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        n += value_of(m, q, records[i], indicator, &values[n]);
+    }
+    if (n == 0) {
+        return false;
+    }
+    result = values[strcmp(q->agg, "last") == 0 ? n - 1 : 0];
+    for (size_t i = 1; i < n; i++) {
+        if (strcmp(q->agg, "min") == 0) {
+            result = values[i] < result ? values[i] : result;
+        } else if (strcmp(q->agg, "max") == 0) {
+            result = values[i] > result ? values[i] : result;
+        } else if (strcmp(q->agg, "sum") == 0 || strcmp(q->agg, "avg") == 0) {
+            result += values[i];
+        }
+    }
+    if (strcmp(q->agg, "avg") == 0) {
+        result /= (double)n;
+    }
+    *ret_value = strcmp(q->agg, "count") == 0 ? (double)n : result;
+    return true;
+}
+
+/* `"key":value` joined by commas; true when there was one. */
+static bool put_values(const struct model *m, const struct model_question *q,
+                       const version_ptr *records, size_t record_count, struct kt_buf *text)
 {
     int columns[MODEL_INDICATORS], count = columns_of(m, q, columns);
     bool any = false;
     for (int i = 0; i < count; i++) {
         double value;
-        if (shown_value(m, q, record, columns[i], &value)) {
-            kt_buf_printf(text, "%s\"%s\":%.10g", any ? "," : "", m->indicators[columns[i]], value);
+        if (q->interval ? value_of_all(m, q, records, record_count, columns[i], &value)
+                        : shown_value(m, q, records[0], columns[i], &value)) {
+            char number[KT_F64_TEXT_MAX];
+            kt_format_f64(value, number);
+            kt_buf_printf(text, "%s\"%s\":%s", any ? "," : "", m->indicators[columns[i]], number);
             any = true;
         }
     }
@@ -364,7 +396,7 @@ static bool answer_snapshot(const struct model *m, const struct model_question *
         kt_buf_append_text(text, i > q->offset ? "," : "");
         put_subject(m, rows[i].subject, text);
         kt_buf_append_text(text, "{");
-        put_values(m, q, rows[i].record, text);
+        put_values(m, q, &rows[i].record, 1, text);
         kt_buf_printf(text, "},\"report_date\":%lld,", (long long)rows[i].record->time_s);
         put_dates(m, q, rows[i].record, text);
         kt_buf_append_text(text, "}");
@@ -385,28 +417,98 @@ static void put_period_row(const struct model *m, const struct model_question *q
     kt_buf_append_text(text, "{");
     put_dates(m, q, record, text);
     kt_buf_printf(text, ",\"year\":\"%s\",", own ? own : derived);
-    if (put_values(m, q, record, text)) {
+    if (put_values(m, q, &record, 1, text)) {
         kt_buf_append_text(text, ",");
     }
     kt_buf_printf(text, "\"combine\":\"%s:%s_%s\"}", m->keys[record->subject], own ? own : derived,
                   record->period);
 }
 
+/* The last day of the bucket: the next one is in another. */
+static int64_t last_day(char interval, int64_t time_s)
+{
+    int64_t day = time_s / KT_DAY_S - (time_s % KT_DAY_S < 0);
+    for (;; day++) {
+        int year, month, date, next_year, next_month;
+        kt_civil_from_days(day, &year, &month, &date);
+        kt_civil_from_days(day + 1, &next_year, &next_month, &date);
+        bool is_sunday = ((day - 3) % 7 + 7) % 7 == 0; /* 1970-01-04 was one */
+        bool is_last = interval == 'd'   ? true
+                       : interval == 'w' ? is_sunday
+                       : interval == 'M' ? month != next_month
+                       : interval == 'Q' ? month != next_month && month % 3 == 0
+                                         : year != next_year;
+        if (is_last) {
+            return day;
+        }
+    }
+}
+
+static void put_bucket(const struct model *m, const struct model_question *q,
+                       const version_ptr *records, size_t count, struct kt_buf *text)
+{
+    struct kt_buf date;
+    int64_t declare_s = 0, greatest = INT64_MIN;
+    kt_buf_init(&date, 0);
+    put_date(last_day(q->interval, records[0]->time_s) * KT_DAY_S, &date);
+    for (size_t i = 0; i < count; i++) {
+        if (declared(m, q, records[i], &declare_s) && declare_s > greatest) {
+            greatest = declare_s;
+        }
+    }
+    kt_buf_printf(text, "{\"end_date\":\"%s\",\"period\":\"1%c\",\"declare_date\":\"", date.data,
+                  q->interval);
+    if (greatest != INT64_MIN) {
+        put_date(greatest, text);
+    }
+    kt_buf_printf(text, "\",\"year\":\"%.4s\",", date.data);
+    if (put_values(m, q, records, count, text)) {
+        kt_buf_append_text(text, ",");
+    }
+    kt_buf_printf(text, "\"combine\":\"%s:%s_1%c\"}", m->keys[records[0]->subject], date.data,
+                  q->interval);
+    kt_buf_done(&date);
+}
+
+/* Where each bucket begins; the number of buckets. */
+static size_t buckets_of(const struct model_question *q, const version_ptr *records, size_t found,
+                         size_t *begins)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < found; i++) {
+        if (i == 0 || last_day(q->interval, records[i]->time_s) !=
+                          last_day(q->interval, records[i - 1]->time_s)) {
+            begins[count++] = i;
+        }
+    }
+    begins[count] = found;
+    return count;
+}
+
 static void answer_period(const struct model *m, const struct model_question *q,
                           struct kt_buf *text)
 {
     static version_ptr records[MODEL_VERSIONS];
+    static size_t begins[MODEL_VERSIONS + 1];
     int subjects[MODEL_SUBJECTS], count = subjects_of(m, q, subjects);
     kt_buf_append_text(text, "[");
     for (int i = 0; i < count; i++) {
         int64_t found = (int64_t)records_of(m, q, subjects[i], records);
+        if (q->interval) {
+            found = (int64_t)buckets_of(q, records, (size_t)found, begins);
+        }
         int64_t end = q->limit ? q->offset + q->limit : found;
         kt_buf_append_text(text, i ? "," : "");
         put_subject(m, subjects[i], text);
         kt_buf_append_text(text, "[");
         for (int64_t n = q->offset; n < found && n < end; n++) {
             kt_buf_append_text(text, n > q->offset ? "," : "");
-            put_period_row(m, q, records[q->ascending ? n : found - 1 - n], text);
+            int64_t at = q->ascending ? n : found - 1 - n;
+            if (q->interval) {
+                put_bucket(m, q, &records[begins[at]], begins[at + 1] - begins[at], text);
+            } else {
+                put_period_row(m, q, records[at], text);
+            }
         }
         kt_buf_append_text(text, "]}");
     }

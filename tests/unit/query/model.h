@@ -74,6 +74,8 @@ struct model_question {
     bool fill;         /* previous */
     int64_t max_age_s; /* -1 = any */
     int64_t moment_s;  /* what an age counts from */
+    char interval;     /* d w M Q Y; 0 = none */
+    const char *agg;   /* resolved */
     int64_t as_of_s;
     uint64_t revision; /* resolved */
 };

@@ -327,6 +327,21 @@ static void put_fill(struct kt_buf *body, struct model_question *q)
     }
 }
 
+static void put_interval(struct kt_buf *body, struct model_question *q)
+{
+    static const char *const aggs[] = {"first", "last", "min", "max", "avg", "sum", "count"};
+    q->agg = "last";
+    if (!q->period || chance(50)) {
+        return;
+    }
+    q->interval = "dwMQY"[pick(5)];
+    kt_buf_printf(body, ",\"interval\":\"1%c\"", q->interval);
+    if (chance(85)) {
+        q->agg = aggs[pick(KT_ARRAY_LEN(aggs))];
+        kt_buf_printf(body, ",\"agg\":\"%s\"", q->agg);
+    }
+}
+
 static void make_question(struct kt_buf *body, struct model_question *q)
 {
     memset(q, 0, sizeof *q);
@@ -338,6 +353,7 @@ static void make_question(struct kt_buf *body, struct model_question *q)
     put_order(body, q);
     put_times(body, q);
     put_fill(body, q);
+    put_interval(body, q);
     kt_buf_append_text(body, "}");
 }
 

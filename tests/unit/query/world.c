@@ -226,6 +226,34 @@ void world_check_refused(struct world *world, world_query_fn query, const char *
     }
 }
 
+void world_check_memory(struct world *world, world_query_fn query, const char *body)
+{
+    enum kt_status status = KT_NO_MEMORY;
+    for (uint64_t nth = 1; nth < 1000 && status != KT_OK; nth++) {
+        kt_series_cache_clear(world->cache);
+        kt_http_response_done(&world->response);
+        kt_http_response_init(&world->response, world->arena, 1 << 20);
+        kt_fault_set(KT_FAULT_ALLOC, nth, 0);
+        status = world_ask_of(world, query, body);
+        kt_fault_set(KT_FAULT_ALLOC, 0, 0);
+        if (status != KT_OK && (status != KT_NO_MEMORY || world->response.body.len_bytes != 0)) {
+            kt_test_fail(__FILE__, __LINE__, "%s without memory for allocation %d: %s", body,
+                         (int)nth, kt_status_name(status));
+            return;
+        }
+    }
+    CHECK_INT(status, KT_OK);
+}
+
+void world_check_deadline(struct world *world, world_query_fn query, const char *body)
+{
+    int64_t deadline_mono_ms = world->env.deadline_mono_ms;
+    world->env.deadline_mono_ms = kt_now_mono_ms() - 1;
+    CHECK_INT(world_ask_of(world, query, body), KT_TIMEOUT);
+    CHECK_INT(world->response.body.len_bytes, 0);
+    world->env.deadline_mono_ms = deadline_mono_ms;
+}
+
 const char *world_rows(struct world *world, const char *body)
 {
     return world_rows_of(world, kt_query_snapshot, body);

@@ -61,5 +61,10 @@ const char *world_rows_of(struct world *world, world_query_fn query, const char 
 /* The test fails unless the question is refused so and leaves nothing in the response. */
 void world_check_refused(struct world *world, world_query_fn query, const char *body,
                          const char *code, const char *field);
+/* Asks with the nth allocation failing, for each n until it works: no memory is the only failure,
+ * and leaves nothing in the response. */
+void world_check_memory(struct world *world, world_query_fn query, const char *body);
+/* Asks after the deadline: KT_TIMEOUT. */
+void world_check_deadline(struct world *world, world_query_fn query, const char *body);
 
 #endif
