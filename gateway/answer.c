@@ -104,7 +104,9 @@ static void put_answer_headers(struct kt_exchange *exchange, struct kt_buf *out)
         enum kt_h1_name name = head->names[i];
 
         if (name == KT_H1_HOP || name == KT_H1_CONNECTION || name == KT_H1_TRANSFER_ENCODING ||
-            name == KT_H1_LEADER || (head->nominates && kt_h1_is_nominated(head, header->name))) {
+            name == KT_H1_LEADER ||
+            (name == KT_H1_CONTENT_LENGTH && exchange->answer.status == 204) ||
+            (head->nominates && kt_h1_is_nominated(head, header->name))) {
             continue;
         }
         kt_buf_append_str(out, header->name);
@@ -164,6 +166,17 @@ static void fail_broken(struct kt_exchange *exchange, const char *why)
     kt_exchange_on_failed(exchange, KT_FAIL_BROKEN, why);
 }
 
+/* Sessions are sent to nodes that are known to have their revision. */
+static void note_revision(struct kt_exchange *exchange)
+{
+    struct kt_str text = exchange->answer.head.known[KT_H1_REVISION];
+    uint64_t revision;
+
+    if (text.data && kt_parse_u64(text, &revision)) {
+        exchange->peer->revision = revision;
+    }
+}
+
 /* Understands the head once it is whole. False: not yet, or the exchange went another way. */
 static bool parse_answer(struct kt_exchange *exchange)
 {
@@ -197,6 +210,7 @@ static bool parse_answer(struct kt_exchange *exchange)
             return false;
         }
     }
+    note_revision(exchange);
     exchange->answer_head_len = head_len;
     exchange->answer_left = exchange->answer.head.content_length;
     if (kt_dispatch_instead(exchange)) {

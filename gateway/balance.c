@@ -43,9 +43,14 @@ void kt_budget_earn(struct kt_budget *budget)
     }
 }
 
+bool kt_budget_has(const struct kt_budget *budget)
+{
+    return budget->percent >= 100;
+}
+
 bool kt_budget_spend(struct kt_budget *budget)
 {
-    if (budget->percent < 100) {
+    if (!kt_budget_has(budget)) {
         return false;
     }
     budget->percent -= 100;

@@ -36,6 +36,7 @@ struct kt_budget {
 /* Begins full. `percent`: what a request adds, in hundredths of a repetition. */
 void kt_budget_init(struct kt_budget *budget, int64_t cap, int64_t percent);
 void kt_budget_earn(struct kt_budget *budget);
-bool kt_budget_spend(struct kt_budget *budget); /* false: not enough left */
+bool kt_budget_has(const struct kt_budget *budget); /* is there enough for one repetition? */
+bool kt_budget_spend(struct kt_budget *budget);     /* false: not enough left */
 
 #endif

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#define TIMEOUT_MS_MAX 60000
+
 /* A request id tells requests apart in logs and guards nothing: a fast generator will do. */
 static void make_request_id(struct kt_exchange *exchange)
 {
@@ -22,6 +24,47 @@ static void make_request_id(struct kt_exchange *exchange)
     }
     exchange->request_id[KT_ID_LEN] = '\0';
     exchange->request_id_len = KT_ID_LEN;
+}
+
+static uint32_t count_named(const struct kt_h1_head *head, enum kt_h1_name name)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < head->header_count; i++) {
+        count += head->names[i] == name;
+    }
+    return count;
+}
+
+static enum kt_status take_timeout(struct kt_exchange *exchange, struct kt_error *err)
+{
+    const struct kt_h1_head *head = &exchange->request.head;
+    uint64_t given_ms;
+
+    if (count_named(head, KT_H1_TIMEOUT_MS) > 1 ||
+        !kt_parse_u64(head->known[KT_H1_TIMEOUT_MS], &given_ms) || given_ms < 1 ||
+        given_ms > TIMEOUT_MS_MAX) {
+        return kt_fail_field(err, KT_BAD_VALUE, "X-Kamaitachi-Timeout-Ms",
+                             "X-Kamaitachi-Timeout-Ms: expected a number from 1 to %d",
+                             TIMEOUT_MS_MAX);
+    }
+    exchange->timeout_given = true;
+    exchange->deadline_ms = exchange->started_ms + (int64_t)given_ms;
+    return KT_OK;
+}
+
+/* A value that is none of these is for a node to refuse, and a revision that is no number too. */
+static void take_level(struct kt_exchange *exchange)
+{
+    const struct kt_str *known = exchange->request.head.known;
+    struct kt_str level = known[KT_H1_CONSISTENCY];
+
+    if (kt_str_eq(level, KT_STR("leader")) || kt_str_eq(level, KT_STR("linearizable"))) {
+        exchange->level = KT_LEVEL_LEADER;
+    } else if (kt_str_eq(level, KT_STR("session")) &&
+               kt_parse_u64(known[KT_H1_MIN_REVISION], &exchange->min_revision)) {
+        exchange->level = KT_LEVEL_SESSION;
+    }
 }
 
 static enum kt_status check_headers(struct kt_exchange *exchange, struct kt_error *err)
@@ -39,9 +82,11 @@ static enum kt_status check_headers(struct kt_exchange *exchange, struct kt_erro
         return kt_fail_field(err, KT_BAD_VALUE, "X-Request-Id",
                              "X-Request-Id: expected 1-128 visible ASCII characters");
     }
-    if (head->known[KT_H1_TIMEOUT_MS].data) {
-        return kt_fail_field(err, KT_NOT_SUPPORTED, "X-Kamaitachi-Timeout-Ms",
-                             "X-Kamaitachi-Timeout-Ms is not supported by this version");
+    if (head->known[KT_H1_CONSISTENCY].data) {
+        take_level(exchange);
+    }
+    if (head->known[KT_H1_TIMEOUT_MS].data && take_timeout(exchange, err) != KT_OK) {
+        return err->status;
     }
     if (exchange->request.path.data[0] == '*') {
         return kt_fail(err, KT_METHOD, "OPTIONS * is not answered here");
@@ -128,7 +173,7 @@ static enum kt_status choose_mode(struct kt_exchange *exchange, struct kt_error 
         return kt_fail(err, KT_TOO_LARGE, "a body of more than %lld bytes ([limits] body_bytes)",
                        (long long)config->body_bytes);
     }
-    if (exchange->route.idle_bound) {
+    if (exchange->route.idle_bound && !exchange->timeout_given) {
         exchange->deadline_ms = 0;
     }
     if (!head->chunked && exchange->body_left == 0) {

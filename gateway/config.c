@@ -126,8 +126,9 @@ static const struct kt_conf_key keys[] = {
        "stream_idle_ms instead."),
     MS("proxy", "connect_timeout_ms", connect_timeout_ms, 10, 60000, "1000",
        "Time to connect to a node."),
-    MS("proxy", "first_byte_ms", first_byte_ms, 10, 60000, "10000",
-       "A read without a byte of answer for so long is sent to another node."),
+    MS("proxy", "first_byte_ms", first_byte_ms, 10, 60000, "2000",
+       "A read without a byte of answer for so long is sent to another node, within the retry "
+       "budget."),
     MS("proxy", "stream_idle_ms", stream_idle_ms, 100, HOUR_MS, "35000",
        "A body or an answer that does not move for so long is given up. Longer than the nodes' "
        "[server] keep_alive_ms, so that a node's own word comes first."),

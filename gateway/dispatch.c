@@ -21,8 +21,7 @@ static bool reads(const struct kt_exchange *exchange)
 
 static bool wants_leader(const struct kt_exchange *exchange)
 {
-    return !reads(exchange) ||
-           kt_str_eq(exchange->request.head.known[KT_H1_CONSISTENCY], KT_STR("leader"));
+    return !reads(exchange) || exchange->level == KT_LEVEL_LEADER;
 }
 
 static bool was_tried(const struct kt_exchange *exchange, const struct kt_gw_node *node)
@@ -35,9 +34,17 @@ static bool was_tried(const struct kt_exchange *exchange, const struct kt_gw_nod
     return false;
 }
 
-/* Nodes that are up and were not tried; those that refused a connection only when no other is left,
- * so that the last one is never given up. */
-static struct kt_peer *choose(struct kt_exchange *exchange)
+static bool has_revision(const struct kt_peer *peer, uint64_t revision)
+{
+    /* Relaxed: a hint; the node itself sees to it that no older answer leaves it. */
+    return peer->revision >= revision ||
+           atomic_load_explicit(&peer->node->revision, memory_order_relaxed) >= revision;
+}
+
+/* Nodes that are up, were not tried and are known to have the revision; those that refused a
+ * connection or stayed silent only when no other is left, so that the last one is never given up.
+ */
+static struct kt_peer *choose(struct kt_exchange *exchange, uint64_t min_revision)
 {
     struct kt_loop *loop = exchange->loop;
     struct kt_peer *found[KT_MEMBERS_MAX], *refused = NULL;
@@ -47,7 +54,8 @@ static struct kt_peer *choose(struct kt_exchange *exchange)
     for (size_t i = 0; loop->table && i < loop->table->count; i++) {
         struct kt_peer *peer = loop->peers[i];
 
-        if (!peer || !kt_gw_node_is_up(peer->node) || was_tried(exchange, peer->node)) {
+        if (!peer || !kt_gw_node_is_up(peer->node) || was_tried(exchange, peer->node) ||
+            !has_revision(peer, min_revision)) {
             continue;
         }
         if (kt_gw_node_is_refused(peer->node)) {
@@ -113,6 +121,21 @@ static struct kt_peer *leader_peer(const struct kt_exchange *exchange)
     return loop->table && loop->table->leader >= 0 ? loop->peers[loop->table->leader] : NULL;
 }
 
+/* Where a read of level any or session may go. When nobody is known to have the session's revision
+ * the leader has it if anyone does; without a leader a node may have it by now, and waits. */
+static struct kt_peer *choose_for_read(struct kt_exchange *exchange)
+{
+    struct kt_peer *peer = choose(exchange, exchange->min_revision);
+
+    if (!peer && exchange->level == KT_LEVEL_SESSION) {
+        peer = leader_peer(exchange);
+        if (!peer || !kt_gw_node_is_up(peer->node) || was_tried(exchange, peer->node)) {
+            peer = choose(exchange, 0);
+        }
+    }
+    return peer;
+}
+
 static void explain_no_leader(struct kt_exchange *exchange, const struct kt_peer *leader,
                               struct kt_error *err)
 {
@@ -164,10 +187,7 @@ static void go(struct kt_exchange *exchange, struct kt_peer *peer, bool fresh)
 
 static void give_up(struct kt_exchange *exchange, const struct kt_error *err)
 {
-    /* A copy: failing recycles the exchange. */
-    struct kt_error last = exchange->last_error.message[0] ? exchange->last_error : *err;
-
-    kt_exchange_fail(exchange, &last);
+    kt_exchange_fail(exchange, exchange->last_error.message[0] ? &exchange->last_error : err);
 }
 
 static void dispatch_to_leader(struct kt_exchange *exchange)
@@ -177,7 +197,7 @@ static void dispatch_to_leader(struct kt_exchange *exchange)
 
     /* An operator's request is for a node even when none leads. */
     if (!leader && exchange->route.kind == KT_CLASS_ADMIN) {
-        leader = choose(exchange);
+        leader = choose(exchange, 0);
     }
     if (leader && kt_gw_node_is_up(leader->node) && !was_tried(exchange, leader->node)) {
         go(exchange, leader, false);
@@ -190,7 +210,8 @@ static void dispatch_to_leader(struct kt_exchange *exchange)
 bool kt_dispatch_has_other(struct kt_exchange *exchange)
 {
     return reads(exchange) && !wants_leader(exchange) && kt_exchange_may_repeat(exchange) &&
-           exchange->attempts < KT_ATTEMPTS_MAX && choose(exchange);
+           exchange->attempts < KT_ATTEMPTS_MAX &&
+           (!exchange->sent || kt_budget_has(&exchange->loop->budget)) && choose_for_read(exchange);
 }
 
 void kt_dispatch(struct kt_exchange *exchange)
@@ -202,7 +223,7 @@ void kt_dispatch(struct kt_exchange *exchange)
         give_up(exchange, &err);
     } else if (wants_leader(exchange)) {
         dispatch_to_leader(exchange);
-    } else if ((peer = choose(exchange))) {
+    } else if ((peer = choose_for_read(exchange))) {
         go(exchange, peer, false);
     } else {
         explain_no_nodes(exchange->loop, &err);
@@ -244,6 +265,29 @@ static void record(struct kt_exchange *exchange, enum kt_failure failure, const 
     }
 }
 
+/* A write of which something was sent is repeated under its key alone: whoever leads now, or the
+ * same node once more on a connection of its own, finds by the key what the first attempt did. Only
+ * after a connection that broke: a node that hangs does so for the second attempt too. */
+static bool repeat_keyed(struct kt_exchange *exchange, enum kt_failure failure, bool nothing_sent)
+{
+    struct kt_peer *leader;
+
+    if (reads(exchange) || nothing_sent) {
+        return false;
+    }
+    exchange->maybe_done = true;
+    leader = leader_peer(exchange);
+    if (exchange->route.kind != KT_CLASS_WRITE || failure != KT_FAIL_CLOSED ||
+        !exchange->request.head.known[KT_H1_IDEMPOTENCY_KEY].data || exchange->keyed_again ||
+        !kt_exchange_may_repeat(exchange) || exchange->attempts >= KT_ATTEMPTS_MAX || !leader ||
+        !kt_gw_node_is_up(leader->node) || !spend(exchange)) {
+        return false;
+    }
+    exchange->keyed_again = true;
+    go(exchange, leader, true);
+    return true;
+}
+
 void kt_exchange_on_failed(struct kt_exchange *exchange, enum kt_failure failure, const char *why)
 {
     struct kt_upstream *upstream = exchange->upstream;
@@ -262,10 +306,11 @@ void kt_exchange_on_failed(struct kt_exchange *exchange, enum kt_failure failure
     }
     record(exchange, failure, why, nothing_sent);
     kt_upstream_release(exchange, false);
+    if (repeat_keyed(exchange, failure, nothing_sent)) {
+        return;
+    }
     if (!kt_exchange_may_repeat(exchange) || (!reads(exchange) && !nothing_sent)) {
-        struct kt_error last = exchange->last_error;
-
-        kt_exchange_fail(exchange, &last);
+        kt_exchange_fail(exchange, &exchange->last_error);
         return;
     }
     if (stale && !exchange->needs_fresh && (peer = same_again(exchange))) {
@@ -313,6 +358,14 @@ bool kt_dispatch_instead(struct kt_exchange *exchange)
     int status = exchange->answer.status;
     struct kt_peer *peer;
 
+    if (exchange->maybe_done && (status == 421 || status == 503)) {
+        struct kt_error err = KT_ERROR_INIT;
+
+        (void)kt_fail(&err, KT_UNAVAILABLE, "node %s refused it: %d", exchange->peer->node->addr,
+                      status);
+        kt_exchange_fail(exchange, &err);
+        return true;
+    }
     if (status == 421 && wants_leader(exchange)) {
         return reroute(exchange);
     }
@@ -321,7 +374,7 @@ bool kt_dispatch_instead(struct kt_exchange *exchange)
         return false;
     }
     if (!wants_leader(exchange)) {
-        peer = choose(exchange);
+        peer = choose_for_read(exchange);
         if (!peer || !spend(exchange)) {
             return false;
         }

@@ -53,6 +53,10 @@ static void recycle(struct kt_exchange *exchange)
 {
     struct kt_loop *loop = exchange->loop;
 
+    if (exchange->job) {
+        exchange->job->exchange = NULL; /* its answer comes too late */
+        exchange->job = NULL;
+    }
     if (exchange->conn) {
         exchange->conn->exchange = NULL;
         exchange->conn = NULL;
@@ -92,10 +96,6 @@ void kt_exchange_free_all(struct kt_loop *loop)
 void kt_exchange_drop(struct kt_exchange *exchange)
 {
     kt_upstream_release(exchange, false);
-    if (exchange->job) {
-        exchange->job->exchange = NULL;
-        exchange->job = NULL;
-    }
     recycle(exchange);
 }
 
@@ -193,15 +193,19 @@ void kt_exchange_abort(struct kt_exchange *exchange)
     kt_io_close(&conn->io, true);
 }
 
+static bool writes(const struct kt_exchange *exchange)
+{
+    return exchange->route.kind == KT_CLASS_WRITE || exchange->route.kind == KT_CLASS_ADMIN;
+}
+
 static void error_headers(struct kt_exchange *exchange, const struct kt_error *err)
 {
     struct kt_buf *out = &exchange->loop->out;
-    bool writes = exchange->route.kind == KT_CLASS_WRITE || exchange->route.kind == KT_CLASS_ADMIN;
     int status = kt_status_http(err->status);
 
     kt_buf_append_str(out, KT_STR("Content-Type: application/json\r\n"));
-    if (writes) {
-        kt_buf_append_str(out, err->status == KT_OUTCOME_UNKNOWN
+    if (writes(exchange)) {
+        kt_buf_append_str(out, err->status == KT_OUTCOME_UNKNOWN || exchange->maybe_done
                                    ? KT_STR("X-Kamaitachi-Outcome: unknown\r\n")
                                    : KT_STR("X-Kamaitachi-Outcome: none\r\n"));
     }
@@ -217,11 +221,26 @@ static void error_headers(struct kt_exchange *exchange, const struct kt_error *e
     kt_buf_append_str(out, KT_STR("\r\n\r\n"));
 }
 
+/* What an attempt may have done is not undone by the next one's failure: a status that says
+ * "certainly not done", or nothing at all about it, becomes `unknown`. */
+static void keep_doubt(struct kt_error *err)
+{
+    if (err->status == KT_UNAVAILABLE || err->status == KT_BUSY || err->status == KT_TIMEOUT ||
+        err->status == KT_BAD_GATEWAY || err->status == KT_NO_MEMORY) {
+        err->status = KT_OUTCOME_UNKNOWN;
+        (void)kt_wrap(err, "an earlier attempt may be done or not; the last one");
+    }
+}
+
 void kt_exchange_fail(struct kt_exchange *exchange, const struct kt_error *err)
 {
     struct kt_loop *loop = exchange->loop;
+    struct kt_error last = *err; /* a copy: it may be the exchange's own, which is recycled */
     uv_buf_t pieces[2];
 
+    if (exchange->maybe_done) {
+        keep_doubt(&last);
+    }
     if (exchange->answer_started) {
         kt_exchange_abort(exchange);
         return;
@@ -229,9 +248,9 @@ void kt_exchange_fail(struct kt_exchange *exchange, const struct kt_error *err)
     kt_upstream_release(exchange, false);
     exchange->answer_done = false;
     kt_buf_clear(&loop->out_body);
-    kt_envelope_error_body(&loop->out_body, err);
-    kt_answer_begin_head(exchange, kt_status_http(err->status));
-    error_headers(exchange, err);
+    kt_envelope_error_body(&loop->out_body, &last);
+    kt_answer_begin_head(exchange, kt_status_http(last.status));
+    error_headers(exchange, &last);
     if (kt_buf_status(&loop->out) != KT_OK || kt_buf_status(&loop->out_body) != KT_OK) {
         kt_exchange_abort(exchange);
         return;
@@ -247,15 +266,17 @@ void kt_exchange_fail(struct kt_exchange *exchange, const struct kt_error *err)
 static void on_deadline(struct kt_exchange *exchange)
 {
     struct kt_error err = KT_ERROR_INIT;
-    bool writes = exchange->route.kind == KT_CLASS_WRITE || exchange->route.kind == KT_CLASS_ADMIN;
+    bool body_late = !exchange->body_done;
 
-    if (!exchange->body_done && !exchange->sent) {
+    if (writes(exchange) && exchange->sent) {
+        (void)kt_fail(&err, KT_OUTCOME_UNKNOWN, "%s in time: the write may be done or not",
+                      body_late ? "the request's body did not come" : "the node did not answer");
+    } else if (writes(exchange)) {
+        (void)kt_fail(&err, KT_UNAVAILABLE, "%s in time: nothing is done",
+                      body_late ? "the request's body did not come"
+                                : "no connection to the leader");
+    } else if (body_late) {
         (void)kt_fail(&err, KT_TIMEOUT, "the request's body did not come in time");
-    } else if (writes && exchange->sent) {
-        (void)kt_fail(&err, KT_OUTCOME_UNKNOWN,
-                      "the node did not answer in time: the write may be done or not");
-    } else if (writes) {
-        (void)kt_fail(&err, KT_UNAVAILABLE, "no connection to the leader in time: nothing is done");
     } else {
         (void)kt_fail(&err, KT_TIMEOUT, "no answer in time%s%s",
                       exchange->last_error.message[0] ? "; before that: " : "",
@@ -264,24 +285,35 @@ static void on_deadline(struct kt_exchange *exchange)
     kt_exchange_fail(exchange, &err);
 }
 
+/* A node that hangs keeps its connections: what it did not begin to answer goes to another once it
+ * took too long, or as soon as its probe, or etcd, or another read says that it is down. What it
+ * was given is not given up for nothing: only while there are a node and a repetition left. A feed
+ * or an export may rightly say nothing for long. */
+static void leave_if_silent(struct kt_exchange *exchange, int64_t waited_ms)
+{
+    struct kt_peer *peer = exchange->peer;
+    struct kt_gw_node *node = peer->node;
+    bool silent = waited_ms >= exchange->loop->config->first_byte_ms && !exchange->route.idle_bound;
+    bool down = waited_ms >= HANG_MS && (!kt_gw_node_is_up(node) || kt_gw_node_is_refused(node) ||
+                                         atomic_load(&node->gone));
+
+    if ((silent || down) && kt_dispatch_has_other(exchange)) {
+        if (silent) {
+            kt_upstream_doubt(exchange->loop, peer);
+        }
+        kt_exchange_on_failed(exchange, KT_FAIL_SILENT, "it does not answer");
+    }
+}
+
 void kt_exchange_tick(struct kt_exchange *exchange, int64_t now_ms)
 {
-    const struct kt_gateway_config *config = exchange->loop->config;
-    int64_t waited_ms = now_ms - exchange->attempt_ms;
+    int64_t idle_ms = exchange->loop->config->stream_idle_ms;
 
-    if (exchange->deadline_ms > 0 ? now_ms >= exchange->deadline_ms
-                                  : now_ms - exchange->progress_ms >= config->stream_idle_ms) {
+    if ((exchange->deadline_ms > 0 && now_ms >= exchange->deadline_ms) ||
+        (exchange->route.idle_bound && now_ms - exchange->progress_ms >= idle_ms)) {
         on_deadline(exchange);
     } else if (exchange->peer && !exchange->got_byte && exchange->body_done &&
-               waited_ms >= HANG_MS && exchange->route.kind == KT_CLASS_READ) {
-        struct kt_gw_node *node = exchange->peer->node;
-
-        /* A node that hangs keeps its connections: what it did not begin to answer goes to another
-         * as soon as its probe, or etcd, says that it is down. */
-        if ((waited_ms >= config->first_byte_ms || !kt_gw_node_is_up(node) ||
-             atomic_load(&node->gone)) &&
-            kt_dispatch_has_other(exchange)) {
-            kt_exchange_on_failed(exchange, KT_FAIL_SILENT, "it does not answer");
-        }
+               exchange->route.kind == KT_CLASS_READ) {
+        leave_if_silent(exchange, now_ms - exchange->attempt_ms);
     }
 }

@@ -103,6 +103,7 @@ static void judge_good(struct probe *probe, const struct kt_fetch_result *result
 
     probe->bad = 0;
     probe->good++;
+    atomic_store_explicit(&node->revision, facts.revision, memory_order_relaxed);
     kt_mutex_lock(&node->facts_lock);
     node->facts = facts;
     kt_mutex_unlock(&node->facts_lock);

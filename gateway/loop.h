@@ -42,6 +42,9 @@ struct kt_peer {
     struct kt_upstream *idle; /* last used first */
     uint32_t open_count;      /* connecting, busy, idle */
     uint32_t in_flight;       /* exchanges that wait for it, connect to it or talk to it */
+    /* What the newest answer that passed by here said it had applied; newest, not greatest, so that
+     * a node that was set back is known for that. */
+    uint64_t revision;
     struct kt_exchange *waiting, **waiting_end; /* for a connection to become free */
     bool listed;
 };
@@ -74,6 +77,13 @@ struct kt_conn {
     char host[64];
 };
 
+/* X-Kamaitachi-Consistency as far as it decides where a read goes; the node judges the value. */
+enum kt_level {
+    KT_LEVEL_ANY,
+    KT_LEVEL_SESSION, /* with X-Kamaitachi-Min-Revision: nodes that are known to have it */
+    KT_LEVEL_LEADER,  /* linearizable too */
+};
+
 enum kt_body_mode {
     KT_BODY_NONE,
     KT_BODY_IN_PLACE, /* whole behind its head in the client's buffer */
@@ -92,7 +102,7 @@ struct kt_exchange {
     char path_text[1032]; /* what route.path points to when it had to be decoded */
     char request_id[129];
     uint8_t request_id_len;
-    int64_t started_ms, deadline_ms, progress_ms; /* deadline 0: bounded by progress */
+    int64_t started_ms, deadline_ms, progress_ms; /* deadline 0: bounded by progress alone */
 
     struct kt_h1_response answer;  /* slices into the node's buffer */
     struct kt_error last_error;    /* of the attempts so far; message "" = none */
@@ -106,6 +116,9 @@ struct kt_exchange {
     int64_t body_bytes; /* so far */
     struct kt_h1_chunks body_chunks;
     struct kt_buf body;
+    bool timeout_given; /* X-Kamaitachi-Timeout-Ms */
+    enum kt_level level;
+    uint64_t min_revision;
     bool body_done;
     bool stream_began; /* a piece was passed on that is not kept */
     bool stream_ended; /* the whole body was handed to the node's stream */
@@ -120,7 +133,8 @@ struct kt_exchange {
     /* What was tried. */
     struct kt_gw_node *tried[KT_ATTEMPTS_MAX];
     unsigned attempts;
-    bool needs_fresh, rerouted;
+    bool needs_fresh, rerouted, keyed_again;
+    bool maybe_done; /* a write: an earlier attempt, or a part of the body, may have its effect */
 
     /* The answer. */
     struct kt_h1_scan answer_scan;

@@ -36,9 +36,12 @@ struct kt_gw_node {
      * a slot is written again a probe's interval later at the earliest. */
     struct sockaddr_storage sockaddrs[2];
     _Atomic int sockaddr_index;
-    _Atomic bool up;            /* its own probe said so; release: the address is there */
-    _Atomic int64_t refused_ms; /* a connection was refused then and no probe was good since; 0 */
-    _Atomic bool gone;          /* no longer registered */
+    _Atomic bool up; /* its own probe said so; release: the address is there */
+    /* A connection was refused or a read stayed without an answer then, and no probe was good
+     * since; 0 = no. */
+    _Atomic int64_t refused_ms;
+    _Atomic uint64_t revision; /* what the newest good probe said; relaxed: a hint */
+    _Atomic bool gone;         /* no longer registered */
     _Atomic bool probe_now;
     _Atomic uint64_t requests, failures; /* relaxed: only ever shown */
     struct kt_mutex facts_lock;

@@ -40,7 +40,8 @@ struct kt_own_job *kt_own_job_new(struct kt_exchange *exchange)
     memcpy(job->request_id, exchange->request_id, sizeof(job->request_id));
     memcpy(job->path_text, exchange->route.path.data, exchange->route.path.len);
     job->path = kt_str_n(job->path_text, exchange->route.path.len);
-    job->deadline_ms = kt_now_mono_ms() + exchange->loop->config->timeout_ms;
+    job->deadline_ms = kt_now_mono_ms() + (exchange->deadline_ms - kt_loop_now(exchange->loop));
+    job->deadline_given = exchange->timeout_given;
     if (kt_buf_status(&job->head) != KT_OK || kt_buf_status(&job->body) != KT_OK) {
         kt_own_job_free(&job);
     }
@@ -116,6 +117,7 @@ static void fill_request(struct kt_own_job *job, const struct kt_h1_request *par
         .remote_port = job->port,
         .remote_is_loopback = kt_host_is_loopback(job->host),
         .deadline_mono_ms = job->deadline_ms,
+        .deadline_given = job->deadline_given,
         .arena = arena,
     };
     memcpy(ret_request->remote_host, job->host, sizeof(ret_request->remote_host));

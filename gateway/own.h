@@ -24,6 +24,7 @@ struct kt_own_job {
     struct kt_str path; /* normalised; inside path_text */
     char path_text[1032];
     int64_t deadline_ms;
+    bool deadline_given;
     /* The answer: status and header lines but Connection, then the body. */
     int status;
     bool close;

@@ -47,7 +47,7 @@ struct known_name {
     enum kt_h1_name name;
 };
 
-#define NAME_BYTES_MAX 24
+#define NAME_BYTES_MAX 25
 #define SAME_LENGTH_MAX 4
 /* By length: one comparison at most for nearly every header. */
 static const struct known_name known_names[NAME_BYTES_MAX + 1][SAME_LENGTH_MAX] = {
@@ -60,7 +60,7 @@ static const struct known_name known_names[NAME_BYTES_MAX + 1][SAME_LENGTH_MAX] 
     [10] = {{"connection", KT_H1_CONNECTION}, {"keep-alive", KT_H1_HOP}},
     [12] = {{"x-request-id", KT_H1_REQUEST_ID}},
     [14] = {{"content-length", KT_H1_CONTENT_LENGTH}},
-    [15] = {{"x-forwarded-for", KT_H1_FORWARDED_FOR}},
+    [15] = {{"x-forwarded-for", KT_H1_FORWARDED_FOR}, {"idempotency-key", KT_H1_IDEMPOTENCY_KEY}},
     [16] = {{"x-forwarded-host", KT_H1_FORWARDED_HOST}, {"proxy-connection", KT_H1_HOP}},
     [17] = {{"transfer-encoding", KT_H1_TRANSFER_ENCODING},
             {"x-forwarded-proto", KT_H1_FORWARDED_PROTO},
@@ -68,8 +68,10 @@ static const struct known_name known_names[NAME_BYTES_MAX + 1][SAME_LENGTH_MAX] 
     [18] = {{"proxy-authenticate", KT_H1_HOP}},
     [19] = {{"x-kamaitachi-leader", KT_H1_LEADER}, {"proxy-authorization", KT_H1_HOP}},
     [20] = {{"x-kamaitachi-outcome", KT_H1_OUTCOME}},
+    [21] = {{"x-kamaitachi-revision", KT_H1_REVISION}},
     [23] = {{"x-kamaitachi-timeout-ms", KT_H1_TIMEOUT_MS}},
     [24] = {{"x-kamaitachi-consistency", KT_H1_CONSISTENCY}},
+    [25] = {{"x-kamaitachi-min-revision", KT_H1_MIN_REVISION}},
 };
 
 static enum kt_h1_name name_of(struct kt_str name)

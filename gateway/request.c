@@ -15,6 +15,14 @@
 
 #include <string.h>
 
+/* What a node takes for the time of a request that names none (API, section 1), and how much less
+ * is worth telling. */
+#define NODE_TIMEOUT_MS 30000
+#define NODE_TIMEOUT_SLACK_MS 1000
+#define RETURN_MS 50
+/* Host, X-Request-Id, Via, X-Forwarded-For, -Proto, -Host, the time and the framing. */
+#define ADDED_HEADERS_MAX 8
+
 #define BODY_AT(exchange) ((exchange)->conn->io.start + (exchange)->head_len)
 
 struct kt_str kt_request_body(const struct kt_exchange *exchange)
@@ -71,6 +79,7 @@ static void fail_framing(struct kt_exchange *exchange)
 {
     struct kt_error err = KT_ERROR_INIT;
 
+    exchange->maybe_done = exchange->sent;
     (void)kt_fail(&err, KT_BAD_REQUEST, "the body's chunks are broken");
     kt_exchange_fail(exchange, &err);
 }
@@ -79,6 +88,7 @@ static void fail_size(struct kt_exchange *exchange)
 {
     struct kt_error err = KT_ERROR_INIT;
 
+    exchange->maybe_done = exchange->sent;
     (void)kt_fail(&err, KT_TOO_LARGE, "a body of more than %lld bytes ([limits] body_bytes)",
                   (long long)exchange->loop->config->body_bytes);
     kt_exchange_fail(exchange, &err);
@@ -151,6 +161,7 @@ static bool is_replaced(const struct kt_exchange *exchange, enum kt_h1_name name
     case KT_H1_EXPECT:
     case KT_H1_CLUSTER_AUTH:
     case KT_H1_REQUEST_ID:
+    case KT_H1_TIMEOUT_MS:
     case KT_H1_FORWARDED_FOR:
     case KT_H1_FORWARDED_HOST:
     case KT_H1_FORWARDED_PROTO:
@@ -214,6 +225,22 @@ static void put_forwarded(struct kt_exchange *exchange, struct kt_buf *out)
     }
 }
 
+/* What is left of the time, less a little for the answer's way back, so that the node's own word on
+ * a request that ran out of time comes first. Left out where the node's default says the same. */
+static void put_timeout(struct kt_exchange *exchange, struct kt_buf *out)
+{
+    int64_t left_ms = exchange->deadline_ms - kt_loop_now(exchange->loop);
+
+    if (exchange->deadline_ms == 0 ||
+        (!exchange->timeout_given && left_ms >= NODE_TIMEOUT_MS - NODE_TIMEOUT_SLACK_MS)) {
+        return;
+    }
+    left_ms -= left_ms / 16 < RETURN_MS ? left_ms / 16 : RETURN_MS;
+    kt_buf_append_str(out, KT_STR("X-Kamaitachi-Timeout-Ms: "));
+    kt_buf_append_i64(out, left_ms > 0 ? left_ms : 1);
+    kt_buf_append(out, "\r\n", 2);
+}
+
 static void put_signature(struct kt_exchange *exchange, struct kt_buf *out)
 {
     struct kt_loop *loop = exchange->loop;
@@ -262,9 +289,11 @@ static bool put_head(struct kt_exchange *exchange, struct kt_buf *out)
     } else {
         put_forwarded(exchange, out);
     }
+    put_timeout(exchange, out);
     put_framing(exchange, out);
     kt_buf_append(out, "\r\n", 2);
-    return count + 7 <= KT_HTTP_HEADERS_MAX && out->len_bytes <= KT_HTTP_HEAD_BYTES_MAX;
+    return count + ADDED_HEADERS_MAX <= KT_HTTP_HEADERS_MAX &&
+           out->len_bytes <= KT_HTTP_HEAD_BYTES_MAX;
 }
 
 /* Writes a piece of a streamed body, framed as its head said, and its end when it is the last. */

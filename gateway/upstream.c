@@ -148,8 +148,13 @@ static void attach(struct kt_upstream *upstream, struct kt_exchange *exchange)
     exchange->attempt_ms = kt_loop_now(upstream->loop);
 }
 
-/* Connecting failed: the node gets no traffic until a probe is good, unless it is the last (the
- * choice of a node sees to that). */
+void kt_upstream_doubt(struct kt_loop *loop, struct kt_peer *peer)
+{
+    atomic_store(&peer->node->refused_ms, kt_loop_now(loop));
+    atomic_store(&peer->node->probe_now, true);
+    kt_control_hurry(loop->shared->control);
+}
+
 static void on_unreachable(struct kt_upstream *upstream, enum kt_failure failure, const char *why)
 {
     struct kt_exchange *exchange = upstream->exchange;
@@ -158,9 +163,7 @@ static void on_unreachable(struct kt_upstream *upstream, enum kt_failure failure
 
     KT_COUNT(loop, upstream_failed);
     atomic_fetch_add_explicit(&node->failures, 1, memory_order_relaxed);
-    atomic_store(&node->refused_ms, kt_loop_now(loop));
-    atomic_store(&node->probe_now, true);
-    kt_control_hurry(loop->shared->control);
+    kt_upstream_doubt(loop, upstream->peer);
     if (exchange) {
         kt_exchange_on_failed(exchange, failure, why);
     } else {

@@ -17,6 +17,9 @@
 /* Gives the exchange a connection to the peer: at once, when one is made, or when one is free;
  * `fresh` never takes a used one. Ends in kt_exchange_on_ready or _on_failed. */
 void kt_upstream_acquire(struct kt_exchange *exchange, struct kt_peer *peer, bool fresh);
+/* The node refused a connection or stays silent: it gets no reads until a probe is good, and is
+ * probed at once; the last one gets them nevertheless. */
+void kt_upstream_doubt(struct kt_loop *loop, struct kt_peer *peer);
 /* Takes the exchange off its peer, wherever it stands. The connection goes back to the pool when
  * `reusable`, else it closes. */
 void kt_upstream_release(struct kt_exchange *exchange, bool reusable);

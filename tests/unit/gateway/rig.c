@@ -171,9 +171,9 @@ static void answer_probe(struct rig_node *node, struct rig_link *link)
         return;
     }
     snprintf(text, sizeof(text),
-             "HTTP/1.1 %d X\r\nX-Kamaitachi-Revision: 7\r\nX-Kamaitachi-Lag-Ms: 3\r\n"
+             "HTTP/1.1 %d X\r\nX-Kamaitachi-Revision: %u\r\nX-Kamaitachi-Lag-Ms: 3\r\n"
              "Content-Length: 2\r\nConnection: close\r\n\r\n{}",
-             node->health);
+             node->health, node->revision);
     rig_link_write(link, text, strlen(text));
 }
 
@@ -310,6 +310,7 @@ struct rig_node *rig_node_add(struct rig *rig, const char *text)
     node->rig = rig;
     node->text = text;
     node->health = 200;
+    node->revision = 7;
     node->handler = standard_handler;
     uv_ip4_addr("127.0.0.1", 0, &any);
     uv_tcp_init(&rig->loop, &node->server);

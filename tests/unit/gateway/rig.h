@@ -48,6 +48,7 @@ struct rig_node {
     struct rig_link *links;
     unsigned requests, links_made, probes;
     int health;         /* status it answers probes with; 0 = none */
+    unsigned revision;  /* that its probes tell */
     bool early;         /* call the handler when the head is there, without waiting for the body */
     uint64_t raw_bytes; /* received behind the head of an early request */
     bool deaf;          /* reads nothing more: early requests only */

@@ -473,7 +473,7 @@ static void a_body_that_stops_coming_is_given_up(void)
     rig_client_send(&client, "POST /data" API "/save HTTP/1.1\r\nHost: h\r\n"
                              "Content-Length: 5\r\n\r\nhel");
     CHECK(rig_client_take(&client, &answer, false));
-    CHECK_INT(answer.status, 504);
+    CHECK_INT(answer.status, 503);
     CHECK_SLICE(rig_answer_header(&answer, "X-Kamaitachi-Outcome"), "none");
     CHECK(rig_client_wait_end(&client));
     CHECK_INT(node->requests, 0);

@@ -312,16 +312,11 @@ static void with_tokens_operators_and_writers_need_them(void)
     stop();
 }
 
-static void what_is_not_built_is_refused(void)
+static void options_of_the_whole_server_are_refused(void)
 {
     struct rig_node *node;
 
     CHECK(start_with_node(NULL, &node));
-    CHECK(rig_call(&rig,
-                   "GET " SNAPSHOT " HTTP/1.1\r\nHost: h\r\nX-Kamaitachi-Timeout-Ms: 5\r\n\r\n",
-                   &answer));
-    CHECK_INT(answer.status, 400);
-    BODY_HAS("\"code\":\"not_supported\"");
     CHECK(rig_call(&rig, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", &answer));
     CHECK_INT(answer.status, 405);
     CHECK(rig_answer_header(&answer, "Allow").len > 0);
@@ -379,7 +374,7 @@ static const struct kt_test tests[] = {
     TEST(processes_paths_are_never_passed_on),
     TEST(operators_are_judged_here_and_asked_for_in_its_own_name),
     TEST(with_tokens_operators_and_writers_need_them),
-    TEST(what_is_not_built_is_refused),
+    TEST(options_of_the_whole_server_are_refused),
     TEST(old_clients_generic_paths_stay_as_they_are),
     TEST(connections_beyond_the_limit_are_told_so),
 };
