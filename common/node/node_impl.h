@@ -4,6 +4,7 @@
  * routes.c    path -> handler         answers.c  headers and small helpers of all handlers
  * data.c      snapshot, period, save, import, stats
  * export.c    export
+ * generic.c   the first Kamaitachi's generic series
  * ops.c       health, version, cluster    keeper.c   self-probe, members' hosts
  *
  * Threads: fields are set before the server starts, but for `server` itself: a request may come
@@ -81,6 +82,14 @@ void kt_node_selection_snapshot(void *ctx, struct kt_http_request *request,
 void kt_node_save(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_import(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_export(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_generic_save(void *ctx, struct kt_http_request *request,
+                          struct kt_http_response *response);
+void kt_node_generic_get(void *ctx, struct kt_http_request *request,
+                         struct kt_http_response *response);
+void kt_node_generic_delete(void *ctx, struct kt_http_request *request,
+                            struct kt_http_response *response);
+void kt_node_generic_search(void *ctx, struct kt_http_request *request,
+                            struct kt_http_response *response);
 void kt_node_stats(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_health(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_live(void *ctx, struct kt_http_request *request, struct kt_http_response *response);

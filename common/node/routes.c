@@ -3,6 +3,7 @@
 #include "node/node_impl.h"
 
 #define API "/kamaitachi/api/data/v1"
+#define OLD "/data/v1" /* of the first Kamaitachi: generic series */
 #define SELECTION "/kamaitachi/api/selection/v1"
 
 const struct kt_http_route kt_node_routes[] = {
@@ -14,6 +15,10 @@ const struct kt_http_route kt_node_routes[] = {
     {KT_HTTP_POST, API "/import", KT_ACCESS_WRITE, true, kt_node_import, true},
     {KT_HTTP_GET, API "/export", KT_ACCESS_PUBLIC, false, kt_node_export, true},
     {KT_HTTP_GET, API "/stats", KT_ACCESS_PUBLIC, false, kt_node_stats, false},
+    {KT_HTTP_POST, OLD "/save", KT_ACCESS_WRITE, false, kt_node_generic_save, true},
+    {KT_HTTP_GET, OLD "/get/{id}", KT_ACCESS_PUBLIC, false, kt_node_generic_get, true},
+    {KT_HTTP_DELETE, OLD "/delete/{id}", KT_ACCESS_WRITE, false, kt_node_generic_delete, true},
+    {KT_HTTP_POST, OLD "/search", KT_ACCESS_PUBLIC, false, kt_node_generic_search, false},
     {KT_HTTP_GET, "/health", KT_ACCESS_PUBLIC, false, kt_node_health, false},
     {KT_HTTP_GET, "/health/live", KT_ACCESS_PUBLIC, false, kt_node_live, false},
     {KT_HTTP_GET, "/health/ready", KT_ACCESS_PUBLIC, false, kt_node_ready, false},

@@ -75,9 +75,6 @@ static enum kt_status bind_revision(struct plan *plan, struct kt_error *err)
     const struct question *q = &plan->q;
     plan->view = kt_store_view(plan->env->store);
     enum kt_status status = hold(plan, err);
-    if (status == KT_OK) {
-        status = query_hold_place(plan, err);
-    }
     if (status != KT_OK) {
         return status;
     }
@@ -242,7 +239,7 @@ static enum kt_status bind_columns(struct plan *plan, struct kt_error *err)
 
 static enum kt_status bind_sort(struct plan *plan, struct kt_error *err)
 {
-    struct kt_str field = plan->after ? plan->after->field : plan->q.field;
+    struct kt_str field = plan->q.field;
     if (field.len == 0) {
         bool by_id = !plan->all_ids && plan->column_count > 0;
         plan->sort = by_id ? SORT_INDICATOR : SORT_SUBJECT;
@@ -277,9 +274,6 @@ enum kt_status query_plan(const struct kt_query_env *env, enum query_op op, stru
         query_parse(op, body, &env->limits, plan->arena, &plan->json, &plan->q, err);
     if (status == KT_OK) {
         plan->now_s = seconds_of_ms(env->now_wall_ms);
-        status = query_bind_place(plan, err);
-    }
-    if (status == KT_OK) {
         query_bind_age(plan);
         status = bind_revision(plan, err);
     }

@@ -31,6 +31,18 @@ static const char *const data_sql[DATA_STMTS] = {
     [DATA_DELETE_TAGS] = "DELETE FROM tag WHERE subject=?",
     [DATA_INSERT_TAG] = "INSERT INTO tag(subject,name,value) VALUES(?,?,?)",
     [DATA_SET_META] = "INSERT OR REPLACE INTO meta(name,value) VALUES(?,?)",
+    [DATA_GENERIC_FIND] = ("SELECT number,create_time,update_time,points,numbers"
+                           " FROM generic_series WHERE tbl=? AND id=?"),
+    [DATA_GENERIC_INSERT] = ("INSERT INTO generic_series(create_time,update_time,points,numbers,"
+                             "tbl,id) VALUES(?,?,?,?,?,?)"),
+    [DATA_GENERIC_UPDATE] = ("UPDATE generic_series SET create_time=?,update_time=?,points=?,"
+                             "numbers=? WHERE number=?"),
+    [DATA_GENERIC_DROP] = "DELETE FROM generic_series WHERE number=?",
+    [DATA_GENERIC_COUNT] = "SELECT count FROM generic_point WHERE series=? AND time=?",
+    [DATA_GENERIC_PUT_POINT] =
+        "INSERT OR REPLACE INTO generic_point(series,time,count,numbers) VALUES(?,?,?,?)",
+    [DATA_GENERIC_DROP_POINT] = "DELETE FROM generic_point WHERE series=? AND time=?",
+    [DATA_GENERIC_DROP_POINTS] = "DELETE FROM generic_point WHERE series=?",
 };
 
 enum kt_status data_prepare(struct kt_store *store, struct kt_error *err)
@@ -262,8 +274,8 @@ static enum kt_status add_indicators(struct applier *a, const struct new_keys *l
 
 /* --- one entry --- */
 
-static void refuse(struct kt_apply_result *result, enum kt_status status, const char *field,
-                   const char *message)
+void apply_refuse(struct kt_apply_result *result, enum kt_status status, const char *field,
+                  const char *message)
 {
     result->status = status;
     snprintf(result->field, sizeof(result->field), "%s", field);
@@ -321,7 +333,7 @@ static enum kt_status apply_save(struct applier *a, const struct kt_change *chan
         char message[120];
         snprintf(message, sizeof(message), "indicators: the cluster has %zu and its limit is %lld",
                  a->edit->indicators->count, (long long)a->max_indicators);
-        refuse(result, KT_BAD_VALUE, "indicators", message);
+        apply_refuse(result, KT_BAD_VALUE, "indicators", message);
     } else if (status == KT_OK) {
         status = add_indicators(a, &list, err);
     }
@@ -377,9 +389,19 @@ static enum kt_status apply_entry(struct applier *a, const struct kt_entry *entr
 {
     *result = (struct kt_apply_result){.seq = entry->seq};
     enum kt_status status = kt_change_decode(entry->body, change, err);
-    if (status == KT_OK) {
-        status = change->kind == KT_CHANGE_SAVE ? apply_save(a, change, entry->seq, result, err)
-                                                : apply_epoch_start(a, &change->epoch_start, err);
+    if (status != KT_OK) {
+        return status;
+    }
+    switch (change->kind) {
+    case KT_CHANGE_EPOCH_START:
+        status = apply_epoch_start(a, &change->epoch_start, err);
+        break;
+    case KT_CHANGE_SAVE:
+        status = apply_save(a, change, entry->seq, result, err);
+        break;
+    case KT_CHANGE_GENERIC:
+        status = apply_generic(a, &change->generic, entry->wall_ms, result, err);
+        break;
     }
     if (status != KT_OK) {
         return status;

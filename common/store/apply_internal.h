@@ -77,6 +77,9 @@ struct applier {
 /* Room for one more element. */
 bool apply_grow(void *array_ptr, size_t *cap, size_t count, size_t size);
 enum kt_status apply_no_memory(struct kt_error *err);
+/* Decides that the change at hand is not carried out, alike everywhere; it must not have begun. */
+void apply_refuse(struct kt_apply_result *result, enum kt_status status, const char *field,
+                  const char *message);
 /* The facts about a subject; NULL = no memory. */
 struct subject_facts *apply_facts(struct applier *a, uint32_t subject);
 /* The number of a subject, which is made when it is new. */
@@ -90,6 +93,10 @@ enum kt_status apply_subject(struct applier *a, const struct kt_change_subject *
  * declare time, in order. Its values live until the next call. False = no memory. */
 bool apply_fold(struct applier *a, const struct apply_row *rows, size_t count,
                 struct kt_change_record *ret_record);
+/* apply_generic.c */
+enum kt_status apply_generic(struct applier *a, const struct kt_generic_change *change,
+                             int64_t wall_ms, struct kt_apply_result *result,
+                             struct kt_error *err) KT_MUST_CHECK;
 /* apply_rows.c: sorts and writes what was collected. */
 enum kt_status apply_rows(struct applier *a, struct kt_error *err) KT_MUST_CHECK;
 

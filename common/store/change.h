@@ -21,8 +21,13 @@
 
 #include "base/buf.h"
 #include "series/series.h"
+#include "store/generic.h"
 
-enum kt_change_kind { KT_CHANGE_EPOCH_START = 1, KT_CHANGE_SAVE = 2 };
+enum kt_change_kind {
+    KT_CHANGE_EPOCH_START = 1,
+    KT_CHANGE_SAVE = 2,
+    KT_CHANGE_GENERIC = 4, /* see generic.h */
+};
 
 struct kt_change_stay { /* a subject's stay in a topic; bounds are inclusive */
     struct kt_str topic;
@@ -98,6 +103,7 @@ struct kt_change { /* decoded */
     size_t subject_count;
     struct kt_change_record *records;
     size_t record_count;
+    struct kt_generic_change generic;
     void *memory; /* the arrays */
 };
 /* Borrows from `bytes`. */

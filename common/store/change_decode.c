@@ -280,6 +280,10 @@ static bool decode_body(struct decoder *d, struct kt_change *change)
         decode_epoch_start(d, &change->epoch_start);
         return true;
     }
+    if (change->kind == KT_CHANGE_GENERIC) {
+        d->bad |= !change_decode_generic(&d->rd, &change->generic);
+        return true;
+    }
     return decode_texts(d, change) && decode_subjects(d, change) && decode_records(d, change);
 }
 
@@ -320,7 +324,8 @@ void kt_change_done(struct kt_change *change)
 int kt_change_kind_of(struct kt_str bytes)
 {
     if (bytes.len < 2 || bytes.data[0] != CHANGE_FORMAT ||
-        (bytes.data[1] != KT_CHANGE_EPOCH_START && bytes.data[1] != KT_CHANGE_SAVE)) {
+        (bytes.data[1] != KT_CHANGE_EPOCH_START && bytes.data[1] != KT_CHANGE_SAVE &&
+         bytes.data[1] != KT_CHANGE_GENERIC)) {
         return 0;
     }
     return bytes.data[1];

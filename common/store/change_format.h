@@ -41,4 +41,7 @@ static inline bool change_time_ok(int64_t time_s)
     return time_s >= KT_TIME_MIN && time_s <= KT_TIME_MAX;
 }
 
+/* change_generic.c: the body of a GENERIC; false when it is damaged. */
+bool change_decode_generic(struct kt_rd *rd, struct kt_generic_change *ret_change);
+
 #endif

@@ -38,5 +38,11 @@ const char *const store_data_migrations[] = {
     "  declare_time INTEGER NOT NULL, revision INTEGER NOT NULL, line INTEGER NOT NULL,"
     "  declare_given INTEGER NOT NULL, data TEXT NOT NULL,"
     "  PRIMARY KEY(subject, time, period, declare_time, revision, line)) WITHOUT ROWID;",
+    /* Generic series. points and numbers count what the series holds. */
+    "CREATE TABLE generic_series(number INTEGER PRIMARY KEY, tbl INTEGER NOT NULL,"
+    "  id TEXT NOT NULL, create_time INTEGER NOT NULL, update_time INTEGER NOT NULL,"
+    "  points INTEGER NOT NULL, numbers INTEGER NOT NULL, UNIQUE(tbl, id));"
+    "CREATE TABLE generic_point(series INTEGER NOT NULL, time INTEGER NOT NULL,"
+    "  count INTEGER NOT NULL, numbers TEXT NOT NULL, PRIMARY KEY(series, time)) WITHOUT ROWID;",
 };
 const int store_data_migration_count = (int)KT_ARRAY_LEN(store_data_migrations);

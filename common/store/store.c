@@ -404,7 +404,6 @@ static void init_parts(struct kt_store *store, const struct kt_store_options *op
               options->read_connections < LOG_READERS ? options->read_connections : LOG_READERS);
     store->log_readers.sql[READER_FIRST] =
         "SELECT seq,epoch,wall_ms,key,body FROM entry WHERE seq>? AND seq<=? ORDER BY seq";
-    store->log_readers.sql[READER_SECOND] = "SELECT 1";
     pool_init(&store->data_readers, store->path, options->read_connections);
     store->data_readers.loads_series = true;
     store->data_readers.sql[READER_FIRST] =
@@ -412,6 +411,7 @@ static void init_parts(struct kt_store *store, const struct kt_store_options *op
         " WHERE subject=? ORDER BY time,period,declare_time,revision,line";
     store->data_readers.sql[READER_SECOND] =
         "SELECT seq FROM revision WHERE wall_ms<=? ORDER BY wall_ms DESC, seq DESC LIMIT 1";
+    generic_prepare(&store->data_readers);
 }
 
 static void free_parts(struct kt_store *store)

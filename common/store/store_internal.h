@@ -3,6 +3,7 @@
  *   store.c        open, close, identity        store_log.c   the log file
  *   schema.c       tables of both files         store_load.c  catalogue and series from the data
  *   store_pool.c   read connections             apply*.c      changes into the data
+ *   generic.c      generic series from the data
  *
  * Locks, none held while another of the same line is taken:
  *   log_mutex (STORE_WRITE)    the log's write connection
@@ -35,7 +36,15 @@ extern const int store_data_migration_count;
 
 /* --- read connections --- */
 
-enum reader_stmt { READER_FIRST, READER_SECOND, READER_STMTS };
+enum reader_stmt {
+    READER_FIRST,
+    READER_SECOND,
+    READER_GENERIC_FIND,
+    READER_GENERIC_SCAN,
+    READER_GENERIC_HAS,
+    READER_GENERIC_POINTS,
+    READER_STMTS
+};
 struct reader {
     struct reader *next;
     struct sqlite3 *db;
@@ -47,7 +56,7 @@ struct reader_pool {
     struct kt_mutex mutex; /* STORE_POOL */
     struct kt_cond given;
     const char *path;
-    const char *sql[READER_STMTS];
+    const char *sql[READER_STMTS]; /* NULL = not used in this pool */
     bool loads_series;
     int limit, opened;
     struct reader *idle;
@@ -83,6 +92,14 @@ enum data_stmt {
     DATA_DELETE_TAGS,
     DATA_INSERT_TAG,
     DATA_SET_META,
+    DATA_GENERIC_FIND,
+    DATA_GENERIC_INSERT,
+    DATA_GENERIC_UPDATE,
+    DATA_GENERIC_DROP,
+    DATA_GENERIC_COUNT,
+    DATA_GENERIC_PUT_POINT,
+    DATA_GENERIC_DROP_POINT,
+    DATA_GENERIC_DROP_POINTS,
     DATA_STMTS
 };
 
@@ -134,6 +151,9 @@ void log_close(struct kt_store *store);
 
 /* store_load.c: the newest view and the applier's facts from the data file. */
 enum kt_status data_load(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
+
+/* generic.c: names the statements that it reads with. */
+void generic_prepare(struct reader_pool *data_readers);
 
 /* apply.c */
 struct applier *applier_new(void);

@@ -50,7 +50,9 @@ static enum kt_status reader_open(const struct reader_pool *pool, struct reader 
     }
     enum kt_status status = db_open(pool->path, DB_READER, &reader->db, err);
     for (int i = 0; i < READER_STMTS && status == KT_OK; i++) {
-        status = db_prepare(reader->db, pool->sql[i], &reader->stmts[i], err);
+        if (pool->sql[i]) {
+            status = db_prepare(reader->db, pool->sql[i], &reader->stmts[i], err);
+        }
     }
     if (status == KT_OK && pool->loads_series) {
         reader->builder = kt_series_builder_new();
