@@ -136,6 +136,10 @@ static const struct kt_conf_key keys[] = {
      "2000", "records", NULL, "Records that an import commits at a time.", NULL},
     {"limits", "import_batch_bytes", KT_CONF_BYTES, AT(limits.import_batch_bytes), 65536, 64 * MB,
      "1m", "bytes", NULL, "Bytes that an import commits at a time.", NULL},
+    {"limits", "import_atomic_bytes", KT_CONF_BYTES, AT(limits.import_atomic_bytes), 65536,
+     256 * MB, "32m", "bytes", NULL,
+     "The largest import with atomic=1, encoded; it must fit into [replication] queue_max_bytes.",
+     NULL},
     {"limits", "exports", KT_CONF_INT, AT(limits.exports), 1, 64, "4", "", NULL,
      "Exports under way at once; beyond, 503. Each holds a worker and keeps the WAL from "
      "shrinking.",

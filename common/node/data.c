@@ -240,9 +240,10 @@ static void run_import(struct kt_node *node, struct kt_http_request *request,
 {
     struct kt_error err = KT_ERROR_INIT;
     struct import_run run = {node, node->config->server.request_timeout_ms};
-    struct kt_import_limits limits = {node->config->limits.import_line_bytes,
-                                      node->config->limits.import_batch_records,
-                                      node->config->limits.import_batch_bytes};
+    struct kt_import_limits limits = {
+        node->config->limits.import_line_bytes, node->config->limits.import_batch_records,
+        node->config->limits.import_batch_bytes, node->config->limits.import_atomic_bytes,
+        KT_JSON_DEPTH_DEFAULT};
     enum kt_status status =
         kt_import_run(options, &limits, request->pull, submit_batch, &run, report, &err);
     if (status != KT_OK) {

@@ -401,7 +401,7 @@ static enum kt_status start(struct kt_node *node, const struct kt_http_request *
            export->versions, export->subject_count);
     kt_http_response_header_fmt(response, "X-Kamaitachi-Revision", "%llu",
                                 (unsigned long long)revision);
-    kt_http_response_header(response, "Cache-Control", KT_STR("no-store"));
+    kt_http_response_header(response, "Cache-Control", KT_STR("no-cache"));
     response->content_type = export->csv ? "text/csv; charset=utf-8" : "application/x-ndjson";
     response->stream_next = export_next;
     response->stream_done = export_done;

@@ -4,9 +4,13 @@
  * bytes), never by time, so that a repeated import cuts alike. Each batch is one change with one
  * revision; what was committed before a failure stays and is counted in the answer.
  *
+ * With atomic=1 there is one batch, and memory is bounded by limits.atomic_bytes.
+ *
  * CSV is RFC 4180 with a header line; LF or CRLF, a BOM is skipped; quoted cells may hold newlines.
  * A line that cannot be read (wrong number of columns, bad time, bad number, key too long …) is
  * rejected with its line number and reason; the rest goes on (on_error=skip) or not (abort).
+ * NDJSON has one {"subject":{…}} or {"record":{…}} a line, in the shapes of save; empty lines are
+ * passed over, a line that save would refuse is rejected.
  *
  * Threads: any; one run per call.
  * Owns:    its buffers during the call.
@@ -24,17 +28,20 @@
 
 struct kt_import_options; /* opaque: the query string, parsed */
 
-/* Reads format, time_format, on_error, skip and the column mapping from the query string.
- * ndjson, finance_sqlite, atomic: KT_NOT_SUPPORTED until built. Unknown parameters:
- * KT_UNKNOWN_FIELD. Content-Encoding: none or gzip, else KT_MEDIA_TYPE. In the request's arena. */
+/* Reads format, time_format, on_error, atomic, skip and the column mapping from the query string.
+ * finance_sqlite: KT_NOT_SUPPORTED until built. Unknown parameters: KT_UNKNOWN_FIELD; those of
+ * another format: KT_BAD_VALUE. Content-Encoding: none or gzip, else KT_MEDIA_TYPE. In the
+ * request's arena. */
 enum kt_status kt_import_options_parse(const struct kt_http_request *request,
                                        struct kt_import_options **ret_options,
                                        struct kt_error *err) KT_MUST_CHECK;
 
 struct kt_import_limits {
-    int64_t line_max_bytes; /* one CSV line, quoted newlines included: 1 MiB + */
+    int64_t line_max_bytes; /* one line, quoted newlines included */
     int64_t batch_records;  /* 2000 */
     int64_t batch_bytes;    /* of an encoded change: 1 MiB */
+    int64_t atomic_bytes;   /* the same with atomic=1: all of the import */
+    int json_depth;
 };
 
 struct kt_import_report {

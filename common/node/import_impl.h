@@ -1,9 +1,11 @@
 /* import_impl.h - what the import's files share.
  *
  *   import_options.c  the query string
- *   import_columns.c  the header line
- *   import_rows.c     lines into subjects and records
- *   import.c          the stream, the batches, the report
+ *   import_columns.c  csv: the header line
+ *   import_rows.c     csv: lines into subjects and records
+ *   import_ndjson.c   ndjson: the same
+ *   import_batch.c    subjects and records into batches
+ *   import.c          the stream, csv, the report
  *
  * Threads, Owns, Fails: see import.h.
  */
@@ -27,6 +29,7 @@ enum import_role {
 };
 extern const char *const kt_import_role_names[ROLE_COUNT];
 
+enum import_format { IMPORT_CSV, IMPORT_NDJSON };
 enum time_format { TIME_AUTO, TIME_YEAR, TIME_SECONDS, TIME_DATE };
 
 struct kt_import_options {
@@ -35,8 +38,9 @@ struct kt_import_options {
         struct kt_str literal;
         bool given, is_literal;
     } roles[ROLE_COUNT];
+    enum import_format format;
     enum time_format time_format;
-    bool abort_on_error;
+    bool abort_on_error, atomic;
     bool gzip;
     struct kt_str *skip;
     size_t skip_count;
@@ -79,5 +83,59 @@ struct import_row {
 bool kt_import_row_read(const struct kt_import_options *options,
                         const struct import_columns *columns, const struct kt_csv *line,
                         enum time_format *format, struct import_row *row, char reason[160]);
+
+/* --- batches --- */
+
+/* Subjects are counted by the 64-bit hash of their key: eight bytes each, whatever their number. */
+struct key_set {
+    uint64_t *slots; /* 0 = free */
+    size_t cap, count;
+};
+
+/* What a batch's lines say of one subject. */
+struct pending_subject {
+    struct kt_change_subject subject; /* strings stand in `text` */
+    struct kt_change_stay *stays;     /* in `text`; grown by doubling */
+    size_t stay_cap;
+    struct kt_str key;
+    struct pending_subject *next;
+};
+
+struct import {
+    const struct kt_import_options *options;
+    const struct kt_import_limits *limits;
+    kt_import_submit_fn submit;
+    void *submit_ctx;
+    struct kt_import_report *report;
+    struct import_row row; /* of a table: csv, SQLite */
+    struct kt_change_builder *builder;
+    struct kt_arena *text;  /* strings of the batch's subjects */
+    struct kt_map *pending; /* key -> struct pending_subject, in `text` */
+    struct pending_subject *pending_first, *pending_last;
+    struct key_set subjects;
+    uint64_t batch_items, batch_values, batch_records; /* items: subjects and records */
+    size_t pending_bytes; /* what the batch's subjects will add to it, roughly */
+    struct kt_buf encoded;
+};
+
+enum kt_status import_init(struct import *import, struct kt_error *err) KT_MUST_CHECK;
+void import_done(struct import *import);
+/* Each submits the batch that it fills. A row is import->row; its attributes of the subject are
+ * merged with those of other rows. */
+enum kt_status import_add_row(struct import *import, struct kt_error *err) KT_MUST_CHECK;
+enum kt_status import_add_subject(struct import *import, const struct kt_change_subject *subject,
+                                  struct kt_error *err) KT_MUST_CHECK;
+enum kt_status import_add_record(struct import *import, const struct kt_change_record *record,
+                                 struct kt_error *err) KT_MUST_CHECK;
+enum kt_status import_flush(struct import *import, struct kt_error *err) KT_MUST_CHECK;
+/* Counts a line that could not be read; KT_BAD_VALUE when that ends the import. */
+enum kt_status import_reject(struct import *import, uint64_t line, const char *reason,
+                             struct kt_error *err) KT_MUST_CHECK;
+
+/* A plain stream of the body; as kt_http_body.read. */
+typedef kt_csv_source_fn kt_import_source_fn;
+/* import_ndjson.c */
+enum kt_status import_ndjson(struct import *import, kt_import_source_fn source, void *source_ctx,
+                             struct kt_error *err) KT_MUST_CHECK;
 
 #endif

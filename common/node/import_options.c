@@ -75,17 +75,18 @@ static enum kt_status set_skip(struct kt_import_options *options, struct kt_str 
     return KT_OK;
 }
 
-static enum kt_status set_format(struct kt_str value, struct kt_error *err)
+static enum kt_status set_format(struct kt_import_options *options, struct kt_str value,
+                                 struct kt_error *err)
 {
-    if (kt_str_eq_text(value, "csv")) {
+    if (kt_str_eq_text(value, "csv") || kt_str_eq_text(value, "ndjson")) {
+        options->format = value.data[0] == 'c' ? IMPORT_CSV : IMPORT_NDJSON;
         return KT_OK;
     }
-    if (kt_str_eq_text(value, "ndjson") || kt_str_eq_text(value, "finance_sqlite")) {
+    if (kt_str_eq_text(value, "finance_sqlite")) {
         return kt_fail_field(err, KT_NOT_SUPPORTED, "format",
-                             "format: " KT_STR_FMT " is not supported yet, use csv",
-                             KT_STR_ARG(value));
+                             "format: finance_sqlite is not supported yet, use csv or ndjson");
     }
-    return kt_fail_field(err, KT_BAD_VALUE, "format", "format must be csv");
+    return kt_fail_field(err, KT_BAD_VALUE, "format", "format must be csv or ndjson");
 }
 
 /* The parameters that are no role, numbered behind the roles. */
@@ -97,12 +98,16 @@ enum param {
     PARAM_ATOMIC
 };
 
-static bool find_param(struct kt_str name, size_t *ret_param)
+static const char *param_name(size_t param)
 {
     static const char *const others[] = {"format", "skip", "on_error", "time_format", "atomic"};
-    for (size_t i = 0; i < ROLE_COUNT + KT_ARRAY_LEN(others); i++) {
-        if (kt_str_eq_text(name,
-                           i < ROLE_COUNT ? kt_import_role_names[i] : others[i - ROLE_COUNT])) {
+    return param < ROLE_COUNT ? kt_import_role_names[param] : others[param - ROLE_COUNT];
+}
+
+static bool find_param(struct kt_str name, size_t *ret_param)
+{
+    for (size_t i = 0; i <= PARAM_ATOMIC; i++) {
+        if (kt_str_eq_text(name, param_name(i))) {
             *ret_param = i;
             return true;
         }
@@ -114,12 +119,13 @@ static enum kt_status set_param(struct kt_import_options *options, size_t param,
                                 struct kt_str value, struct kt_arena *arena, struct kt_error *err)
 {
     static const char *const on_error[] = {"skip", "abort"};
+    static const char *const flags[] = {"0", "1"};
     static const char *const formats[] = {"auto", "year", "seconds", "date"};
     enum kt_status status = KT_OK;
     int choice = 0;
     switch (param) {
     case PARAM_FORMAT:
-        return set_format(value, err);
+        return set_format(options, value, err);
     case PARAM_SKIP:
         return set_skip(options, value, arena, err);
     case PARAM_ON_ERROR:
@@ -131,7 +137,9 @@ static enum kt_status set_param(struct kt_import_options *options, size_t param,
         options->time_format = (enum time_format)choice;
         return status;
     case PARAM_ATOMIC:
-        return kt_fail_field(err, KT_NOT_SUPPORTED, "atomic", "atomic is not supported yet");
+        status = set_choice("atomic", value, flags, 2, &choice, err);
+        options->atomic = choice == 1;
+        return status;
     default:
         return set_role(options, param, value, err);
     }
@@ -153,6 +161,23 @@ static enum kt_status take_param(struct kt_import_options *options, struct kt_st
     }
     *seen |= UINT32_C(1) << param;
     return set_param(options, param, value, arena, err);
+}
+
+/* Only csv has columns to be named. */
+static enum kt_status check_format(const struct kt_import_options *options, uint32_t seen,
+                                   struct kt_error *err)
+{
+    if (options->format == IMPORT_CSV) {
+        return KT_OK;
+    }
+    for (size_t param = 0; param <= PARAM_TIME_FORMAT; param++) {
+        bool general = param == PARAM_FORMAT || param == PARAM_ON_ERROR;
+        if (!general && (seen >> param & 1)) {
+            const char *name = param_name(param);
+            return kt_fail_field(err, KT_BAD_VALUE, name, "%s goes with format=csv only", name);
+        }
+    }
+    return KT_OK;
 }
 
 static enum kt_status read_encoding(const struct kt_http_request *request,
@@ -186,6 +211,9 @@ enum kt_status kt_import_options_parse(const struct kt_http_request *request,
     }
     if (status == KT_OK) {
         status = walked;
+    }
+    if (status == KT_OK) {
+        status = check_format(options, seen, err);
     }
     if (status == KT_OK) {
         *ret_options = options;

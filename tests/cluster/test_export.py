@@ -30,27 +30,32 @@ def bring_gzip(server, query, path):
         return server.bring(query, file.read(), {"Content-Encoding": "gzip"})
 
 
+def save_everything(node):
+    """A little of everything; the newest revision."""
+    node.save(subjects=[
+        {"subject": "b", "name": "Bé, \"b\"", "status": "on", "listing_date": "2001-02-03",
+         "category": "stock", "topics": ["z", {"topic": "a", "from": "1970-01-01",
+                                               "to": "1999-12-31"}],
+         "tags": {"concept": ["y", "x"], "area": ["n"]}},
+        {"subject": "a", "topics": ["z"]}, {"subject": "c"}])
+    node.save(records=[
+        {"subject": "b", "time": "2020-01-01", "period": "Q4", "declare_date": "2021-03-01",
+         "year": "FY20", "data": {"y": 1, "x": 2.5}},
+        {"subject": "b", "time": "2020-01-01", "data": {}},
+        {"subject": "a", "time": 0, "data": {"x": -0.1}},
+        {"subject": "a", "time": "1960-01-01", "end_date": "1960-06-30", "data": {"z": 1e21}}])
+    return node.save(records=[
+        {"subject": "b", "time": "2020-01-01", "period": "Q4", "declare_date": "2021-02-01",
+         "year": None, "data": {"y": None, "x": 3}}])["revision"]
+
+
 @group
 class Export:
     """One node with a little of everything."""
 
     def setup(self, bench):
         self.node = fresh(bench, "master", limits_exports=2)
-        self.node.save(subjects=[
-            {"subject": "b", "name": "Bé, \"b\"", "status": "on", "listing_date": "2001-02-03",
-             "category": "stock", "topics": ["z", {"topic": "a", "from": "1970-01-01",
-                                                   "to": "1999-12-31"}],
-             "tags": {"concept": ["y", "x"], "area": ["n"]}},
-            {"subject": "a", "topics": ["z"]}, {"subject": "c"}])
-        self.node.save(records=[
-            {"subject": "b", "time": "2020-01-01", "period": "Q4", "declare_date": "2021-03-01",
-             "year": "FY20", "data": {"y": 1, "x": 2.5}},
-            {"subject": "b", "time": "2020-01-01", "data": {}},
-            {"subject": "a", "time": 0, "data": {"x": -0.1}},
-            {"subject": "a", "time": "1960-01-01", "end_date": "1960-06-30", "data": {"z": 1e21}}])
-        self.revision = self.node.save(records=[
-            {"subject": "b", "time": "2020-01-01", "period": "Q4", "declare_date": "2021-02-01",
-             "year": None, "data": {"y": None, "x": 3}}])["revision"]
+        self.revision = save_everything(self.node)
 
     def ndjson_has_subjects_then_records_in_byte_order_with_newest_values(self):
         answer = export(self.node)
@@ -155,16 +160,48 @@ class Export:
 
 
 @test
-def both_data_sets_come_back_from_csv_as_they_were(bench):
+def both_data_sets_come_back_as_they_were(bench):
     for name, query, file in (("sp500", SP500, "sp500-fundamentals.csv.gz"),
                               ("co2", CO2, "co2-by-nation.csv.gz")):
         source = fresh(bench, "master1" + name)
         report = bring_gzip(source, query, data_file(file))
-        first = export(source, "format=csv").body
-        equal(first.count(b"\n"), report["records"] + 1, "lines of " + name)
-        copy = fresh(bench, "master2" + name)
-        brought = copy.bring("", gzip.compress(first), {"Content-Encoding": "gzip"})
-        equal([brought[k] for k in ("records", "subjects", "values", "rejected")],
-              [report[k] for k in ("records", "subjects", "values", "rejected")], "the report")
-        check(export(copy, "format=csv").body == first, "the csv of %s differs", name)
-        check(export(copy).body == export(source).body, "the ndjson of %s differs", name)
+        counts = [report[k] for k in ("records", "subjects", "values", "rejected")]
+        csv, ndjson = export(source, "format=csv").body, export(source).body
+        equal(csv.count(b"\n"), report["records"] + 1, "lines of the csv of " + name)
+        equal(ndjson.count(b"\n"), report["records"] + report["subjects"], "lines of " + name)
+        for way, body in (("csv", csv), ("ndjson", ndjson)):
+            copy = fresh(bench, "master2" + name + way)
+            brought = copy.bring("format=" + way, gzip.compress(body),
+                                 {"Content-Encoding": "gzip"})
+            equal([brought[k] for k in ("records", "subjects", "values", "rejected")], counts,
+                  "the report of the %s of %s" % (way, name))
+            check(export(copy, "format=csv").body == csv, "the csv of %s differs", name)
+            check(export(copy).body == ndjson, "the ndjson of %s differs", name)
+            copy.terminate()
+        source.terminate()
+
+
+@test
+def a_little_of_everything_comes_back_as_it_was(bench):
+    source, copy = fresh(bench, "master1"), fresh(bench, "master2")
+    save_everything(source)
+    body = export(source).body
+    report = copy.bring("format=ndjson", body)
+    equal([report["records"], report["subjects"], report["rejected"]], [4, 3, 0], "the report")
+    check(export(copy).body == body, "%s differs from %s", export(copy).body, body)
+    equal(copy.period(subjects="a,b,c")["data"], source.period(subjects="a,b,c")["data"],
+          "the answers")
+
+
+@test
+def atomic_imports_are_one_revision_or_nothing(bench):
+    node = fresh(bench, "master", limits_import_atomic_bytes=65536)
+    before = node.revision()
+    rows = "".join("k%d,2020,%d\n" % (i, i) for i in range(2500))
+    node.bring("subject=k&time=t&atomic=1", "k,t,v\n" + rows)
+    equal([node.revision(), node.stats()["total_records"]], [before + 1, 2500], "one revision")
+    for body, query, status in (("k,t,v\n" + rows + "bad\n", "&on_error=abort", 400),
+                                ("k,t,v\n" + rows * 3, "", 413)):
+        answer = node.data_post("import?subject=k&time=t&atomic=1" + query, body)
+        equal([answer.status, answer.headers["x-kamaitachi-outcome"]], [status, "none"], "status")
+        equal(node.revision(), before + 1, "the revision after")

@@ -135,8 +135,8 @@ class Import:
     def unknown_and_unbuilt_parameters_are_refused(self):
         self._refused(HEAD, 400, "colour", MAP + "&colour=red", code="unknown_field")
         self._refused(HEAD, 400, "format", MAP + "&format=xml")
-        self._refused(HEAD, 400, "format", MAP + "&format=ndjson", code="not_supported")
-        self._refused(HEAD, 400, "atomic", MAP + "&atomic=1", code="not_supported")
+        self._refused(HEAD, 400, "subject", MAP + "&format=ndjson")
+        self._refused(HEAD, 400, "atomic", MAP + "&atomic=yes")
         self._refused(HEAD, 400, "time_format", MAP + "&time_format=roman")
         self._refused(HEAD, 400, "on_error", MAP + "&on_error=shrug")
         self._refused(HEAD, 400, "subject", "subject=k&subject=t&time=t")

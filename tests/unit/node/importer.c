@@ -12,7 +12,7 @@ void importer_init(struct importer *importer)
 {
     memset(importer, 0, sizeof(*importer));
     importer->query = "";
-    importer->limits = (struct kt_import_limits){1 << 20, 2000, 1 << 20};
+    importer->limits = (struct kt_import_limits){1 << 20, 2000, 1 << 20, 1 << 20, 16};
     kt_buf_init(&importer->batches, 0);
 }
 
