@@ -28,6 +28,7 @@ static void fill_env(struct kt_node *node, const struct kt_http_request *request
     env->cache = node->cache;
     env->limits.max_subjects = node->config->limits.subjects;
     env->limits.max_values = node->config->limits.values;
+    env->limits.max_rows = KT_QUERY_ROWS_MAX;
     env->limits.json_depth = KT_JSON_DEPTH_DEFAULT;
     env->now_wall_ms = kt_now_wall_ms();
     env->deadline_mono_ms = request->deadline_mono_ms;
@@ -89,6 +90,12 @@ void kt_node_selection_snapshot(void *ctx, struct kt_http_request *request,
                                 struct kt_http_response *response)
 {
     ask(ctx, request, response, kt_query_selection_snapshot);
+}
+
+void kt_node_selection_period(void *ctx, struct kt_http_request *request,
+                              struct kt_http_response *response)
+{
+    ask(ctx, request, response, kt_query_selection_period);
 }
 
 /* --- writes --- */

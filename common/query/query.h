@@ -21,9 +21,13 @@
 #include "http/message.h"
 #include "json/read.h"
 
+/* What a period by date may take: some 40 bytes a row beside the answer. */
+#define KT_QUERY_ROWS_MAX (INT64_C(1) << 20)
+
 struct kt_query_limits {
     int64_t max_subjects; /* named in a request: 10000 */
     int64_t max_values;   /* in an answer: KT_TOO_LARGE beyond */
+    int64_t max_rows;     /* that meet in a period by date: KT_TOO_LARGE beyond */
     int json_depth;       /* 16 */
 };
 
@@ -53,6 +57,12 @@ enum kt_status kt_query_period(const struct kt_query_env *env, struct kt_str bod
 enum kt_status kt_query_selection_snapshot(const struct kt_query_env *env, struct kt_str body,
                                            struct kt_http_response *response,
                                            struct kt_error *err) KT_MUST_CHECK;
+/* POST …/selection/v1/period: an object of dates (the rows' end_date, ascending by bytes), each
+ * with
+ * `{"subject":…,"data":row}` sorted by field and order, offset and limit counted on each date. */
+enum kt_status kt_query_selection_period(const struct kt_query_env *env, struct kt_str body,
+                                         struct kt_http_response *response,
+                                         struct kt_error *err) KT_MUST_CHECK;
 /* GET …?ids=…&limit=5: the query string as the JSON body that says the same (params.c). Digits
  * become numbers where the field is one; everything else stays text, which those above judge;
  * `selection.topic=…` and its kin are members of an object. */

@@ -204,11 +204,13 @@ enum kt_status query_write_row(struct plan *plan, const struct kt_subject *subje
 enum kt_status query_body_status(const struct kt_buf *body, struct kt_error *err) KT_MUST_CHECK;
 /* Takes back what a failed answer has written. */
 void query_body_restore(struct kt_buf *body, size_t len_bytes);
-/* What the two ops run. */
+/* What the ops run: a whole envelope. A selection's snapshot runs as any other. */
 enum kt_status query_run_snapshot(struct plan *plan, struct kt_http_response *response,
                                   struct kt_error *err) KT_MUST_CHECK;
 enum kt_status query_run_period(struct plan *plan, struct kt_http_response *response,
                                 struct kt_error *err) KT_MUST_CHECK;
+enum kt_status query_run_selection_period(struct plan *plan, struct kt_http_response *response,
+                                          struct kt_error *err) KT_MUST_CHECK;
 /* Plans, runs and says at which revision; a failure leaves the response as it was. */
 typedef enum kt_status (*query_run_fn)(struct plan *plan, struct kt_http_response *response,
                                        struct kt_error *err);

@@ -182,6 +182,17 @@ static bool in_topic(const struct model *m, const struct model_question *q, int 
     return false;
 }
 
+static bool has_tag(const struct model *m, const struct model_question *q, int subject)
+{
+    bool has = !q->tag && !q->keyword;
+    for (size_t i = 0; i < m->tag_count; i++) {
+        const struct model_tag *t = &m->tags[i];
+        has |= t->subject == subject && (!q->tag || strcmp(t->name, q->tag) == 0) &&
+               (!q->keyword || strstr(t->value, q->keyword));
+    }
+    return has;
+}
+
 /* The subjects asked for, in order. */
 static int subjects_of(const struct model *m, const struct model_question *q, int *subjects)
 {
@@ -197,7 +208,8 @@ static int subjects_of(const struct model *m, const struct model_question *q, in
         }
     }
     for (int i = 0; !q->subject_count && i < MODEL_SUBJECTS; i++) {
-        if (m->subject_known[i] && (!q->topic || strcmp(q->topic, "*") == 0 || in_topic(m, q, i))) {
+        if (m->subject_known[i] && has_tag(m, q, i) &&
+            (!q->topic || strcmp(q->topic, "*") == 0 || in_topic(m, q, i))) {
             subjects[count++] = i;
         }
     }
@@ -515,11 +527,130 @@ static void answer_period(const struct model *m, const struct model_question *q,
     kt_buf_append_text(text, "]}");
 }
 
+/* A row of the answer by date; `records` are those of its bucket, or one. */
+struct dated_row {
+    const struct model *m;
+    const struct model_question *q;
+    int subject;
+    size_t nth, count;
+    version_ptr records[64];
+    char date[64];
+    struct row sort;
+};
+
+static int by_date_then_sort_value(const void *a, const void *b)
+{
+    const struct dated_row *left = a, *right = b;
+    int order = strcmp(left->date, right->date);
+    if (order == 0) {
+        order = by_sort_value(&left->sort, &right->sort);
+    }
+    if (order == 0) {
+        order = left->nth < right->nth ? -1 : left->nth > right->nth;
+        order = left->q->ascending ? order : -order;
+    }
+    return order;
+}
+
+static void fill_date(struct dated_row *row, const char *field)
+{
+    struct kt_buf date;
+    kt_buf_init(&date, 0);
+    int64_t last = last_day(row->q->interval ? row->q->interval : 'd', row->records[0]->time_s);
+    const char *own = row->q->interval ? NULL : text_of(row->m, row->q, row->records[0], false);
+    put_date(last * KT_DAY_S, &date);
+    snprintf(row->date, sizeof row->date, "%s", own ? own : date.data);
+    kt_buf_done(&date);
+    row->sort =
+        (struct row){.m = row->m, .q = row->q, .record = row->records[0], .subject = row->subject};
+    sort_value(&row->sort, field);
+    for (int i = 0; row->q->interval && i < MODEL_INDICATORS; i++) {
+        if (strcmp(field, row->m->indicators[i]) == 0) {
+            row->sort.has_value =
+                value_of_all(row->m, row->q, row->records, row->count, i, &row->sort.number);
+        }
+    }
+    if (row->q->interval && strcmp(field, "report_date") == 0) {
+        row->sort.number = (double)last;
+    }
+}
+
+/* The rows of a subject behind those that are there. */
+static size_t add_dated(const struct model *m, const struct model_question *q, int subject,
+                        const char *field, struct dated_row *rows, size_t count)
+{
+    static version_ptr records[MODEL_VERSIONS];
+    static size_t begins[MODEL_VERSIONS + 1];
+    size_t found = records_of(m, q, subject, records), nth = 0;
+    for (size_t i = 0; !q->interval && i <= found; i++) {
+        begins[i] = i;
+    }
+    size_t row_count = q->interval ? buckets_of(q, records, found, begins) : found;
+    for (; nth < row_count; nth++) {
+        struct dated_row *row = &rows[count++];
+        *row = (struct dated_row){
+            .m = m, .q = q, .subject = subject, .nth = nth, .count = begins[nth + 1] - begins[nth]};
+        if (count == MODEL_VERSIONS || row->count > 64) {
+            abort();
+        }
+        memcpy(row->records, &records[begins[nth]], row->count * sizeof(version_ptr));
+        fill_date(row, field);
+    }
+    return count;
+}
+
+static bool answer_by_date(const struct model *m, const struct model_question *q,
+                           struct kt_buf *text)
+{
+    static struct dated_row rows[MODEL_VERSIONS];
+    int subjects[MODEL_SUBJECTS], columns[MODEL_INDICATORS], count = subjects_of(m, q, subjects);
+    size_t row_count = 0;
+    int64_t on_date = 0, written = 0;
+    const char *field = q->field, *open = NULL;
+    if (field && !known_field(m, field)) {
+        return false;
+    }
+    if (!field) {
+        field = q->id_count && columns_of(m, q, columns) ? m->indicators[columns[0]] : "subject";
+    }
+    for (int i = 0; i < count; i++) {
+        row_count = add_dated(m, q, subjects[i], field, rows, row_count);
+    }
+    qsort(rows, row_count, sizeof *rows, by_date_then_sort_value);
+    kt_buf_append_text(text, "{");
+    for (size_t i = 0; i < row_count; i++) {
+        struct dated_row *row = &rows[i];
+        on_date = i > 0 && strcmp(row->date, rows[i - 1].date) == 0 ? on_date + 1 : 0;
+        if (on_date < q->offset || (q->limit && on_date >= q->offset + q->limit)) {
+            continue;
+        }
+        bool same = open && strcmp(open, row->date) == 0;
+        if (!same) {
+            kt_buf_printf(text, "%s\"%s\":[", written ? "]," : "", row->date);
+        }
+        open = row->date;
+        kt_buf_append_text(text, same ? "," : "");
+        put_subject(m, row->subject, text);
+        if (q->interval) {
+            put_bucket(m, q, row->records, row->count, text);
+        } else {
+            put_period_row(m, q, row->records[0], text);
+        }
+        kt_buf_append_text(text, "}");
+        written++;
+    }
+    kt_buf_append_text(text, written ? "]}}" : "}}");
+    return true;
+}
+
 bool model_answer(const struct model *model, const struct model_question *question,
                   struct kt_buf *ret_text)
 {
     kt_buf_clear(ret_text);
     kt_buf_append_text(ret_text, "{\"status_code\":0,\"status_msg\":\"success\",\"data\":");
+    if (question->selects && question->period) {
+        return answer_by_date(model, question, ret_text);
+    }
     if (question->period) {
         answer_period(model, question, ret_text);
         return true;

@@ -13,7 +13,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-enum { MODEL_SUBJECTS = 14, MODEL_INDICATORS = 6, MODEL_VERSIONS = 4096, MODEL_STAYS = 64 };
+enum {
+    MODEL_SUBJECTS = 14,
+    MODEL_INDICATORS = 6,
+    MODEL_VERSIONS = 4096,
+    MODEL_STAYS = 64,
+    MODEL_TAGS = 128
+};
 enum model_said { MODEL_SILENT, MODEL_CLEARED, MODEL_SAID };
 
 struct model_value {
@@ -35,6 +41,10 @@ struct model_version {
     struct model_text end_date, year;
     struct model_value values[MODEL_INDICATORS];
 };
+struct model_tag {
+    int subject;
+    const char *name, *value;
+};
 struct model_stay {
     int subject;
     const char *topic;
@@ -50,6 +60,8 @@ struct model {
     size_t version_count;
     struct model_stay stays[MODEL_STAYS];
     size_t stay_count;
+    struct model_tag tags[MODEL_TAGS];
+    size_t tag_count;
     int64_t stamps[512]; /* wall ms by revision */
     uint64_t newest;
 };
@@ -58,7 +70,9 @@ struct model {
 void model_add(struct model *model, struct model_version version);
 
 struct model_question {
-    bool period; /* else snapshot */
+    bool period;  /* else snapshot */
+    bool selects; /* by `selection` */
+    const char *tag, *keyword;
     int ids[16]; /* indicators in the order asked, MODEL_INDICATORS = one that nobody knows */
     int id_count;
     int subjects[16]; /* MODEL_SUBJECTS = one that nobody knows */

@@ -18,6 +18,9 @@ static const char *const indicators[MODEL_INDICATORS] = {"Net", "eps",   "eps2",
                                                          "rev", "roe x", "\xe5\x87\x80"};
 static const char *const periods[] = {"", "596001", "Q1", "Q2", "Q4"};
 static const char *const topics[] = {"T", "U"};
+static const char *const tag_names[] = {"concept", "area"};
+static const char *const tag_values[] = {"ab", "b", "abc", "\xe9\x87\x91\xe8\x9e\x8d",
+                                         "\xe4\xba\x92\xe9\x87\x91\xe8\x9e\x8d"};
 static const char *const texts[] = {"2020-12-31", "FY20", "2021"};
 static const char *const names[] = {"Alpha", "alpha", "Beta", "33:000001", "\xe7\x94\xb2"};
 
@@ -143,6 +146,29 @@ static void add_stay(void)
     world_stay(&world, keys[subject], stay.topic, stay.from_s, stay.to_s);
 }
 
+/* Replaces one tag of a subject by some values. */
+static void add_tag(void)
+{
+    char csv[64] = "";
+    int subject = pick(MODEL_SUBJECTS), name = pick(2), count = pick(4);
+    size_t kept = 0, first = (size_t)pick(KT_ARRAY_LEN(tag_values));
+    for (size_t i = 0; i < model.tag_count; i++) {
+        struct model_tag *t = &model.tags[i];
+        if (t->subject != subject || strcmp(t->name, tag_names[name]) != 0) {
+            model.tags[kept++] = *t;
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        const char *value = tag_values[(first + (size_t)i) % KT_ARRAY_LEN(tag_values)];
+        model.tags[kept++] = (struct model_tag){subject, tag_names[name], value};
+        KT_ASSERT(kept < MODEL_TAGS);
+        snprintf(csv + strlen(csv), sizeof csv - strlen(csv), "%s%s", i ? "," : "", value);
+    }
+    model.tag_count = kept;
+    model.subject_known[subject] = true;
+    world_tag(&world, keys[subject], tag_names[name], csv);
+}
+
 static void change_something(void)
 {
     int lines = 1 + pick(6);
@@ -154,6 +180,9 @@ static void change_something(void)
     }
     if (chance(50)) {
         add_stay();
+    }
+    if (chance(50)) {
+        add_tag();
     }
     model.newest = world_commit(&world, world.wall_ms + (chance(30) ? 0 : pick(2 * 86400000)));
     model.stamps[model.newest] = world.wall_ms;
@@ -224,9 +253,40 @@ static void put_recorded_by(struct kt_buf *body, struct model_question *q)
     }
 }
 
+static void put_selection(struct kt_buf *body, struct model_question *q)
+{
+    static const char *const words[] = {"b", "\xe9\x87\x91\xe8\x9e\x8d", "abc", "x"};
+    kt_buf_append_text(body, ",\"selection\":{\"subject\":");
+    if (chance(15)) {
+        q->subject_count = 1;
+        q->subjects[0] = pick(MODEL_SUBJECTS + 1);
+        kt_buf_printf(body, "\"%s\"}",
+                      q->subjects[0] < MODEL_SUBJECTS ? keys[q->subjects[0]] : "nobody");
+        return;
+    }
+    kt_buf_append_text(body, "null");
+    q->tag = chance(40) ? tag_names[pick(2)] : NULL;
+    q->keyword = chance(40) ? words[pick(KT_ARRAY_LEN(words))] : NULL;
+    if (chance(50) || (!q->tag && !q->keyword)) {
+        q->topic = chance(60) ? "*" : topics[pick(2)];
+        kt_buf_printf(body, ",\"topic\":\"%s\"", q->topic);
+    }
+    if (q->tag) {
+        kt_buf_printf(body, ",\"id\":\"%s\"", q->tag);
+    }
+    if (q->keyword) {
+        kt_buf_printf(body, ",\"keyword\":\"%s\"", q->keyword);
+    }
+    kt_buf_append_text(body, "}");
+}
+
 static void put_who(struct kt_buf *body, struct model_question *q)
 {
     const char *items[16];
+    if (q->selects) {
+        put_selection(body, q);
+        return;
+    }
     if (chance(35)) {
         q->subject_count = 1 + pick(8);
         for (int i = 0; i < q->subject_count; i++) {
@@ -265,7 +325,7 @@ static void put_order(struct kt_buf *body, struct model_question *q)
     static const char *const fields[] = {"subject", "name", "report_date", "nothing"};
     static const char *const orders[2][3] = {{"-1", "\"-1\"", "\"desc\""},
                                              {"1", "\"1\"", "\"asc\""}};
-    if (!q->period && chance(60)) {
+    if ((!q->period || q->selects) && chance(60)) {
         q->field =
             chance(50) ? fields[pick(chance(10) ? 4 : 3)] : indicators[pick(MODEL_INDICATORS)];
         kt_buf_printf(body, ",\"field\":\"%s\"", q->field);
@@ -346,6 +406,7 @@ static void make_question(struct kt_buf *body, struct model_question *q)
 {
     memset(q, 0, sizeof *q);
     q->period = chance(50);
+    q->selects = chance(40);
     kt_buf_clear(body);
     kt_buf_append_text(body, "{\"method\":\"m\"");
     put_who(body, q);
@@ -360,13 +421,13 @@ static void make_question(struct kt_buf *body, struct model_question *q)
 /* True when the answer is the model's. */
 static bool ask_once(struct kt_buf *body, struct kt_buf *want, uint64_t seed)
 {
+    static const world_query_fn queries[2][2] = {
+        {kt_query_snapshot, kt_query_period},
+        {kt_query_selection_snapshot, kt_query_selection_period}};
     struct model_question q;
     make_question(body, &q);
-    bool refused = q.period ? q.from_s > q.until_s : !model_answer(&model, &q, want);
-    if (q.period && !refused) {
-        KT_ASSERT(model_answer(&model, &q, want));
-    }
-    enum kt_status status = world_ask(&world, q.period, body->data);
+    bool refused = (q.period && q.from_s > q.until_s) || !model_answer(&model, &q, want);
+    enum kt_status status = world_ask_of(&world, queries[q.selects][q.period], body->data);
     if (refused) {
         if (status != KT_BAD_VALUE) {
             kt_test_fail(__FILE__, __LINE__, "seed %llu %s: %s", (unsigned long long)seed,
@@ -376,10 +437,11 @@ static bool ask_once(struct kt_buf *body, struct kt_buf *want, uint64_t seed)
         return true;
     }
     if (status != KT_OK || !kt_str_eq(kt_buf_str(&world.response.body), kt_buf_str(want))) {
-        kt_test_fail(__FILE__, __LINE__, "seed %llu %s %s: %s %s\n    got  %s\n    want %s",
-                     (unsigned long long)seed, q.period ? "period" : "snapshot", body->data,
-                     kt_status_name(status), world.err.message,
-                     world.response.body.data ? world.response.body.data : "", want->data);
+        kt_test_fail(__FILE__, __LINE__, "seed %llu %s%s %s: %s %s\n    got  %s\n    want %s",
+                     (unsigned long long)seed, q.selects ? "selection " : "",
+                     q.period ? "period" : "snapshot", body->data, kt_status_name(status),
+                     world.err.message, world.response.body.data ? world.response.body.data : "",
+                     want->data);
         return false;
     }
     return true;

@@ -140,9 +140,148 @@ static void bad_selections_are_refused_by_name(void)
     world_close(&world);
 }
 
+/* `date: SUBJECT SUBJECT | date: …`, or the error's code and field. */
+static const char *dates_of(const char *fields)
+{
+    static char text[2048];
+    char body[512];
+    struct kt_json *json = NULL;
+    size_t len = 0;
+    snprintf(body, sizeof body, "{\"selection\":{\"topic\":\"*\"}%s}", fields);
+    if (world_ask_of(&world, kt_query_selection_period, body) != KT_OK) {
+        snprintf(text, sizeof text, "%s %s", kt_status_code(world.err.status), world.err.field);
+        return text;
+    }
+    KT_ASSERT(kt_json_parse(kt_buf_str(&world.response.body), 16, &json, &world.err) == KT_OK);
+    const struct kt_json_value *data = kt_json_member(kt_json_root(json), "data"), *date = NULL;
+    text[0] = '\0';
+    while ((date = kt_json_next(data, date)) != NULL) {
+        const struct kt_json_value *row = NULL;
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s" KT_STR_FMT ":",
+                                len ? " | " : "", KT_STR_ARG(kt_json_name(date)));
+        while ((row = kt_json_next(date, row)) != NULL) {
+            struct kt_str key =
+                kt_json_string(kt_json_member(kt_json_member(row, "subject"), "subject"));
+            len += (size_t)snprintf(text + len, sizeof text - len, " " KT_STR_FMT, KT_STR_ARG(key));
+        }
+    }
+    kt_json_free(&json);
+    return text;
+}
+
+static const struct {
+    const char *fields, *dates;
+} dated_rows[] = {
+    {"", "2020-03-31: B A | 2020-06-30: D C B A"},
+    {",\"order\":1", "2020-03-31: A B | 2020-06-30: A B C D"},
+    {",\"field\":\"eps\"", "2020-03-31: B A | 2020-06-30: C D A B"},
+    {",\"ids\":\"rev,eps\"", "2020-03-31: A B | 2020-06-30: B A C D"},
+    {",\"ids\":\"rev\",\"order\":1", "2020-03-31: A B | 2020-06-30: B A C D"},
+    {",\"field\":\"name\",\"order\":1", "2020-03-31: A B | 2020-06-30: A B C D"},
+    {",\"field\":\"report_date\"", "2020-03-31: A B | 2020-06-30: A B C D"},
+    {",\"limit\":1", "2020-03-31: B | 2020-06-30: D"},
+    {",\"limit\":2,\"offset\":1", "2020-03-31: A | 2020-06-30: C B"},
+    {",\"limit\":1,\"offset\":2", "2020-06-30: B"},
+    {",\"offset\":4", ""},
+    {",\"limit\":0", "2020-03-31: B A | 2020-06-30: D C B A"},
+    {",\"from\":\"2020-04-01\"", "2020-06-30: D C B A"},
+    {",\"to\":\"2020-04-01\"", "2020-03-31: B A"},
+    {",\"periods\":\"Q1\"", "2020-03-31: B A"},
+    {",\"as_of\":\"2020-07-31\",\"periods\":\"Q2\"", "2020-06-30: D B A"},
+    {",\"recorded_by\":1", ""},
+    {",\"interval\":\"1Y\"", "2020-12-31: D C B A"},
+    {",\"interval\":\"1Y\",\"agg\":\"sum\",\"field\":\"eps\"", "2020-12-31: C D B A"},
+    {",\"interval\":\"1Y\",\"agg\":\"count\",\"field\":\"eps\"", "2020-12-31: A B C D"},
+    {",\"interval\":\"1M\",\"limit\":1,\"order\":1", "2020-03-31: A | 2020-06-30: A"},
+    {",\"field\":\"nothing\"", "bad_value field"},
+    {",\"timestamp\":5", "unknown_field timestamp"},
+    {",\"from\":2,\"to\":1", "bad_value from"},
+    {",\"limit\":10001", "bad_value limit"},
+    {",\"agg\":\"sum\"", "bad_value agg"},
+};
+
+static void a_period_by_date_is_sorted_and_paged_on_each(void)
+{
+    open_market("dates.db");
+    for (size_t i = 0; i < KT_ARRAY_LEN(dated_rows); i++) {
+        const char *dates = dates_of(dated_rows[i].fields);
+        if (strcmp(dates, dated_rows[i].dates) != 0) {
+            kt_test_fail(__FILE__, __LINE__, "%s gave \"%s\", expected \"%s\"",
+                         dated_rows[i].fields, dates, dated_rows[i].dates);
+        }
+    }
+    world_close(&world);
+}
+
+/* A's own end_date puts it on a date that no calendar has; two records of it end on one day. */
+static void the_date_is_the_records_own_end_date(void)
+{
+    static const char begin[] = "{\"status_code\":0,\"status_msg\":\"success\",\"data\":{";
+    char text[2048];
+    world_open(&world, "own.db", world_date("2024-01-01") * 1000);
+    world_record_texts(&world, "A", "2020-03-31", "Q1", "FY\"20", "2019/20", "eps=1");
+    world_record(&world, "A", "2020-12-31", "FY", NULL, "eps=4");
+    world_record(&world, "A", "2020-12-31", "Q4", "2021-02-01", "rev=2");
+    world_commit_on(&world, "2024-07-01");
+#define ROW                                                                                        \
+    "{\"subject\":{\"subject\":\"A\",\"name\":\"A\",\"status\":\"\",\"listing_date\":\"\","        \
+    "\"category\":\"\"},\"data\":"
+    snprintf(text, sizeof text, "%s%s", begin,
+             "\"2020-12-31\":[" ROW
+             "{\"end_date\":\"2020-12-31\",\"period\":\"Q4\",\"declare_date\":\"2021-02-01\","
+             "\"year\":\"2020\",\"rev\":2,\"combine\":\"A:2020_Q4\"}}," ROW
+             "{\"end_date\":\"2020-12-31\",\"period\":\"FY\",\"declare_date\":\"\","
+             "\"year\":\"2020\",\"eps\":4,\"combine\":\"A:2020_FY\"}}],"
+             "\"FY\\\"20\":[" ROW
+             "{\"end_date\":\"FY\\\"20\",\"period\":\"Q1\",\"declare_date\":\"\","
+             "\"year\":\"2019/20\",\"eps\":1,\"combine\":\"A:2019/20_Q1\"}}]}}");
+    CHECK_STR(
+        world_answer_of(&world, kt_query_selection_period, "{\"selection\":{\"subject\":\"A\"}}"),
+        text);
+    snprintf(text, sizeof text, "%s}}", begin);
+    CHECK_STR(world_answer_of(&world, kt_query_selection_period,
+                              "{\"selection\":{\"subject\":\"nobody\"}}"),
+              text);
+    world_close(&world);
+}
+
+static void a_period_by_date_is_bounded(void)
+{
+    static const char body[] = "{\"selection\":{\"topic\":\"*\"},\"field\":\"name\",\"limit\":1}";
+    open_market("bounded.db");
+    world_check_memory(&world, kt_query_selection_period, body);
+    world_check_deadline(&world, kt_query_selection_period, body);
+    world.env.limits.max_rows = 5;
+    CHECK_STR(dates_of(""), "too_large selection");
+    world.env.limits.max_rows = 6;
+    CHECK_STR(dates_of(""), "2020-03-31: B A | 2020-06-30: D C B A");
+    world.env.limits.max_values = 2;
+    CHECK_STR(dates_of(""), "too_large ");
+    CHECK_STR(dates_of(",\"limit\":1,\"ids\":\"eps\",\"field\":\"subject\""),
+              "2020-03-31: B | 2020-06-30: D");
+    world_close(&world);
+}
+
+static void bad_periods_by_date_are_refused_by_name(void)
+{
+    open_market("refuse_dates.db");
+    for (size_t i = 0; i < KT_ARRAY_LEN(refusals); i++) {
+        world_check_refused(&world, kt_query_selection_period, refusals[i].body, refusals[i].code,
+                            refusals[i].field);
+    }
+    CHECK_INT(world_ask(&world, true, "{\"selection\":{\"topic\":\"pool\"},\"topic\":\"*\"}"),
+              KT_UNKNOWN_FIELD);
+    CHECK_STR(world.err.field, "selection");
+    world_close(&world);
+}
+
 static const struct kt_test tests[] = {
     TEST(a_selection_picks_by_subject_topic_tag_and_keyword),
     TEST(a_replaced_tag_is_found_no_more_even_as_of_then),
     TEST(bad_selections_are_refused_by_name),
+    TEST(a_period_by_date_is_sorted_and_paged_on_each),
+    TEST(the_date_is_the_records_own_end_date),
+    TEST(a_period_by_date_is_bounded),
+    TEST(bad_periods_by_date_are_refused_by_name),
 };
 KT_TEST_MAIN(tests)

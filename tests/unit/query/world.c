@@ -43,7 +43,10 @@ void world_open(struct world *world, const char *name, int64_t start_ms)
     kt_http_response_init(&world->response, world->arena, (size_t)256 << 20);
     world->env = (struct kt_query_env){
         .store = world->store,
-        .limits = {.max_subjects = 10000, .max_values = 5000000, .json_depth = 16},
+        .limits = {.max_subjects = 10000,
+                   .max_values = 5000000,
+                   .max_rows = KT_QUERY_ROWS_MAX,
+                   .json_depth = 16},
         .now_wall_ms = world_date("2025-06-01") * 1000,
         .deadline_mono_ms = kt_now_mono_ms() + 600000,
     };
