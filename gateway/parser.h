@@ -1,4 +1,5 @@
-/* parser.h - heads of HTTP/1 messages, read strictly (RFC 9112), and the chunked framing.
+/* parser.h - heads of HTTP/1 messages, read strictly (RFC 9112); the chunked framing is in
+ * http/chunks.h.
  *
  * Two readers that disagree about where a message ends are how a request is smuggled past a
  * gateway, so what could be read in two ways is refused with 400 and the connection is closed: bare
@@ -16,14 +17,8 @@
 #ifndef KT_GATEWAY_PARSER_H
 #define KT_GATEWAY_PARSER_H
 
+#include "http/chunks.h"
 #include "http/message.h"
-
-enum kt_h1_verdict {
-    KT_H1_OK,
-    KT_H1_MORE,      /* not there yet */
-    KT_H1_BAD,       /* 400 (a response: 502), then close */
-    KT_H1_TOO_LARGE, /* 431: more than 64 headers or 32 KB */
-};
 
 enum kt_h1_name {
     KT_H1_OTHER,
@@ -105,18 +100,5 @@ enum kt_h1_verdict kt_h1_parse_response(struct kt_str head, bool to_head,
                                         struct kt_h1_response *ret_response);
 /* Is the header named by a Connection header, hence not to be passed on? */
 bool kt_h1_is_nominated(const struct kt_h1_head *head, struct kt_str name);
-
-/* The chunked framing, taken apart in place. Extensions and trailers are checked and dropped. */
-struct kt_h1_chunks {
-    int state;
-    uint64_t left; /* of the present chunk */
-    uint32_t digits, line_bytes, trailer_bytes;
-};
-void kt_h1_chunks_init(struct kt_h1_chunks *chunks);
-/* Reads data[0..len), moves the payload to its front: *ret_payload bytes; *ret_used of the input
- * were taken. OK = the body is complete (what is behind *ret_used is the next message), MORE = all
- * was taken and the body goes on, BAD. */
-enum kt_h1_verdict kt_h1_chunks_decode(struct kt_h1_chunks *chunks, char *data, size_t len,
-                                       size_t *ret_used, size_t *ret_payload);
 
 #endif

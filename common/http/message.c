@@ -12,6 +12,21 @@
 #include <stdio.h>
 #include <string.h>
 
+/* RFC 9110 section 5.6.2; one bit for each character below 128. */
+bool kt_http_is_token(struct kt_str text)
+{
+    static const uint64_t allowed[2] = {UINT64_C(0x03ff6cfa00000000), UINT64_C(0x57ffffffc7fffffe)};
+
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+
+        if (c >= 128 || !(allowed[c / 64] >> (c % 64) & 1)) {
+            return false;
+        }
+    }
+    return text.len > 0;
+}
+
 static bool is_absent(const struct kt_http_request *request, struct kt_str name)
 {
     return request->name_lengths && !(request->name_lengths >> (name.len & 63) & 1);
@@ -167,6 +182,7 @@ void kt_http_response_init(struct kt_http_response *response, struct kt_arena *a
     response->content_type = "application/json";
     response->close = false;
     response->failed = false;
+    response->old_manner = false;
     response->untagged = false;
     response->stream_next = NULL;
     response->stream_done = NULL;

@@ -66,6 +66,7 @@ struct kt_http_request {
     bool may_admin;           /* the request was judged to be an administrator's */
 };
 
+bool kt_http_is_token(struct kt_str text); /* RFC 9110 section 5.6.2 */
 /* First header of that name (ASCII case-insensitive), or a slice with data NULL. */
 struct kt_str kt_http_header(const struct kt_http_request *request, const char *name);
 size_t kt_http_header_count(const struct kt_http_request *request, const char *name);

@@ -112,6 +112,7 @@ static void meet_peer(struct kt_http_worker *worker, const struct mg_connection 
         return;
     }
     worker->met = true;
+    worker->bytes_before = worker->bytes_here = 0;
     kt_str_copy(request->remote_host, sizeof(request->remote_host), kt_str(info->remote_addr));
     request->remote_port = (uint16_t)info->remote_port;
     request->remote_is_loopback = kt_host_is_loopback(request->remote_host);

@@ -6,7 +6,8 @@
  * own errors get our body too. What the library lets through and HTTP forbids is refused here
  * before any handler runs (RFC 9112): Content-Length that is not digits or is there twice, both
  * framings, Transfer-Encoding other than chunked, more than 64 headers, no or two Host headers on
- * HTTP/1.1; the connection is then closed, so that no second request can hide in a first.
+ * HTTP/1.1; the connection is then closed, so that no second request can hide in a first. Chunked
+ * bodies are read past the library (server_body.c) and end their connection.
  *
  * Threads: num_threads workers run handlers; start and stop from one thread.
  * Owns:    its workers' arenas and the listening sockets.

@@ -256,6 +256,10 @@ void kt_http_answer_send(struct kt_http_worker *worker)
         kt_http_state(worker, KT_CONN_BUSY, INT64_MAX);
         kt_http_socket_linger(worker->sock, KT_HTTP_LINGER_MS);
     }
+    if (worker->raw) {
+        /* civetweb believes that the body is still to come. */
+        kt_http_socket_shut_read(worker->sock);
+    }
     trim(&worker->out);
     trim(&worker->chunk);
     trim(&worker->body);

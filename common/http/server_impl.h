@@ -17,6 +17,7 @@
 
 #include "base/net.h"
 #include "base/thread.h"
+#include "http/chunks.h"
 #include "http/content.h"
 #include "http/server.h"
 
@@ -61,9 +62,17 @@ struct kt_http_worker {
     struct kt_http_response response;
     struct kt_http_body pull;
     bool http_10, keep_alive, chunked, expects_continue;
-    bool body_done;        /* read to its end */
-    bool body_broken;      /* the connection cannot be used further */
-    int64_t body_left;     /* bytes not yet read, when not chunked */
+    bool body_done;       /* read to its end */
+    bool body_broken;     /* the connection cannot be used further */
+    int64_t body_left;    /* bytes not yet read, when not chunked */
+    int64_t bytes_before; /* of the connection's earlier requests, heads and bodies */
+    int64_t bytes_here;   /* of this request: its head, and its body when that has a length */
+    const char *head_end; /* in civetweb's buffer; what it has read of a body follows */
+    bool raw, raw_tried;  /* the chunked body is read past civetweb */
+    const char *ahead;    /* of it, in civetweb's buffer */
+    size_t ahead_len;
+    struct kt_h1_chunks chunks;
+    bool chunks_bad;
     int64_t now_ms;        /* monotonic; when the present write began, near enough */
     int64_t date_until_ms; /* when `date` is out of date */
     char date[30];
@@ -130,6 +139,8 @@ size_t kt_http_socket_available(kt_socket sock); /* bytes to read without waitin
 void kt_http_socket_close_strangers(uint16_t local_port);
 /* Bytes that were received and read so far, -1 where the system does not tell. */
 int64_t kt_http_socket_taken(kt_socket sock);
+/* At least one byte, until the deadline; 0 = the end, -1 = too late or broken. */
+int64_t kt_http_socket_receive(kt_socket sock, void *dest, size_t size, int64_t deadline_mono_ms);
 bool kt_http_socket_at_end(kt_socket sock); /* the peer has closed its side */
 void kt_http_socket_shut_read(kt_socket sock);
 void kt_http_socket_shut_both(kt_socket sock);

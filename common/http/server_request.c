@@ -20,21 +20,6 @@ static enum kt_status refuse(struct kt_error *err, const char *why)
     return kt_fail(err, KT_BAD_REQUEST, "malformed request: %s", why);
 }
 
-/* RFC 9110 section 5.6.2; one bit for each character below 128. */
-static bool is_token(struct kt_str text)
-{
-    static const uint64_t allowed[2] = {UINT64_C(0x03ff6cfa00000000), UINT64_C(0x57ffffffc7fffffe)};
-
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-
-        if (c >= 128 || !(allowed[c / 64] >> (c % 64) & 1)) {
-            return false;
-        }
-    }
-    return text.len > 0;
-}
-
 /* One empty line before a request is allowed (RFC 9112 section 2.2). With more, civetweb takes the
  * empty lines for the head and goes on in what an older request has left in its buffer. */
 static enum kt_status check_start(struct kt_http_worker *worker, const char *start,
@@ -84,7 +69,7 @@ static enum kt_status check_header(const struct mg_header *raw, const char *expe
             return refuse(err, "white space before the colon of a header");
         }
     }
-    if (!is_token(name)) {
+    if (!kt_http_is_token(name)) {
         return refuse(err, "a header's name is not a token");
     }
     ret_header->name = name;
@@ -136,16 +121,36 @@ static enum kt_status take_headers(struct kt_http_worker *worker,
     }
     if (status == KT_OK) {
         request->header_count = (size_t)info->num_headers;
+        worker->head_end = end + 4;
+        worker->bytes_here = worker->head_end - worker->head_base;
     }
     return status;
 }
 
+/* host[:port], a literal in brackets included (RFC 9110 section 7.2); "" is allowed. */
 static bool host_is_valid(struct kt_str host)
 {
+    struct kt_str port = host;
+    ptrdiff_t closing = kt_str_find(host, KT_STR("]"));
+
     for (size_t i = 0; i < host.len; i++) {
         unsigned char c = (unsigned char)host.data[i];
 
         if (c <= 0x20 || c >= 0x7f || strchr("\"#,/<>?@\\^`{|}", c)) {
+            return false;
+        }
+    }
+    if (host.len > 0 && host.data[0] == '[') {
+        if (closing < 0 || (host.data[closing + 1] != ':' && (size_t)closing + 1 < host.len)) {
+            return false;
+        }
+        port = kt_str_n(host.data + closing, host.len - (size_t)closing);
+    } else if (closing >= 0) {
+        return false;
+    }
+    (void)kt_str_cut(&port, ':');
+    for (size_t i = 0; port.data && i < port.len; i++) {
+        if (port.data[i] < '0' || port.data[i] > '9' || i >= 5) {
             return false;
         }
     }
@@ -233,6 +238,7 @@ static enum kt_status check_framing(struct kt_http_worker *worker, struct kt_err
         status = parse_length(length, &worker->body_left, err);
     }
     request->content_length = lengths == 1 ? worker->body_left : -1;
+    worker->bytes_here += worker->body_left;
     worker->body_done = status == KT_OK && !worker->chunked && worker->body_left == 0;
     return status;
 }
@@ -258,6 +264,9 @@ static void judge_keep_alive(struct kt_http_worker *worker)
     if (connection.data) {
         worker->keep_alive = list_has(connection, "keep-alive") && !list_has(connection, "close") &&
                              kt_http_header_count(&worker->request, "Connection") == 1;
+    }
+    if (worker->chunked) {
+        worker->keep_alive = false; /* where it ends is not for civetweb to say: server_body.c */
     }
     if (kt_http_header(&worker->request, "Upgrade").data) {
         worker->keep_alive = false; /* civetweb prepares to switch protocols and then closes */
@@ -304,6 +313,8 @@ static void reset_request(struct kt_http_worker *worker)
     worker->keep_alive = false;
     worker->body_done = worker->body_broken = false;
     worker->body_left = 0;
+    worker->bytes_before += worker->bytes_here;
+    worker->raw = worker->raw_tried = worker->chunks_bad = false;
     atomic_store_explicit(&worker->cut, false, memory_order_relaxed);
 }
 

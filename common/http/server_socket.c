@@ -45,6 +45,12 @@ int64_t kt_http_socket_taken(kt_socket sock)
     return -1;
 }
 
+int64_t kt_http_socket_receive(kt_socket sock, void *dest, size_t size, int64_t deadline_mono_ms)
+{
+    (void)sock, (void)dest, (void)size, (void)deadline_mono_ms;
+    return -1;
+}
+
 bool kt_http_socket_at_end(kt_socket sock)
 {
     (void)sock;
@@ -92,6 +98,8 @@ void kt_http_socket_poke(const char *host, uint16_t port)
 
 /* accept() gives the lowest free number, so a long gap means that we are past the last. */
 #define GAP_MAX 1024
+#define TAKEN_TRIES_MAX 8
+#define POLL_MS_MAX 1000
 
 union address {
     struct sockaddr any;
@@ -232,20 +240,58 @@ size_t kt_http_socket_available(kt_socket sock)
     return (size_t)bytes;
 }
 
+#if defined(__linux__)
+
+/* Received minus waiting; again when something came in between. */
 int64_t kt_http_socket_taken(kt_socket sock)
 {
-#if defined(__linux__)
+    size_t before, after = kt_http_socket_available(sock);
     struct tcp_info info;
-    socklen_t len = sizeof(info);
 
-    memset(&info, 0, sizeof(info));
-    if (sock != KT_NO_SOCKET && getsockopt((int)sock, IPPROTO_TCP, TCP_INFO, &info, &len) == 0) {
-        return (int64_t)info.tcpi_bytes_received - (int64_t)kt_http_socket_available(sock);
+    for (int i = 0; i < TAKEN_TRIES_MAX; i++) {
+        socklen_t len = sizeof(info);
+
+        before = after;
+        memset(&info, 0, sizeof(info));
+        if (sock == KT_NO_SOCKET ||
+            getsockopt((int)sock, IPPROTO_TCP, TCP_INFO, &info, &len) != 0) {
+            return -1;
+        }
+        after = kt_http_socket_available(sock);
+        if (before == after) {
+            /* The end of the stream is counted like a byte. */
+            return (int64_t)info.tcpi_bytes_received - (int64_t)after -
+                   (after == 0 && kt_http_socket_at_end(sock));
+        }
     }
-#else
-    (void)sock;
-#endif
     return -1;
+}
+
+#else
+
+int64_t kt_http_socket_taken(kt_socket sock)
+{
+    (void)sock;
+    return -1;
+}
+
+#endif
+
+int64_t kt_http_socket_receive(kt_socket sock, void *dest, size_t size, int64_t deadline_mono_ms)
+{
+    for (;;) {
+        ssize_t got = recv((int)sock, dest, size, MSG_DONTWAIT);
+        struct pollfd waiting = {(int)sock, POLLIN, 0};
+        int64_t left_ms = deadline_mono_ms - kt_now_mono_ms();
+
+        if (got >= 0) {
+            return got;
+        }
+        if ((errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) || left_ms <= 0) {
+            return -1;
+        }
+        (void)poll(&waiting, 1, left_ms < POLL_MS_MAX ? (int)left_ms : POLL_MS_MAX);
+    }
 }
 
 bool kt_http_socket_at_end(kt_socket sock)

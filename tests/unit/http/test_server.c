@@ -80,8 +80,7 @@ static void pipelined_requests_are_answered_in_order(void)
     CHECK(begin());
     CHECK(wire_text(&wire, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\none"
                            "GET /what HTTP/1.1\r\nHost: x\r\n\r\n"
-                           "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-                           "3\r\ntwo\r\n0\r\n\r\n"
+                           "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\ntwo"
                            "POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nskip"
                            "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nthree"));
     CHECK(wire_answer(&wire, &answer, false));

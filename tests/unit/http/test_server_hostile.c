@@ -83,6 +83,39 @@ static void ambiguous_requests_are_refused_and_end_the_connection(void)
         "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
         "chunked\r\n\r\n0\r\n\r\n",
         "POST /echo HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        /* chunks */
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "+5\r\nabcde\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "-5\r\nabcde\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "0x5\r\nabcde\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        " 5\r\nabcde\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5 \r\nabcde\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "0_5\r\nabcde\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5;\r\nabcde\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\nabcde\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\r\nabcde0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\r\nabcdef\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\r\nabcde\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\r\nabcde\r\n0\r\n folded\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "\r\n5\r\nabcde\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "g\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "ffffffffffffffffff\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\r\nabcde\r\n0\n\n",
         /* hosts */
         "GET /what HTTP/1.1\r\n\r\n",
         "GET /what HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
@@ -90,6 +123,12 @@ static void ambiguous_requests_are_refused_and_end_the_connection(void)
         "GET /what HTTP/1.1\r\nHost: x/y\r\n\r\n",
         "GET /what HTTP/1.1\r\nHost: a@b\r\n\r\n",
         "GET /what HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "GET /what HTTP/1.1\r\nHost: x:http\r\n\r\n",
+        "GET /what HTTP/1.1\r\nHost: x:80:80\r\n\r\n",
+        "GET /what HTTP/1.1\r\nHost: x:123456\r\n\r\n",
+        "GET /what HTTP/1.1\r\nHost: [::1\r\n\r\n",
+        "GET /what HTTP/1.1\r\nHost: [::1]80\r\n\r\n",
+        "GET /what HTTP/1.1\r\nHost: ::1]\r\n\r\n",
         /* lines */
         "GET /what HTTP/1.1\r\nHost : x\r\n\r\n",
         "GET /what HTTP/1.1\r\nHost: x\r\n X-Folded: y\r\n\r\n",
@@ -147,6 +186,9 @@ static void harmless_liberties_are_taken(void)
         "GET /what HTTP/1.1\r\nHost:\r\n\r\n",
         "GET /what HTTP/1.1\r\nhOsT: x\r\nX-Empty:\r\nX-Other:  \r\n\r\n",
         "GET /what HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
+        "GET /what HTTP/1.1\r\nHost: [::1]\r\n\r\n",
+        "GET /what HTTP/1.1\r\nHost: x:8080\r\n\r\n",
+        "GET /what HTTP/1.1\r\nHost: x:\r\n\r\n",
         "GET /what HTTP/1.1\r\nHost: x\r\nX-Latin: \xe9\r\n\r\n",
         "GET /what HTTP/1.0\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 005\r\n\r\nabcde",

@@ -5,8 +5,9 @@
  * Extensions and trailers carry nothing for us: they are checked for what could hide a line's end,
  * bounded, and dropped.
  */
-#include "gateway/parser_internal.h"
+#include "http/chunks.h"
 
+#include "http/message.h"
 #include <string.h>
 
 #define SIZE_DIGITS_MAX 15
@@ -16,6 +17,7 @@
 enum chunk_state {
     SIZE_FIRST, /* at least one digit */
     SIZE_MORE,
+    EXTENSION_FIRST, /* its name is not empty */
     EXTENSION,
     SIZE_LF,
     DATA,
@@ -34,6 +36,17 @@ void kt_h1_chunks_init(struct kt_h1_chunks *chunks)
     chunks->state = SIZE_FIRST;
 }
 
+static bool is_token(char byte)
+{
+    return kt_http_is_token(kt_str_n(&byte, 1));
+}
+
+/* What a value may hold: visible, space, tab, 0x80 and above. */
+static bool is_value(char byte)
+{
+    return byte == '\t' || ((unsigned char)byte >= 0x20 && byte != 0x7f);
+}
+
 static int hex_digit(char byte)
 {
     if (byte >= '0' && byte <= '9') {
@@ -50,7 +63,7 @@ static bool step_size(struct kt_h1_chunks *chunks, char byte)
 {
     int digit = hex_digit(byte);
 
-    if (chunks->state != EXTENSION && digit >= 0) {
+    if (chunks->state < EXTENSION_FIRST && digit >= 0) {
         chunks->left = chunks->left * 16 + (uint64_t)digit;
         chunks->state = SIZE_MORE;
         return ++chunks->digits <= SIZE_DIGITS_MAX;
@@ -58,15 +71,19 @@ static bool step_size(struct kt_h1_chunks *chunks, char byte)
     if (chunks->state == SIZE_FIRST) {
         return false;
     }
+    if (chunks->state == EXTENSION_FIRST) {
+        chunks->state = EXTENSION;
+        return is_token(byte);
+    }
     if (byte == '\r') {
         chunks->state = SIZE_LF;
         return true;
     }
-    if (chunks->state == SIZE_MORE && byte != ';') {
-        return false;
+    if (chunks->state == SIZE_MORE) {
+        chunks->state = EXTENSION_FIRST;
+        return byte == ';';
     }
-    chunks->state = EXTENSION;
-    return kt_h1_is(KT_H1_VALUE, byte) && ++chunks->line_bytes <= LINE_BYTES_MAX;
+    return is_value(byte) && ++chunks->line_bytes <= LINE_BYTES_MAX;
 }
 
 static bool step_trailer(struct kt_h1_chunks *chunks, char byte)
@@ -78,11 +95,11 @@ static bool step_trailer(struct kt_h1_chunks *chunks, char byte)
         chunks->state = chunks->state == TRAILER_FIRST ? END_LF : TRAILER_LF;
         return true;
     }
-    if (chunks->state == TRAILER_FIRST && !kt_h1_is(KT_H1_TOKEN, byte)) {
+    if (chunks->state == TRAILER_FIRST && !is_token(byte)) {
         return false;
     }
     chunks->state = TRAILER_MORE;
-    return kt_h1_is(KT_H1_VALUE, byte);
+    return is_value(byte);
 }
 
 /* One byte outside the payload. False = refuse. */
@@ -91,6 +108,7 @@ static bool step(struct kt_h1_chunks *chunks, char byte)
     switch (chunks->state) {
     case SIZE_FIRST:
     case SIZE_MORE:
+    case EXTENSION_FIRST:
     case EXTENSION:
         return step_size(chunks, byte);
     case SIZE_LF:

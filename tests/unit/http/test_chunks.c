@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "gateway/parser.h"
+#include "http/chunks.h"
 
-#include "kt_test.h"
+#include "../kt_test.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 
 static const struct {
@@ -27,6 +28,10 @@ static const struct {
     {"0x5\r\nhello\r\n", "", KT_H1_BAD, 0},
     {" 5\r\nhello\r\n", "", KT_H1_BAD, 0},
     {"5 \r\nhello\r\n", "", KT_H1_BAD, 0},
+    {"5;\r\nhello\r\n", "", KT_H1_BAD, 0},
+    {"5; x\r\nhello\r\n", "", KT_H1_BAD, 0},
+    {"+5\r\nhello\r\n", "", KT_H1_BAD, 0},
+    {"1_0\r\n", "", KT_H1_BAD, 0},
     {"5\nhello\r\n0\r\n\r\n", "", KT_H1_BAD, 0},
     {"5\r\nhello\n0\r\n\r\n", "", KT_H1_BAD, 0},
     {"5\r\nhelloX\r\n0\r\n\r\n", "", KT_H1_BAD, 0},
