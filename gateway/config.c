@@ -110,6 +110,19 @@ static const struct kt_conf_key keys[] = {
         "Prefix of this cluster's keys; alike on every node and gateway.", check_prefix),
     INT("etcd", "ttl", etcd_ttl_s, 3, 60, "5", "s",
         "Lease of the gateway's own key until the cluster's configuration says otherwise."),
+    STR("etcd", "user", etcd_user, 0, 256, "",
+        "etcd's user, when its authentication is on; it needs readwrite on the keys below prefix.",
+        NULL),
+    SECRET("etcd", "password", etcd_password,
+           "The user's password. Over http:// it can be read on the way."),
+    STR("etcd", "ca_file", etcd_ca_file, 0, 900, "",
+        "PEM file with the authority that signed etcd's certificate. Empty: the system's. For "
+        "https:// endpoints.",
+        NULL),
+    STR("etcd", "cert_file", etcd_cert_file, 0, 900, "",
+        "PEM file with our own certificate, when etcd asks clients for one.", NULL),
+    STR("etcd", "key_file", etcd_key_file, 0, 900, "",
+        "PEM file with its key. Empty: it stands in cert_file.", NULL),
     ENUM("balance", "policy", policy, "p2c", "p2c|round_robin",
          "How reads are spread: the less busy of two random nodes, or in turn."),
     MS("health", "interval_ms", health_interval_ms, 50, HOUR_MS, "2000",
@@ -160,6 +173,15 @@ const struct kt_conf_table kt_gateway_table = {
     .count = KT_ARRAY_LEN(keys),
     .struct_size = sizeof(struct kt_gateway_config),
 };
+
+struct kt_etcd_security kt_gateway_etcd_security(const struct kt_gateway_config *config)
+{
+    return (struct kt_etcd_security){.user = config->etcd_user,
+                                     .password = config->etcd_password,
+                                     .ca_file = config->etcd_ca_file,
+                                     .cert_file = config->etcd_cert_file,
+                                     .key_file = config->etcd_key_file};
+}
 
 enum kt_status kt_gateway_addr(const struct kt_gateway_config *config, uint16_t port,
                                bool port_wins, char ret_addr[KT_ADDR_MAX], char ret_host[256],

@@ -9,6 +9,7 @@
 
 #include "base/net.h"
 #include "conf/conf.h"
+#include "etcd/etcd.h"
 
 struct kt_gateway_config {
     /* [server] */
@@ -22,6 +23,7 @@ struct kt_gateway_config {
     bool log_access;
     /* [etcd] */
     char *etcd_endpoints, *etcd_prefix;
+    char *etcd_user, *etcd_password, *etcd_ca_file, *etcd_cert_file, *etcd_key_file;
     int64_t etcd_ttl_s;
     /* [balance] */
     int policy;
@@ -38,6 +40,9 @@ struct kt_gateway_config {
 };
 
 extern const struct kt_conf_table kt_gateway_table;
+
+/* Borrows the strings of `config`. */
+struct kt_etcd_security kt_gateway_etcd_security(const struct kt_gateway_config *config);
 
 /* host:port to register and to be known by: [server] service_addr, with `port` when it names none
  * or `port_wins` (the flag -port). KT_BAD_VALUE. */

@@ -142,7 +142,9 @@ static enum kt_status start_coord(struct kt_gateway *gateway,
                                   const struct kt_gateway_options *options, struct kt_error *err)
 {
     const struct kt_gateway_config *config = gateway->config;
+    struct kt_etcd_security security = kt_gateway_etcd_security(config);
     struct kt_coord_options coord = {.endpoints = config->etcd_endpoints,
+                                     .security = &security,
                                      .prefix = config->etcd_prefix,
                                      .ttl_s = config->etcd_ttl_s,
                                      .service_name = gateway->self.service_name,

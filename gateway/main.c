@@ -19,7 +19,9 @@ static enum kt_status check(void *ctx, struct kt_error *err)
         return kt_fail(err, KT_BAD_VALUE,
                        "[etcd] endpoints is empty: a gateway finds its nodes in etcd");
     }
-    return KT_OK;
+    struct kt_etcd_security security = kt_gateway_etcd_security(&self->config);
+
+    return kt_etcd_security_check(self->config.etcd_endpoints, &security, err);
 }
 
 static enum kt_status start_coord(void *ctx, const struct kt_coord_options *options,

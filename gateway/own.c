@@ -203,7 +203,9 @@ enum kt_status kt_own_start(const struct kt_own_options *options, struct kt_own 
                             struct kt_error *err)
 {
     struct kt_own *own = kt_calloc(1, sizeof(*own));
+    struct kt_etcd_security security = kt_gateway_etcd_security(options->shared->config);
     struct kt_etcd_options etcd = {.endpoints = options->shared->config->etcd_endpoints,
+                                   .security = &security,
                                    .call_timeout_ms = 500};
     enum kt_status status;
 

@@ -24,6 +24,7 @@
 #define KT_COORD_COORD_H
 
 #include "coord/config.h"
+#include "etcd/etcd.h"
 
 struct kt_coord; /* opaque */
 
@@ -54,9 +55,10 @@ struct kt_coord_view {
 };
 
 struct kt_coord_options {
-    const char *endpoints; /* etcd */
-    const char *prefix;    /* "/kamaitachi" */
-    int64_t ttl_s;         /* 3..60 */
+    const char *endpoints;                   /* etcd */
+    const struct kt_etcd_security *security; /* NULL = none; its strings are borrowed */
+    const char *prefix;                      /* "/kamaitachi" */
+    int64_t ttl_s;                           /* 3..60 */
     const char *service_name, *addr;
     const struct kt_service *self; /* first value; registered at once. NULL = watch only */
     void (*on_change)(void *ctx);

@@ -47,19 +47,36 @@ void kt_coord_etcd_publish(struct coord_etcd *coord)
     kt_coord_view_unref(&after);
 }
 
+/* Is the reason another than the one told last? etcd came, say, but refuses our password: the log
+ * must not go on saying that the connection was refused. With the mutex held. */
+static bool is_news(struct coord_etcd *coord, const struct kt_error *why)
+{
+    int64_t now_ms = kt_now_mono_ms();
+
+    if (why->status == coord->unreached_why ||
+        (coord->unreached_said_mono_ms != 0 &&
+         now_ms - coord->unreached_said_mono_ms < COORD_SAY_MS)) {
+        return false;
+    }
+    coord->unreached_why = why->status;
+    coord->unreached_said_mono_ms = now_ms;
+    return true;
+}
+
 void kt_coord_etcd_reached(struct coord_etcd *coord, bool reached, const struct kt_error *why)
 {
     enum coord_reach now = reached ? COORD_REACH_YES : COORD_REACH_NO, before;
-    bool stopping;
+    bool stopping, another;
 
     kt_mutex_lock(&coord->mutex);
     stopping = coord->stopping;
     before = coord->reach;
+    another = !reached && is_news(coord, why);
     if (!stopping) {
         coord->reach = now;
     }
     kt_mutex_unlock(&coord->mutex);
-    if (stopping || before == now) {
+    if (stopping || (before == now && !another)) {
         return;
     }
     if (reached) {
@@ -149,8 +166,11 @@ static void revoke(struct coord_etcd *coord, int64_t lease, int64_t deadline_ms)
     int64_t left_ms;
 
     while ((left_ms = deadline_ms - kt_now_mono_ms()) > 0) {
-        struct kt_etcd_options options = {coord->endpoints,
-                                          left_ms < COORD_CALL_MS ? left_ms : COORD_CALL_MS};
+        struct kt_etcd_options options = {
+            .endpoints = coord->endpoints,
+            .call_timeout_ms = left_ms < COORD_CALL_MS ? left_ms : COORD_CALL_MS,
+            .security = &coord->security,
+        };
 
         status = kt_etcd_new(&options, &etcd, &err);
         if (status == KT_OK) {
@@ -233,7 +253,9 @@ static const struct coord_ops etcd_ops = {
 static enum kt_status prepare(struct coord_etcd *coord, const struct kt_coord_options *options,
                               struct kt_error *err)
 {
-    struct kt_etcd_options etcd_options = {options->endpoints, COORD_CALL_MS};
+    struct kt_etcd_options etcd_options = {.endpoints = options->endpoints,
+                                           .call_timeout_ms = COORD_CALL_MS,
+                                           .security = options->security};
     struct kt_coord_view *first;
     enum kt_status status;
 
@@ -241,6 +263,9 @@ static enum kt_status prepare(struct coord_etcd *coord, const struct kt_coord_op
     kt_str_copy(coord->service_name, sizeof(coord->service_name), kt_str(options->service_name));
     kt_str_copy(coord->addr, sizeof(coord->addr), kt_str(options->addr));
     coord->ttl_s = options->ttl_s;
+    if (options->security) {
+        coord->security = *options->security;
+    }
     if (options->self) {
         coord->self = *options->self;
         memcpy(coord->self.service_name, coord->service_name, sizeof(coord->service_name));

@@ -17,6 +17,7 @@
 #define COORD_CALL_MS 1000
 #define COORD_RETRY_MIN_MS 200
 #define COORD_RETRY_MAX_MS 1000
+#define COORD_SAY_MS 2000 /* between two lines that only differ in why etcd is not reached */
 #define COORD_LIST_EVERY_MS (60 * 1000)
 
 enum coord_reach { COORD_REACH_UNKNOWN, COORD_REACH_NO, COORD_REACH_YES };
@@ -25,6 +26,7 @@ struct coord_etcd {
     struct kt_coord base; /* first: the interface's pointer is this one */
     struct kt_etcd *etcd;
     char *endpoints;
+    struct kt_etcd_security security;
     char prefix[KT_COORD_PREFIX_MAX];
     char service_name[64];
     char addr[KT_ADDR_MAX];
@@ -36,6 +38,8 @@ struct coord_etcd {
     struct coord_facts facts;
     bool complete;
     enum coord_reach reach;
+    enum kt_status unreached_why; /* as it was told last */
+    int64_t unreached_said_mono_ms;
 
     int64_t ttl_s;                     /* to ask for */
     int64_t lease, asked_s, granted_s; /* the current lease; 0 = none */
@@ -56,7 +60,7 @@ struct coord_etcd {
 
 /* Builds a view and, if it differs, publishes it, logs the difference and calls on_change. */
 void kt_coord_etcd_publish(struct coord_etcd *coord);
-/* What a call says about etcd; logs the first one that differs. */
+/* What a call says about etcd; logs the first one that differs, also in why it is not reached. */
 void kt_coord_etcd_reached(struct coord_etcd *coord, bool reached, const struct kt_error *why);
 int64_t kt_coord_etcd_backoff_ms(unsigned failures); /* 0.2 s doubling to 1 s */
 void kt_coord_etcd_lease_run(void *coord);

@@ -86,6 +86,10 @@ enum kt_status kt_etcd_new(const struct kt_etcd_options *options, struct kt_etcd
         kt_free(etcd);
         return status;
     }
+    if (options->security) {
+        etcd->security = *options->security;
+    }
+    kt_buf_init(&etcd->token, 0);
     etcd->call_timeout_ms = options->call_timeout_ms > 0 ? options->call_timeout_ms : 1000;
     kt_mutex_init(&etcd->mutex, "etcd", KT_RANK_ETCD);
     *ret_etcd = etcd;
@@ -103,8 +107,10 @@ void kt_etcd_free(struct kt_etcd **etcd)
         KT_ASSERT(!slot->busy);
         next = slot->next;
         kt_http_client_free(&slot->client);
+        kt_buf_done(&slot->authorization);
         kt_free(slot);
     }
+    kt_buf_done(&(*etcd)->token);
     kt_mutex_done(&(*etcd)->mutex);
     kt_free(*etcd);
     *etcd = NULL;
@@ -144,6 +150,7 @@ enum kt_status kt_etcd_slot_borrow(struct kt_etcd *etcd, struct etcd_slot **ret_
     if (!cancelled && !slot) {
         slot = kt_calloc(1, sizeof(*slot));
         if (slot) {
+            kt_buf_init(&slot->authorization, 0);
             slot->client = kt_http_client_new();
         }
         if (!slot || !slot->client) {
@@ -205,10 +212,10 @@ struct attempt {
     bool unwell;     /* another endpoint may do better */
 };
 
-static struct attempt try_endpoint(struct kt_etcd *etcd, struct etcd_slot *slot,
-                                   const struct etcd_request *request, size_t index,
-                                   int64_t timeout_ms, struct kt_http_answer *answer,
-                                   struct kt_error *err)
+static struct attempt send_once(struct kt_etcd *etcd, struct etcd_slot *slot,
+                                const struct etcd_request *request, size_t index,
+                                int64_t timeout_ms, struct kt_http_answer *answer,
+                                struct kt_error *err)
 {
     struct attempt result = {KT_OK, false, false};
     char url[ETCD_URL_MAX + 64];
@@ -225,18 +232,49 @@ static struct attempt try_endpoint(struct kt_etcd *etcd, struct etcd_slot *slot,
     };
 
     snprintf(url, sizeof(url), "%s%s", etcd->endpoints.urls[index], request->path);
+    kt_etcd_secure(etcd, slot, &call);
     result.status = kt_http_client_call(slot->client, &call, answer, err);
     if (result.status != KT_OK) {
-        (void)kt_wrap(err, "etcd"); /* the message names the address */
         result.maybe_done = result.status != KT_UNAVAILABLE && result.status != KT_NO_MEMORY;
         result.unwell = result.status == KT_UNAVAILABLE || result.status == KT_TIMEOUT ||
                         result.status == KT_BAD_GATEWAY;
+        kt_etcd_explain(etcd, index, err);
     } else if (answer->status != 200) {
         result.status = kt_etcd_decode_error(answer->status, kt_buf_str(&answer->body), err);
         /* "request timed out", "leader changed": the entry may be in the log all the same. */
         result.maybe_done = result.status == KT_UNAVAILABLE || result.status == KT_BAD_GATEWAY;
         result.unwell = result.maybe_done;
-        (void)kt_wrap(err, "etcd at %s", etcd->endpoints.urls[index]);
+        kt_etcd_explain(etcd, index, err);
+    }
+    return result;
+}
+
+/* With a token; one that is refused is replaced once. A refused call did nothing. */
+static struct attempt try_endpoint(struct kt_etcd *etcd, struct etcd_slot *slot,
+                                   const struct etcd_request *request, size_t index,
+                                   int64_t deadline_mono_ms, struct kt_http_answer *answer,
+                                   struct kt_error *err)
+{
+    struct attempt result = {kt_fail(err, KT_UNAVAILABLE, "etcd: no time is left"), false, true};
+
+    for (int i = 0; i < 2; i++) {
+        int64_t left_ms = deadline_mono_ms - kt_now_mono_ms();
+
+        if (left_ms <= 0) {
+            break; /* what the refusal said stands */
+        }
+        result.status = kt_etcd_login(etcd, slot, index, left_ms, err);
+        if (result.status != KT_OK) {
+            result.unwell = result.status == KT_UNAVAILABLE || result.status == KT_TIMEOUT ||
+                            result.status == KT_BAD_GATEWAY;
+            break;
+        }
+        left_ms = deadline_mono_ms - kt_now_mono_ms();
+        result = send_once(etcd, slot, request, index, left_ms > 0 ? left_ms : 1, answer, err);
+        if (result.status != KT_UNAUTHORIZED || slot->token_number == 0) {
+            break;
+        }
+        kt_etcd_token_refused(etcd, slot);
     }
     return result;
 }
@@ -258,7 +296,7 @@ static enum kt_status call_in_turn(struct kt_etcd *etcd, struct etcd_slot *slot,
         if (left_ms <= 0) {
             break;
         }
-        last = try_endpoint(etcd, slot, request, index, left_ms, answer, &why);
+        last = try_endpoint(etcd, slot, request, index, deadline_ms, answer, &why);
         maybe_done = maybe_done || last.maybe_done;
         if (!last.unwell) {
             if (last.status != KT_BUSY) {

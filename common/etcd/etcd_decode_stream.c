@@ -60,6 +60,22 @@ static enum kt_status read_events(const struct kt_json_value *result, size_t tex
     return status;
 }
 
+static enum kt_status read_reason(const struct kt_json_value *result,
+                                  struct kt_etcd_watch_part *part, struct kt_error *err)
+{
+    const struct kt_json_value *reason = kt_json_member(result, "cancel_reason");
+
+    if (!reason || kt_json_type(reason) == KT_JSON_NULL) {
+        return KT_OK;
+    }
+    if (kt_json_type(reason) != KT_JSON_STRING) {
+        return kt_fail(err, KT_CORRUPT, "etcd's \"cancel_reason\" is %s",
+                       kt_json_type_name(kt_json_type(reason)));
+    }
+    kt_str_copy(part->cancel_reason, sizeof(part->cancel_reason), kt_json_string(reason));
+    return KT_OK;
+}
+
 static enum kt_status read_part(const struct kt_json_value *result, size_t text_bytes,
                                 struct kt_etcd_watch_part *part, struct kt_error *err)
 {
@@ -77,6 +93,9 @@ static enum kt_status read_part(const struct kt_json_value *result, size_t text_
     }
     if (status == KT_OK) {
         status = kt_etcd_i64(result, "compact_revision", &part->compact_revision, err);
+    }
+    if (status == KT_OK) {
+        status = read_reason(result, part, err);
     }
     if (status == KT_OK) {
         status = read_events(result, text_bytes, part, err);
@@ -111,6 +130,39 @@ enum kt_status kt_etcd_decode_watch(struct kt_str json, struct kt_etcd_watch_par
     return KT_OK;
 }
 
+/* What etcd says of users and tokens comes under several codes, 3 among them, as for any bad
+ * request; its own clients go by these texts too. */
+static bool is_login_needed(const char *text)
+{
+    static const char *const texts[] = {
+        "invalid auth token",            /* unknown here: expired, or etcd was restarted */
+        "revision of auth store is old", /* its users or roles were changed since */
+        "user name is empty",            /* no token was sent */
+        "authentication failed, invalid user ID or password",
+    };
+
+    for (size_t i = 0; i < KT_ARRAY_LEN(texts); i++) {
+        if (kt_str_find(kt_str(text), kt_str(texts[i])) >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum kt_status kt_etcd_status_of_text(const char *text, enum kt_status otherwise)
+{
+    if (is_login_needed(text)) {
+        return KT_UNAUTHORIZED;
+    }
+    if (kt_str_find(kt_str(text), KT_STR("permission denied")) >= 0) {
+        return KT_FORBIDDEN;
+    }
+    if (kt_str_find(kt_str(text), KT_STR("authentication is not enabled")) >= 0) {
+        return KT_NOT_SUPPORTED;
+    }
+    return otherwise;
+}
+
 static enum kt_status status_of_code(int64_t code)
 {
     switch (code) { /* of google.golang.org/grpc/codes */
@@ -121,7 +173,8 @@ static enum kt_status status_of_code(int64_t code)
         return KT_NOT_FOUND;
     case 11: /* OUT_OF_RANGE: compacted, or a revision of the future */
         return KT_GONE;
-    case 7:  /* PERMISSION_DENIED */
+    case 7: /* PERMISSION_DENIED */
+        return KT_FORBIDDEN;
     case 16: /* UNAUTHENTICATED */
         return KT_UNAUTHORIZED;
     default:
@@ -133,8 +186,9 @@ static enum kt_status status_of_http(int http_status)
 {
     switch (http_status) {
     case 401:
-    case 403:
         return KT_UNAUTHORIZED;
+    case 403:
+        return KT_FORBIDDEN;
     case 502:
     case 503:
     case 504:
@@ -186,7 +240,8 @@ enum kt_status kt_etcd_decode_error(int http_status, struct kt_str body, struct 
         kt_json_free(&doc);
     }
     if (found) {
-        return kt_fail(err, status_of_code(code), "%s (code %lld)", text, (long long)code);
+        return kt_fail(err, kt_etcd_status_of_text(text, status_of_code(code)), "%s (code %lld)",
+                       text, (long long)code);
     }
     /* Without JSON there is only the status; of the text no more than fits a line. */
     for (size_t i = 0; i < body.len && i < 80 && i + 1 < sizeof(text); i++) {

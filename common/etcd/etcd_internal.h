@@ -27,6 +27,8 @@ struct etcd_slot {
     struct kt_http_client *client;
     struct etcd_slot *next;
     bool busy;
+    struct kt_buf authorization; /* the header line with its NUL; empty = none */
+    uint64_t token_number;       /* of the token in it; 0 = none */
 };
 
 struct etcd_endpoints {
@@ -37,10 +39,14 @@ struct etcd_endpoints {
 struct kt_etcd {
     struct etcd_endpoints endpoints;
     int64_t call_timeout_ms;
+    struct kt_etcd_security security;
     struct kt_mutex mutex;   /* what follows */
     struct etcd_slot *slots; /* idle and busy ones */
     size_t preferred;        /* where the next call begins */
     bool cancelled;
+    struct kt_buf token;   /* empty: etcd asks for none */
+    bool has_token;        /* what `token` says is believed to hold */
+    uint64_t token_number; /* rises with each */
 };
 
 struct etcd_request {
@@ -56,6 +62,18 @@ size_t kt_etcd_preferred(struct kt_etcd *etcd);
 /* The endpoint answered, or did not: the next call begins there, or behind it. */
 void kt_etcd_endpoint_good(struct kt_etcd *etcd, size_t index);
 void kt_etcd_endpoint_bad(struct kt_etcd *etcd, size_t index);
+/* etcd_auth.c. Makes the slot carry the token, asking this endpoint for one if none is known. */
+enum kt_status kt_etcd_login(struct kt_etcd *etcd, struct etcd_slot *slot, size_t index,
+                             int64_t timeout_ms, struct kt_error *err) KT_MUST_CHECK;
+/* The next login asks for another token than this slot's. */
+void kt_etcd_token_refused(struct kt_etcd *etcd, const struct etcd_slot *slot);
+/* Puts certificates and the slot's token into a call; headers[0] is taken. */
+void kt_etcd_secure(const struct kt_etcd *etcd, const struct etcd_slot *slot,
+                    struct kt_http_call *call);
+/* Adds to an error whose it is and, where an operator can do something, what. */
+void kt_etcd_explain(const struct kt_etcd *etcd, size_t index, struct kt_error *err);
+/* By etcd's words about users and tokens, whatever the code. */
+enum kt_status kt_etcd_status_of_text(const char *text, enum kt_status otherwise);
 enum kt_status kt_etcd_call(struct kt_etcd *etcd, const struct etcd_request *request,
                             struct kt_buf *ret_body, struct kt_error *err) KT_MUST_CHECK;
 

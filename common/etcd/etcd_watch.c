@@ -53,8 +53,23 @@ static bool report_events(struct stream *stream, const struct kt_etcd_watch_part
     return true;
 }
 
+/* A watch is refused to a user by cancelling it, in a stream that is well otherwise. */
+static enum kt_status why_cancelled(const struct kt_etcd_watch_part *part, struct kt_error *why)
+{
+    if (part->compact_revision > 0) {
+        return kt_fail(why, KT_GONE, "etcd cancelled the watch: compacted up to revision %lld",
+                       (long long)part->compact_revision);
+    }
+    return kt_fail(why, kt_etcd_status_of_text(part->cancel_reason, KT_GONE),
+                   "etcd cancelled the watch: %s",
+                   part->cancel_reason[0] ? part->cancel_reason : "it gives no reason");
+}
+
 static bool handle_part(struct stream *stream, const struct kt_etcd_watch_part *part)
 {
+    if (part->canceled) { /* also one that says "created" in the same breath */
+        return fail_stream(stream, why_cancelled(part, &stream->why));
+    }
     if (part->created && !stream->created) {
         stream->created = true;
         /* A store that is behind the start would keep silent until it has counted up to there:
@@ -67,12 +82,6 @@ static bool handle_part(struct stream *stream, const struct kt_etcd_watch_part *
         if (stream->watch->on_created) {
             stream->watch->on_created(stream->watch->ctx, part->revision);
         }
-    }
-    if (part->canceled) {
-        return fail_stream(stream,
-                           kt_fail(&stream->why, KT_GONE,
-                                   "etcd cancelled the watch (compacted up to revision %lld)",
-                                   (long long)part->compact_revision));
     }
     return report_events(stream, part);
 }
@@ -190,21 +199,21 @@ static void build_request(const struct kt_etcd_watch *watch, struct kt_buf *body
 
 /* What the end of the call means. */
 static enum kt_status judge(struct stream *stream, enum kt_status status,
-                            const struct kt_http_answer *answer, const char *url,
-                            const struct kt_error *call_error, struct kt_error *err)
+                            const struct kt_http_answer *answer, const struct kt_error *call_error,
+                            struct kt_error *err)
 {
     if (stream->ended_by_caller || stream->ended_by_time) {
         return KT_OK;
     }
     if (status == KT_OK && answer->status != 200) { /* an error instead of a stream */
         status = kt_etcd_decode_error(answer->status, kt_buf_str(&answer->body), &stream->why);
-        return kt_fail(err, status, "etcd at %s: %s", url, stream->why.message);
+        return kt_fail(err, status, "%s", stream->why.message);
     }
     if (stream->status != KT_OK) {
-        return kt_fail(err, stream->status, "etcd at %s: %s", url, stream->why.message);
+        return kt_fail(err, stream->status, "%s", stream->why.message);
     }
     if (status == KT_OK) {
-        return kt_fail(err, KT_BAD_GATEWAY, "etcd at %s: the watch's stream ended", url);
+        return kt_fail(err, KT_BAD_GATEWAY, "the watch's stream ended");
     }
     if (status == KT_TIMEOUT && stream->created && stream->end_mono_ms != 0 &&
         kt_now_mono_ms() >= stream->end_mono_ms) {
@@ -213,7 +222,7 @@ static enum kt_status judge(struct stream *stream, enum kt_status status,
     if (status == KT_TIMEOUT && !stream->created) {
         status = KT_UNAVAILABLE; /* not silent but never there */
     }
-    return kt_fail(err, status, "etcd: %s", call_error->message);
+    return kt_fail(err, status, "%s", call_error->message);
 }
 
 static enum kt_status watch_at(struct kt_etcd *etcd, struct etcd_slot *slot, size_t index,
@@ -244,9 +253,20 @@ static enum kt_status watch_at(struct kt_etcd *etcd, struct etcd_slot *slot, siz
         .on_data_ctx = stream,
         .idle_timeout_ms = idle_ms,
     };
+    status = kt_etcd_login(etcd, slot, index, etcd->call_timeout_ms, err);
+    if (status != KT_OK) {
+        return status == KT_TIMEOUT ? KT_UNAVAILABLE : status; /* no watch came about */
+    }
+    kt_etcd_secure(etcd, slot, &call);
     kt_http_answer_init(&answer);
     status = kt_http_client_call(slot->client, &call, &answer, &call_error);
-    status = judge(stream, status, &answer, etcd->endpoints.urls[index], &call_error, err);
+    status = judge(stream, status, &answer, &call_error, err);
+    if (status == KT_UNAUTHORIZED) {
+        kt_etcd_token_refused(etcd, slot); /* the caller's list asks for another */
+    }
+    if (status != KT_OK) {
+        kt_etcd_explain(etcd, index, err);
+    }
     kt_http_answer_done(&answer);
     return status;
 }

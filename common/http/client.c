@@ -260,6 +260,12 @@ static bool set_options(struct running *run)
         (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
         (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     }
+    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+#if CURL_AT_LEAST_VERSION(7, 87, 0)
+    /* A CA file that was replaced is to be seen without a restart; libcurl keeps it for a day. */
+    (void)curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 60L);
+#endif
     if (call->ca_file) {
         (void)curl_easy_setopt(easy, CURLOPT_CAINFO, call->ca_file);
     }

@@ -99,6 +99,19 @@ static const struct kt_conf_key keys[] = {
      "All keys of one cluster stand below it.", check_prefix},
     {"etcd", "ttl", KT_CONF_INT, AT(etcd.ttl), 3, 60, "5", "s", NULL,
      "Lifetime of leases. Who founds the cluster decides; later nodes use the cluster's.", NULL},
+    {"etcd", "user", KT_CONF_STR, AT(etcd.user), 0, 256, "", "", NULL,
+     "etcd's user, when its authentication is on; it needs readwrite on the keys below prefix.",
+     NULL},
+    {"etcd", "password", KT_CONF_SECRET, AT(etcd.password), 0, 256, "", "", NULL,
+     "The user's password. Over http:// it can be read on the way.", NULL},
+    {"etcd", "ca_file", KT_CONF_STR, AT(etcd.ca_file), 0, 900, "", "", NULL,
+     "PEM file with the authority that signed etcd's certificate. Empty: the system's. For "
+     "https:// endpoints.",
+     NULL},
+    {"etcd", "cert_file", KT_CONF_STR, AT(etcd.cert_file), 0, 900, "", "", NULL,
+     "PEM file with our own certificate, when etcd asks clients for one.", NULL},
+    {"etcd", "key_file", KT_CONF_STR, AT(etcd.key_file), 0, 900, "", "", NULL,
+     "PEM file with its key. Empty: it stands in cert_file.", NULL},
     {"cluster", "expect", KT_CONF_INT, AT(cluster.expect), 1, 64, "1", "nodes", NULL,
      "Data nodes that must be registered before empty ones found a cluster.", NULL},
     {"cluster", "priority", KT_CONF_INT, AT(cluster.priority), -1000, 1000, "0", "", NULL,
@@ -147,6 +160,15 @@ static const struct kt_conf_key keys[] = {
     {"limits", "export_s", KT_CONF_INT, AT(limits.export_s), 1, 604800, "3600", "s", NULL,
      "The longest that one export may take; then its connection is broken.", NULL},
 };
+
+struct kt_etcd_security kt_node_etcd_security(const struct kt_node_config *config)
+{
+    return (struct kt_etcd_security){.user = config->etcd.user,
+                                     .password = config->etcd.password,
+                                     .ca_file = config->etcd.ca_file,
+                                     .cert_file = config->etcd.cert_file,
+                                     .key_file = config->etcd.key_file};
+}
 
 struct kt_conf_table kt_node_config_table(const char *program)
 {

@@ -8,6 +8,7 @@
 #define KT_NODE_CONFIG_H
 
 #include "conf/conf.h"
+#include "etcd/etcd.h"
 
 enum kt_node_mode { KT_MODE_MASTER, KT_MODE_SLAVE };
 
@@ -30,7 +31,7 @@ struct kt_node_config {
         char *snapshot_path;
     } cache;
     struct {
-        char *endpoints, *prefix;
+        char *endpoints, *prefix, *user, *password, *ca_file, *cert_file, *key_file;
         int64_t ttl;
     } etcd;
     struct {
@@ -52,6 +53,9 @@ struct kt_node_config {
 
 /* The same keys for every data node; the name decides which .ini is read without -config. */
 struct kt_conf_table kt_node_config_table(const char *program);
+
+/* Borrows the strings of `config`. */
+struct kt_etcd_security kt_node_etcd_security(const struct kt_node_config *config);
 
 struct kt_node_program {
     const char *name; /* "master" or "slave": conf/<name>.ini, and the default mode */

@@ -121,7 +121,9 @@ static void set_hosts(struct kt_node *node)
 
 static void learn_etcd_version(struct kt_node *node)
 {
-    struct kt_etcd_options options = {node->config->etcd.endpoints, 1000};
+    struct kt_etcd_security security = kt_node_etcd_security(node->config);
+    struct kt_etcd_options options = {
+        .endpoints = node->config->etcd.endpoints, .call_timeout_ms = 1000, .security = &security};
     struct kt_etcd *etcd = NULL;
     char version[32];
     if (kt_etcd_new(&options, &etcd, NULL) != KT_OK) {

@@ -10,6 +10,13 @@ struct data_node {
     struct kt_node *node;
 };
 
+static enum kt_status check(void *ctx, struct kt_error *err)
+{
+    struct data_node *self = ctx;
+    struct kt_etcd_security security = kt_node_etcd_security(&self->config);
+    return kt_etcd_security_check(self->config.etcd.endpoints, &security, err);
+}
+
 static enum kt_status start(void *ctx, const struct kt_flags *flags, struct kt_error *err)
 {
     struct data_node *self = ctx;
@@ -36,6 +43,7 @@ int kt_node_main(int argc, char **argv, const struct kt_node_program *about)
         .config = &self.config,
         .log_level = &self.config.log.level,
         .log_format = &self.config.log.format,
+        .check = check,
         .start = start,
         .stop = stop,
         .ctx = &self,

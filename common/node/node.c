@@ -62,8 +62,11 @@ static enum kt_status make_coord(void *ctx, const struct kt_coord_options *optio
                                  struct kt_coord **ret_coord, struct kt_error *err)
 {
     struct kt_node *node = ctx;
-    return node->standalone ? kt_coord_start_standalone(options, ret_coord, err)
-                            : kt_coord_start_etcd(options, ret_coord, err);
+    struct kt_etcd_security security = kt_node_etcd_security(node->config);
+    struct kt_coord_options secured = *options;
+    secured.security = &security;
+    return node->standalone ? kt_coord_start_standalone(&secured, ret_coord, err)
+                            : kt_coord_start_etcd(&secured, ret_coord, err);
 }
 
 static enum kt_status open_store(struct kt_node *node, struct kt_error *err)

@@ -20,6 +20,16 @@ TEXTS = {
     ("etcd", "endpoints"): ("10.0.0.1:2379", "10.0.0.2:2379,10.0.0.3:1", "host:port:x"),
     ("etcd", "prefix"): ("/one", "/two/three", "no-slash"),
 }
+# Files that must be there, in PEM; and what else must be set beside a key.
+PEM_FILES = {("etcd", "ca_file"), ("etcd", "cert_file"), ("etcd", "key_file")}
+HTTPS = {"KAMAITACHI_ETCD_ENDPOINTS": "https://10.0.0.1:2379"}
+BESIDE = {
+    ("etcd", "user"): {"KAMAITACHI_ETCD_PASSWORD": "x"},
+    ("etcd", "password"): {"KAMAITACHI_ETCD_USER": "x"},
+    ("etcd", "ca_file"): HTTPS,
+    ("etcd", "cert_file"): HTTPS,
+    ("etcd", "key_file"): HTTPS,  # and cert_file, see Loop
+}
 
 
 def run(program, *arguments, env=None, cwd=None):
@@ -122,6 +132,13 @@ class Loop:
     def __init__(self, bench, program, key):
         self.program, self.key = program, key
         self.path = os.path.join(bench.dir, "x.ini")
+        self.beside = dict(BESIDE.get((key.section, key.name), {}))
+        self.files = [os.path.join(bench.dir, name) for name in ("one.pem", "two.pem")]
+        for path in self.files if (key.section, key.name) in PEM_FILES else []:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n")
+        if key.name == "key_file":
+            self.beside["KAMAITACHI_ETCD_CERT_FILE"] = self.files[0]
         self.wrong = []
 
     def write(self, value):
@@ -129,7 +146,8 @@ class Loop:
             file.write("; a comment\n[%s]\n%s = %s\n" % (self.key.section, self.key.name, value))
 
     def good(self, expected, source, env=None, flags=()):
-        status, out, err = run(self.program, "-config", self.path, "-check-config", *flags, env=env)
+        status, out, err = run(self.program, "-config", self.path, "-check-config", *flags,
+                               env={**self.beside, **(env or {})})
         if status != 0:
             self.wrong.append("%s from %s: exit %d: %s" % (self.key, source, status, err.strip()))
             return
@@ -140,7 +158,8 @@ class Loop:
                 self.key, value, where, expected, source))
 
     def bad(self, value, names, env=None, flags=()):
-        status, _, err = run(self.program, "-config", self.path, "-check-config", *flags, env=env)
+        status, _, err = run(self.program, "-config", self.path, "-check-config", *flags,
+                             env={**self.beside, **(env or {})})
         if status != 2 or any(name not in err for name in names):
             self.wrong.append("%s = %.40s: exit %d: %s; expected 2 and %s" % (
                 self.key, value, status, err.strip()[:300], names))
@@ -148,6 +167,8 @@ class Loop:
     def run(self):
         key = self.key
         first, second, bad = values_of(key)
+        if (key.section, key.name) in PEM_FILES:
+            first, second = self.files
         flag = FLAGS.get((key.section, key.name))
         self.write(first)
         self.good(first, "%s:3" % self.path)
@@ -256,9 +277,29 @@ def flags_that_are_none_end_with_2(bench):
 
 
 @test
+def what_does_not_go_together_is_refused(bench):
+    text = os.path.join(bench.dir, "text")
+    with open(text, "w", encoding="utf-8") as file:
+        file.write("no certificate\n")
+    for program in PROGRAMS:
+        for settings, says in [
+                ({"USER": "u"}, "[etcd] user is set, but not [etcd] password"),
+                ({"PASSWORD": "hush"}, "[etcd] password is set, but not [etcd] user"),
+                ({"CA_FILE": text}, "no endpoint begins with https://"),
+                ({"ENDPOINTS": "https://a", "KEY_FILE": text}, "but not [etcd] cert_file"),
+                ({"ENDPOINTS": "https://a", "CA_FILE": text}, "[etcd] ca_file: "),
+                ({"ENDPOINTS": "https://a", "CERT_FILE": text + "x"}, "[etcd] cert_file: ")]:
+            env = {"KAMAITACHI_ETCD_" + key: value for key, value in settings.items()}
+            status, _, err = run(program, "-check-config", env=env)
+            check(status == 2 and says in err and "hush" not in err, "%s with %s: %d %s", program,
+                  settings, status, err)
+
+
+@test
 def secrets_are_never_shown(_bench):
     for program in PROGRAMS:
         env = {key.variable: "hush-hush" for key in table_of(program) if key.is_secret}
+        env["KAMAITACHI_ETCD_USER"] = "someone"
         check(env, "%s has no secrets", program)
         status, out, err = run(program, "-check-config", env=env)
         equal(status, 0, "exit status")

@@ -16,7 +16,7 @@ static void on_change(void *ctx)
 
 bool begin(void)
 {
-    struct kt_etcd_options options = {server.endpoint, 2000};
+    struct kt_etcd_options options = {.endpoints = server.endpoint, .call_timeout_ms = 2000};
 
     kt_log_setup(stderr, KT_LOG_OFF, false);
     if (server.pid == 0 && !real_etcd_start(&server, "shared")) {

@@ -41,7 +41,7 @@ static void etcd_killed_and_restarted_finds_everyone_back(void)
     struct real_etcd own;
     struct node node;
     bool no = false, yes = true;
-    struct kt_etcd_options options = {own.endpoint, 2000};
+    struct kt_etcd_options options = {.endpoints = own.endpoint, .call_timeout_ms = 2000};
     struct kt_etcd *mine = NULL;
 
     kt_log_setup(stderr, KT_LOG_OFF, false);
@@ -72,7 +72,7 @@ static void etcd_that_lost_its_disk_is_registered_in_again(void)
 {
     struct real_etcd own, fresh;
     struct node node;
-    struct kt_etcd_options options = {own.endpoint, 2000};
+    struct kt_etcd_options options = {.endpoints = own.endpoint, .call_timeout_ms = 2000};
     struct kt_etcd *mine = NULL;
     struct kt_coord_view *view;
 

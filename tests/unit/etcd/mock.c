@@ -95,6 +95,11 @@ static bool parse_request(struct mock_conn *conn, struct mock_request *request)
     if (at >= 0 && at < head) {
         (void)sscanf(all.data + at, "Content-Length: %zu", &len);
     }
+    request->authorization[0] = '\0';
+    at = kt_str_find(all, KT_STR("Authorization: "));
+    if (at >= 0 && at < head) {
+        (void)sscanf(all.data + at, "Authorization: %127[^\r]", request->authorization);
+    }
     request->body = kt_str_n(all.data + head + 4, len);
     return all.len >= (size_t)head + 4 + len && sscanf(all.data, "%*s %127s", request->path) == 1;
 }

@@ -31,6 +31,7 @@ struct mock_conn {
 };
 struct mock_request {
     char path[128];
+    char authorization[128]; /* "" = none */
     struct kt_str body;
     int number; /* over all connections, from 1 */
 };

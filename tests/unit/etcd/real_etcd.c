@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/mem.h"
 #include "base/net.h"
 #include "http/client.h"
 #include "kt_test.h"
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static uint16_t free_port(void)
@@ -26,10 +28,14 @@ static uint16_t free_port(void)
 
 static void run_etcd(const struct real_etcd *etcd)
 {
-    char client[96], peer[96], cluster[120], data[360], log[360];
+    char client[96], peer[96], cluster[120], data[360], log[360], cert[400], key[400], ca[400];
+    const char *args[32] = {"etcd", "--name", "test"};
+    size_t count = 3;
+    bool tls = etcd->certs[0] != '\0';
     int fd;
 
-    snprintf(client, sizeof(client), "http://127.0.0.1:%u", (unsigned)etcd->client_port);
+    snprintf(client, sizeof(client), "%s://127.0.0.1:%u", tls ? "https" : "http",
+             (unsigned)etcd->client_port);
     snprintf(peer, sizeof(peer), "http://127.0.0.1:%u", (unsigned)etcd->peer_port);
     snprintf(cluster, sizeof(cluster), "test=%s", peer);
     snprintf(data, sizeof(data), "%s/data", etcd->dir);
@@ -39,10 +45,35 @@ static void run_etcd(const struct real_etcd *etcd)
         dup2(fd, 1);
         dup2(fd, 2);
     }
-    execlp("etcd", "etcd", "--name", "test", "--data-dir", data, "--listen-client-urls", client,
-           "--advertise-client-urls", client, "--listen-peer-urls", peer,
-           "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster, "--log-level",
-           "warn", (char *)NULL);
+    snprintf(cert, sizeof(cert), "%s/%s.pem", etcd->certs, tls ? etcd->served : "");
+    snprintf(key, sizeof(key), "%s/%s.key", etcd->certs, tls ? etcd->served : "");
+    snprintf(ca, sizeof(ca), "%s/ca.pem", etcd->certs);
+    const char *const plain[] = {"--data-dir",
+                                 data,
+                                 "--listen-client-urls",
+                                 client,
+                                 "--advertise-client-urls",
+                                 client,
+                                 "--listen-peer-urls",
+                                 peer,
+                                 "--initial-advertise-peer-urls",
+                                 peer,
+                                 "--initial-cluster",
+                                 cluster,
+                                 "--log-level",
+                                 "warn"};
+    const char *const secured[] = {"--cert-file", cert, "--key-file", key};
+    const char *const asked[] = {"--client-cert-auth", "--trusted-ca-file", ca};
+    for (size_t i = 0; i < KT_ARRAY_LEN(plain); i++) {
+        args[count++] = plain[i];
+    }
+    for (size_t i = 0; tls && i < KT_ARRAY_LEN(secured); i++) {
+        args[count++] = secured[i];
+    }
+    for (size_t i = 0; etcd->ask_clients && i < KT_ARRAY_LEN(asked); i++) {
+        args[count++] = asked[i];
+    }
+    execvp("etcd", (char *const *)args);
     _exit(127);
 }
 
@@ -51,21 +82,29 @@ static bool is_running(const struct real_etcd *etcd)
     return etcd->pid > 0 && kill((pid_t)etcd->pid, 0) == 0;
 }
 
+/* Also with a certificate that is refused here, or to a user that it does not know. */
 static bool answers(const struct real_etcd *etcd)
 {
-    struct kt_etcd_options options = {etcd->endpoint, 500};
+    char ca[400], cert[400], key[400];
+    struct kt_etcd_security security = {.ca_file = ca, .cert_file = cert, .key_file = key};
+    struct kt_etcd_options options = {.endpoints = etcd->endpoint, .call_timeout_ms = 500};
+    struct kt_error err = KT_ERROR_INIT;
     struct kt_etcd *client = NULL;
     struct kt_etcd_list list;
-    bool ok;
+    enum kt_status status;
 
+    snprintf(ca, sizeof(ca), "%s/ca.pem", etcd->certs);
+    snprintf(cert, sizeof(cert), "%s/client.pem", etcd->certs);
+    snprintf(key, sizeof(key), "%s/client.key", etcd->certs);
+    options.security = etcd->certs[0] ? &security : NULL;
     if (kt_etcd_new(&options, &client, NULL) != KT_OK) {
         return false;
     }
     kt_etcd_list_init(&list);
-    ok = kt_etcd_range(client, KT_STR("/ready"), false, &list, NULL) == KT_OK;
+    status = kt_etcd_range(client, KT_STR("/ready"), false, &list, &err);
     kt_etcd_list_done(&list);
     kt_etcd_free(&client);
-    return ok;
+    return status == KT_OK || status == KT_UNAUTHORIZED || strstr(err.message, "certificate");
 }
 
 bool real_etcd_restart(struct real_etcd *etcd)
@@ -93,11 +132,10 @@ static bool is_installed(void)
     return access("/usr/bin/etcd", X_OK) == 0 || access("/usr/local/bin/etcd", X_OK) == 0;
 }
 
-bool real_etcd_start(struct real_etcd *etcd, const char *name)
+static bool start(struct real_etcd *etcd, const char *name)
 {
     struct kt_error err = KT_ERROR_INIT;
 
-    memset(etcd, 0, sizeof(*etcd));
     if (!is_installed()) {
         kt_test_skip("etcd", "not installed");
         return false;
@@ -110,8 +148,8 @@ bool real_etcd_start(struct real_etcd *etcd, const char *name)
     for (int attempt = 0; attempt < 3; attempt++) { /* another may take the port in between */
         etcd->client_port = free_port();
         etcd->peer_port = free_port();
-        snprintf(etcd->endpoint, sizeof(etcd->endpoint), "127.0.0.1:%u",
-                 (unsigned)etcd->client_port);
+        snprintf(etcd->endpoint, sizeof(etcd->endpoint), "%s127.0.0.1:%u",
+                 etcd->certs[0] ? "https://" : "", (unsigned)etcd->client_port);
         if (real_etcd_restart(etcd)) {
             return true;
         }
@@ -119,6 +157,44 @@ bool real_etcd_start(struct real_etcd *etcd, const char *name)
     }
     kt_test_fail(__FILE__, __LINE__, "etcd did not start, see %s/log", etcd->dir);
     return false;
+}
+
+bool real_etcd_start(struct real_etcd *etcd, const char *name)
+{
+    memset(etcd, 0, sizeof(*etcd));
+    return start(etcd, name);
+}
+
+bool real_etcd_start_tls(struct real_etcd *etcd, const char *name, const char *certs,
+                         const char *served, bool ask_clients)
+{
+    memset(etcd, 0, sizeof(*etcd));
+    snprintf(etcd->certs, sizeof(etcd->certs), "%s", certs);
+    etcd->served = served;
+    etcd->ask_clients = ask_clients;
+    return start(etcd, name);
+}
+
+bool real_etcd_certs(const char *name, char dest[340])
+{
+    const char *root = getenv("KT_SOURCE_ROOT");
+    char command[900];
+
+    if (access("/usr/bin/openssl", X_OK) != 0) {
+        kt_test_skip("openssl", "the command is not installed");
+        return false;
+    }
+    kt_test_path(dest, 340, name);
+    if (kt_fs_mkdirs(dest, NULL) != KT_OK) {
+        return false;
+    }
+    signal(SIGCHLD, SIG_DFL); /* or its exit status would be lost */
+    snprintf(command, sizeof(command), "'%s/tests/certs.sh' '%s'", root ? root : ".", dest);
+    if (system(command) != 0) {
+        kt_test_fail(__FILE__, __LINE__, "tests/certs.sh failed, see %s/openssl.log", dest);
+        return false;
+    }
+    return true;
 }
 
 void real_etcd_kill(struct real_etcd *etcd)

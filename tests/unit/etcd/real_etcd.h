@@ -16,9 +16,17 @@ struct real_etcd {
     uint16_t client_port, peer_port;
     char endpoint[64];
     char dir[300];
+    char certs[340];    /* where tests/certs.sh put them; "" = plain http */
+    const char *served; /* "server", "expired" … of them */
+    bool ask_clients;   /* for a certificate of the same authority */
 };
 
 bool real_etcd_start(struct real_etcd *etcd, const char *name);
+/* Over https with one of the certificates in `certs`; skips the test too. */
+bool real_etcd_start_tls(struct real_etcd *etcd, const char *name, const char *certs,
+                         const char *served, bool ask_clients);
+/* Makes the certificates in a directory of that name; the path in `dest`. */
+bool real_etcd_certs(const char *name, char dest[340]);
 /* Again on the same ports and data directory; waits until it answers. */
 bool real_etcd_restart(struct real_etcd *etcd);
 void real_etcd_kill(struct real_etcd *etcd);  /* SIGKILL, waited for */

@@ -235,7 +235,7 @@ static void errors_have_two_shapes_and_sometimes_no_json(void)
         {400, "{\"error\":\"compacted\",\"code\":11}", KT_GONE, "compacted (code 11)"},
         {401, "{\"code\":16,\"message\":\"etcdserver: invalid auth token\"}", KT_UNAUTHORIZED,
          "etcdserver: invalid auth token (code 16)"},
-        {403, "{\"code\":7,\"message\":\"permission denied\"}", KT_UNAUTHORIZED,
+        {403, "{\"code\":7,\"message\":\"permission denied\"}", KT_FORBIDDEN,
          "permission denied (code 7)"},
         {400, "{\"code\":3,\"message\":\"bad\"}", KT_BAD_GATEWAY, "bad (code 3)"},
         {404, "404 page not found\n", KT_BAD_GATEWAY, "HTTP status 404: 404 page not found "},

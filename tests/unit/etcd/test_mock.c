@@ -21,7 +21,7 @@ static struct mock mock_a, mock_b;
 
 static bool begin_at(struct kt_etcd **ret_etcd, const char *endpoints, int64_t timeout_ms)
 {
-    struct kt_etcd_options options = {endpoints, timeout_ms};
+    struct kt_etcd_options options = {.endpoints = endpoints, .call_timeout_ms = timeout_ms};
 
     if (kt_etcd_new(&options, ret_etcd, &err) != KT_OK) {
         kt_test_fail(__FILE__, __LINE__, "%s", err.message);
@@ -626,8 +626,9 @@ static void calls_survive_every_failed_allocation(void)
         struct kt_etcd *watcher = NULL;
         struct seen seen = {.stop_after = 1};
         enum kt_status a, b = KT_NO_MEMORY, c = KT_NO_MEMORY, d = KT_NO_MEMORY;
-        struct kt_etcd_options options = {mock_a.endpoint, 5000};
-        struct kt_etcd_options watch_options = {mock_b.endpoint, 5000};
+        struct kt_etcd_options options = {.endpoints = mock_a.endpoint, .call_timeout_ms = 5000};
+        struct kt_etcd_options watch_options = {.endpoints = mock_b.endpoint,
+                                                .call_timeout_ms = 5000};
         bool succeeded = false;
 
         kt_etcd_list_init(&list);

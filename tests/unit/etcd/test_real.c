@@ -15,7 +15,7 @@ static struct kt_etcd *client;
 
 static bool begin(void)
 {
-    struct kt_etcd_options options = {server.endpoint, 2000};
+    struct kt_etcd_options options = {.endpoints = server.endpoint, .call_timeout_ms = 2000};
 
     if (server.pid == 0 && !real_etcd_start(&server, "shared")) {
         return false;
@@ -326,7 +326,7 @@ static void cancel_ends_a_watch_and_later_calls(void)
 static void a_dead_endpoint_is_skipped(void)
 {
     char endpoints[128];
-    struct kt_etcd_options options = {endpoints, 2000};
+    struct kt_etcd_options options = {.endpoints = endpoints, .call_timeout_ms = 2000};
     struct kt_etcd *both = NULL;
     struct kt_etcd_op op = {KT_ETCD_OP_PUT, KT_STR("/d/a"), KT_STR("1"), 0};
     struct kt_etcd_list list;
@@ -352,7 +352,7 @@ static void a_dead_endpoint_is_skipped(void)
 static void the_watch_ends_when_etcd_dies(void)
 {
     struct real_etcd own;
-    struct kt_etcd_options options = {own.endpoint, 1000};
+    struct kt_etcd_options options = {.endpoints = own.endpoint, .call_timeout_ms = 1000};
     struct kt_etcd *mine = NULL;
     struct seen seen = {.stop_after = 1};
     struct kt_etcd_watch watch = {
