@@ -327,8 +327,8 @@ static enum kt_status read_member(struct rowdata_reader *reader, struct scan *sc
     return read_number(scan, value) ? KT_OK : damaged(scan, err);
 }
 
-enum kt_status rowdata_read(struct rowdata_reader *reader, struct kt_str text,
-                            struct kt_version *ret_version, struct kt_error *err)
+static enum kt_status read_members(struct rowdata_reader *reader, struct kt_str text,
+                                   struct kt_version *ret_version, struct kt_error *err)
 {
     struct scan scan = {text.data, text.data, text.data + text.len};
     ret_version->end_date.named = ret_version->year.named = KT_NOT_NAMED;
@@ -345,8 +345,16 @@ enum kt_status rowdata_read(struct rowdata_reader *reader, struct kt_str text,
             return status;
         }
     }
-    if (scan.pos != scan.end) {
-        return damaged(&scan, err);
+    return scan.pos == scan.end ? KT_OK : damaged(&scan, err);
+}
+
+enum kt_status rowdata_read(struct rowdata_reader *reader, struct kt_str text,
+                            struct kt_version *ret_version, struct kt_error *err)
+{
+    enum kt_status status = read_members(reader, text, ret_version, err);
+    if (status != KT_OK) {
+        reader->known_count = 0; /* they speak of a text that `last` does not hold */
+        return status;
     }
     kt_buf_clear(&reader->last);
     kt_buf_append_str(&reader->last, text);
