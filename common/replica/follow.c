@@ -214,6 +214,8 @@ static enum kt_status take_answer(struct kt_replica *replica, const struct fetch
         return KT_OK;
     }
     int64_t received_ms = kt_now_mono_ms();
+    kt_clock_compare(&replica->leader_clock, replica->orders.leader_addr, head.now_wall_ms,
+                     kt_now_wall_ms());
     kt_mutex_unlock(&replica->mutex);
     status = take_frames(replica, fetch, &head, frames, err);
     kt_mutex_lock(&replica->mutex);

@@ -15,6 +15,7 @@
 
 #include "base/thread.h"
 #include "http/client.h"
+#include "replica/clocks.h"
 #include "replica/fetch.h"
 #include "replica/replica.h"
 
@@ -80,6 +81,7 @@ struct kt_replica {
     size_t queue_entries;
     int64_t queue_bytes;
 
+    struct kt_clock_watch leader_clock, own_clock;
     int64_t stamp_floor_ms;        /* stamps never go below */
     int64_t in_flight_wall_ms;     /* stamp of the batch under way; 0 = none */
     int64_t held_wall_ms;          /* follower: holds everything the leader stamped up to here */

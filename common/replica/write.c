@@ -22,6 +22,7 @@ struct batch {
 static int64_t next_stamp(struct kt_replica *replica)
 {
     int64_t now_ms = kt_now_wall_ms();
+    kt_clock_check_stamp(&replica->own_clock, replica->stamp_floor_ms, now_ms);
     if (now_ms > replica->stamp_floor_ms) {
         replica->stamp_floor_ms = now_ms;
     }
