@@ -17,12 +17,13 @@ usage: scripts/test.sh [--quick]
 
 Suites: the unit tests and the layer check (meson), the cluster tests (real etcd, real processes),
 both again under AddressSanitizer and UndefinedBehaviorSanitizer, the unit tests and one cluster run
-under ThreadSanitizer, and the style of C and shell files where clang-format 14 and shellcheck are
+under ThreadSanitizer, ten seconds of fuzzing for each decoder, and the style of C and shell files where clang-format 14 and shellcheck are
 there. The last line is the sum of all of them.
 
-  --quick   the cluster tests run under sanitizers without the slow ones; no ThreadSanitizer
+  --quick   the cluster tests run under sanitizers without the slow ones; no ThreadSanitizer, no
+            fuzzing
 
-Environment: KAMAITACHI_REQUIRE=data,etcd,format makes a missing data set or tool a failure instead
+Environment: KAMAITACHI_REQUIRE=data,etcd,format,fuzz,openssl makes a missing data set or tool a failure instead
 of a skipped test. KT_WERROR=true makes every warning an error. KT_DATA_DIR: where the data sets are.
 END
 }
@@ -118,11 +119,28 @@ thread_sanitizer() {
     suite cluster_threads cluster_tests "$root/build-tsan/bin" 5 RealData
 }
 
+# Ten seconds for each decoder of bytes from outside; their corpora run with the unit tests.
+fuzz() {
+    local cc
+    cc=$(command -v clang-14 || command -v clang) || cc=''
+    if [ -z "$cc" ] || ! printf 'int LLVMFuzzerTestOneInput(const void *p, unsigned long n) %s' \
+        '{ return p && n > 99; }' | "$cc" -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null; then
+        skip_suite fuzz "there is no clang with libFuzzer" fuzz
+        return
+    fi
+    step "building build-fuzz"
+    CC=$cc configure "$root/build-fuzz" -Dfuzz=true -Db_sanitize=address,undefined \
+        -Db_lundef=false -Doptimization=1 -Dwerror="${KT_WERROR:-false}"
+    compile "$root/build-fuzz" fuzz_programs
+    suite fuzz "${unscattered[@]}" python3 "$root/tests/fuzz/run.py" "$root/build-fuzz"
+}
+
 main() {
     local start=$SECONDS
     # shellcheck disable=SC2046,SC2086 # lists
     install_packages $packages_build $packages_test \
-        $(if required format; then printf 'clang-format shellcheck'; fi)
+        $(if required format; then printf 'clang-format shellcheck'; fi) \
+        $(if required fuzz; then printf 'clang-14 libclang-rt-14-dev'; fi)
     build_all build
     install_programs "$root/build" "$root/bin"
     mkdir -p "$logs"
@@ -147,6 +165,7 @@ main() {
     suite cluster_sanitized cluster_tests "$root/build-asan/bin" 4 \
         $(if [ "$quick" = yes ]; then printf -- --quick; fi)
     [ "$quick" = yes ] || thread_sanitizer
+    [ "$quick" = yes ] || fuzz
 
     say
     [ "$skipped" -eq 0 ] || say "$skipped skipped"

@@ -42,6 +42,8 @@ package_name() {
     dnf:python3) printf 'python3' ;;
     dnf:etcd-server | dnf:etcd-client) printf 'etcd' ;;
     dnf:clang-format) printf 'clang-tools-extra' ;;
+    dnf:clang-14) printf 'clang' ;;
+    dnf:libclang-rt-14-dev) printf 'compiler-rt' ;;
     dnf:shellcheck) printf 'ShellCheck' ;;
     dnf:iproute2) printf 'iproute' ;;
     pacman:libc6-dev) printf 'glibc' ;;
@@ -58,7 +60,8 @@ package_name() {
     pacman:libcivetweb-dev) printf 'civetweb' ;;
     pacman:python3) printf 'python' ;;
     pacman:etcd-server | pacman:etcd-client) printf 'etcd' ;;
-    pacman:clang-format) printf 'clang' ;;
+    pacman:clang-format | pacman:clang-14) printf 'clang' ;;
+    pacman:libclang-rt-14-dev) printf 'compiler-rt' ;;
     *) printf '%s' "$2" ;;
     esac
 }

@@ -102,6 +102,14 @@ static void remove_tree(const char *path)
     rmdir(path);
 }
 
+void kt_test_dir_remove(void)
+{
+    if (test_dir[0]) {
+        remove_tree(test_dir);
+        test_dir[0] = '\0';
+    }
+}
+
 int kt_test_main(const struct kt_test *tests, size_t count, int argc, char **argv)
 {
     int passed = 0, failed = 0, skipped = 0;
@@ -121,9 +129,7 @@ int kt_test_main(const struct kt_test *tests, size_t count, int argc, char **arg
             passed++;
         }
     }
-    if (test_dir[0]) {
-        remove_tree(test_dir);
-    }
+    kt_test_dir_remove();
     printf("%d passed, %d failed", passed, failed);
     if (skipped) {
         printf(", %d skipped", skipped);

@@ -29,6 +29,7 @@ int kt_test_main(const struct kt_test *tests, size_t count, int argc, char **arg
 void kt_test_fail(const char *file, int line, const char *fmt, ...) KT_PRINTF(3, 4);
 /* A directory of this process's own, made at first use. */
 const char *kt_test_dir(void);
+void kt_test_dir_remove(void); /* for who has no kt_test_main; fits atexit */
 /* dest = kt_test_dir()/name */
 void kt_test_path(char *dest, size_t size, const char *name);
 /* True in sanitizer builds and under valgrind, where counts shrink to a twentieth. */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* An entry's body, as it lies in the log or came in a fetch. */
+#include "fuzz.h"
+
+#include "store/change.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_change change;
+    struct kt_str bytes = fuzz_str(data, size);
+    if (kt_change_decode(bytes, &change, &err) != KT_OK) {
+        FUZZ_CHECK(err.message[0] != '\0');
+        return 0;
+    }
+    FUZZ_CHECK(kt_change_kind_of(bytes) == (int)change.kind);
+    /* Every string that was promised lies inside. */
+    for (size_t i = 0; i < change.record_count; i++) {
+        const struct kt_change_record *record = &change.records[i];
+        FUZZ_CHECK(record->subject.data >= bytes.data &&
+                   record->subject.data + record->subject.len <= bytes.data + bytes.len);
+        FUZZ_CHECK(record->time_s >= KT_TIME_MIN && record->time_s <= KT_TIME_MAX);
+    }
+    kt_change_done(&change);
+    return 0;
+}
