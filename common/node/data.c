@@ -98,6 +98,11 @@ void kt_node_selection_period(void *ctx, struct kt_http_request *request,
     ask(ctx, request, response, kt_query_selection_period);
 }
 
+void kt_node_batch(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    ask(ctx, request, response, kt_query_batch);
+}
+
 /* --- writes --- */
 
 enum kt_status kt_node_admit_write(struct kt_node *node, const struct kt_http_request *request,

@@ -13,6 +13,7 @@ const struct kt_http_route kt_node_routes[] = {
      kt_node_selection_snapshot, true},
     {KT_HTTP_POST | KT_HTTP_GET, SELECTION "/period", KT_ACCESS_PUBLIC, false,
      kt_node_selection_period, true},
+    {KT_HTTP_POST, API "/batch", KT_ACCESS_PUBLIC, false, kt_node_batch, false},
     {KT_HTTP_POST, API "/save", KT_ACCESS_WRITE, false, kt_node_save, false},
     {KT_HTTP_POST, API "/import", KT_ACCESS_WRITE, true, kt_node_import, true},
     {KT_HTTP_GET, API "/export", KT_ACCESS_PUBLIC, false, kt_node_export, true},

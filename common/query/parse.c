@@ -250,12 +250,10 @@ static enum kt_status parse_fields(struct kt_json_fields *fields,
     return status == KT_OK ? check_subjects(q, err) : status;
 }
 
-enum kt_status query_parse(enum query_op op, struct kt_str body,
-                           const struct kt_query_limits *limits, struct kt_arena *arena,
-                           struct kt_json **ret_json, struct question *ret_question,
-                           struct kt_error *err)
+enum kt_status query_parse_value(enum query_op op, const struct kt_json_value *value,
+                                 const struct kt_query_limits *limits, struct kt_arena *arena,
+                                 struct question *ret_question, struct kt_error *err)
 {
-    struct kt_json *json = NULL;
     struct kt_json_fields fields;
     bool selects = op == QUERY_SELECTION_SNAPSHOT || op == QUERY_SELECTION_PERIOD;
     struct question q = {.op = op == QUERY_SELECTION_SNAPSHOT ? QUERY_SNAPSHOT
@@ -265,21 +263,33 @@ enum kt_status query_parse(enum query_op op, struct kt_str body,
                          .from_s = KT_TIME_MIN,
                          .to_s = KT_TIME_MAX,
                          .as_of_s = KT_TIME_MAX};
+    enum kt_status status = kt_json_fields_init(&fields, value, "", err);
+    if (status == KT_OK) {
+        status = parse_fields(&fields, limits, arena, &q, err);
+    }
+    if (status == KT_OK) {
+        *ret_question = q;
+    }
+    return status;
+}
+
+enum kt_status query_parse(enum query_op op, struct kt_str body,
+                           const struct kt_query_limits *limits, struct kt_arena *arena,
+                           struct kt_json **ret_json, struct question *ret_question,
+                           struct kt_error *err)
+{
+    struct kt_json *json = NULL;
     if (kt_str_trim(body).len == 0) {
         body = KT_STR("{}");
     }
     enum kt_status status = kt_json_parse(body, limits->json_depth, &json, err);
     if (status == KT_OK) {
-        status = kt_json_fields_init(&fields, kt_json_root(json), "", err);
-    }
-    if (status == KT_OK) {
-        status = parse_fields(&fields, limits, arena, &q, err);
+        status = query_parse_value(op, kt_json_root(json), limits, arena, ret_question, err);
     }
     if (status != KT_OK) {
         kt_json_free(&json);
         return status;
     }
     *ret_json = json;
-    *ret_question = q;
     return KT_OK;
 }

@@ -70,14 +70,16 @@ static enum kt_status hold(struct plan *plan, struct kt_error *err)
     return KT_OK;
 }
 
+enum kt_status query_plan_wait(struct plan *plan, struct kt_error *err)
+{
+    plan->view = kt_store_view(plan->env->store);
+    return hold(plan, err);
+}
+
 static enum kt_status bind_revision(struct plan *plan, struct kt_error *err)
 {
     const struct question *q = &plan->q;
-    plan->view = kt_store_view(plan->env->store);
-    enum kt_status status = hold(plan, err);
-    if (status != KT_OK) {
-        return status;
-    }
+    enum kt_status status = KT_OK;
     uint64_t revision = kt_catalogue_revision(plan->view), resolved = revision;
     if (q->recorded == RECORDED_REVISION) {
         resolved = q->recorded_revision;
@@ -261,8 +263,9 @@ static enum kt_status bind_sort(struct plan *plan, struct kt_error *err)
     return KT_OK;
 }
 
-enum kt_status query_plan(const struct kt_query_env *env, enum query_op op, struct kt_str body,
-                          struct plan *plan, struct kt_error *err)
+enum kt_status query_plan_question(const struct kt_query_env *env, enum query_op op,
+                                   struct kt_str body, const struct kt_json_value *value,
+                                   struct plan *plan, struct kt_error *err)
 {
     memset(plan, 0, sizeof *plan);
     plan->env = env;
@@ -270,13 +273,15 @@ enum kt_status query_plan(const struct kt_query_env *env, enum query_op op, stru
     if (!plan->arena) {
         return fail_memory(err);
     }
-    enum kt_status status =
-        query_parse(op, body, &env->limits, plan->arena, &plan->json, &plan->q, err);
-    if (status == KT_OK) {
-        plan->now_s = seconds_of_ms(env->now_wall_ms);
-        query_bind_age(plan);
-        status = bind_revision(plan, err);
-    }
+    return value ? query_parse_value(op, value, &env->limits, plan->arena, &plan->q, err)
+                 : query_parse(op, body, &env->limits, plan->arena, &plan->json, &plan->q, err);
+}
+
+enum kt_status query_plan_bind(struct plan *plan, struct kt_error *err)
+{
+    plan->now_s = seconds_of_ms(plan->env->now_wall_ms);
+    query_bind_age(plan);
+    enum kt_status status = bind_revision(plan, err);
     if (status == KT_OK) {
         status = bind_columns(plan, err);
     }
@@ -284,6 +289,12 @@ enum kt_status query_plan(const struct kt_query_env *env, enum query_op op, stru
         status = bind_sort(plan, err);
     }
     return status == KT_OK ? bind_subjects(plan, err) : status;
+}
+
+void query_plan_share(struct plan *plan, struct kt_catalogue *view)
+{
+    kt_catalogue_unref(&plan->view);
+    plan->view = kt_catalogue_ref(view);
 }
 
 void query_plan_done(struct plan *plan)
@@ -350,10 +361,10 @@ ptrdiff_t query_newest(const struct plan *plan, const struct kt_series *series)
 
 /* At which revision the answer was made, which may be older than what the node has applied by the
  * time it is sent. */
-static void say_revision(const struct plan *plan, struct kt_http_response *response)
+void query_say_revision(const struct kt_catalogue *view, struct kt_http_response *response)
 {
     char text[24];
-    size_t len = kt_format_u64(kt_catalogue_revision(plan->view), text);
+    size_t len = kt_format_u64(kt_catalogue_revision(view), text);
     kt_http_response_header(response, "X-Kamaitachi-Revision", kt_str_n(text, len));
 }
 
@@ -363,12 +374,18 @@ enum kt_status query_answer(const struct kt_query_env *env, enum query_op op, st
 {
     struct plan plan;
     size_t len_bytes = response->body.len_bytes;
-    enum kt_status status = query_plan(env, op, body, &plan, err);
+    enum kt_status status = query_plan_question(env, op, body, NULL, &plan, err);
+    if (status == KT_OK) {
+        status = query_plan_wait(&plan, err);
+    }
+    if (status == KT_OK) {
+        status = query_plan_bind(&plan, err);
+    }
     if (status == KT_OK) {
         status = run(&plan, response, err);
     }
     if (status == KT_OK) {
-        say_revision(&plan, response);
+        query_say_revision(plan.view, response);
     } else {
         query_body_restore(&response->body, len_bytes);
     }

@@ -63,6 +63,13 @@ enum kt_status kt_query_selection_snapshot(const struct kt_query_env *env, struc
 enum kt_status kt_query_selection_period(const struct kt_query_env *env, struct kt_str body,
                                          struct kt_http_response *response,
                                          struct kt_error *err) KT_MUST_CHECK;
+/* POST …/data/v1/batch: up to KT_QUERY_BATCH_MAX of the above, all at one view. A question that
+ * fails has its error in its place; what fails the batch is its own form, and an answer that has no
+ * room even for errors. */
+#define KT_QUERY_BATCH_MAX 100
+enum kt_status kt_query_batch(const struct kt_query_env *env, struct kt_str body,
+                              struct kt_http_response *response,
+                              struct kt_error *err) KT_MUST_CHECK;
 /* GET …?ids=…&limit=5: the query string as the JSON body that says the same (params.c). Digits
  * become numbers where the field is one; everything else stays text, which those above judge;
  * `selection.topic=…` and its kin are members of an object. */

@@ -55,6 +55,10 @@ struct question {
 enum kt_status query_list(struct kt_json_fields *fields, const char *name, size_t min_bytes,
                           size_t max_items, struct kt_arena *arena, struct kt_str **ret_items,
                           size_t *ret_count, bool *ret_present, struct kt_error *err) KT_MUST_CHECK;
+/* The question's strings live in the value's document or the arena. */
+enum kt_status query_parse_value(enum query_op op, const struct kt_json_value *value,
+                                 const struct kt_query_limits *limits, struct kt_arena *arena,
+                                 struct question *ret_question, struct kt_error *err) KT_MUST_CHECK;
 /* The question's strings live in *ret_json or the arena. */
 enum kt_status query_parse(enum query_op op, struct kt_str body,
                            const struct kt_query_limits *limits, struct kt_arena *arena,
@@ -106,9 +110,17 @@ struct plan {
     int64_t values; /* written so far */
 };
 
-/* Parses and binds. The plan is right for query_plan_done whether it worked or not. */
-enum kt_status query_plan(const struct kt_query_env *env, enum query_op op, struct kt_str body,
-                          struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
+/* In three steps: read the question (the value where there is one, else the body), take a view that
+ * holds what recorded_by asks for, look everything up in it. Between the last two the view may be
+ * exchanged for a newer one. The plan is right for query_plan_done after any of them, worked or
+ * not.
+ */
+enum kt_status query_plan_question(const struct kt_query_env *env, enum query_op op,
+                                   struct kt_str body, const struct kt_json_value *value,
+                                   struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
+enum kt_status query_plan_wait(struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
+void query_plan_share(struct plan *plan, struct kt_catalogue *view); /* takes its own reference */
+enum kt_status query_plan_bind(struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
 void query_plan_done(struct plan *plan);
 /* Called for each subject and record; looks at the clock now and then. */
 enum kt_status query_tick(struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
@@ -202,6 +214,8 @@ enum kt_status query_write_row(struct plan *plan, const struct kt_subject *subje
 
 /* The sticky failure of a body as an error. */
 enum kt_status query_body_status(const struct kt_buf *body, struct kt_error *err) KT_MUST_CHECK;
+/* X-Kamaitachi-Revision: the view's. */
+void query_say_revision(const struct kt_catalogue *view, struct kt_http_response *response);
 /* Takes back what a failed answer has written. */
 void query_body_restore(struct kt_buf *body, size_t len_bytes);
 /* What the ops run: a whole envelope. A selection's snapshot runs as any other. */

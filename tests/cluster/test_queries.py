@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Selections, buckets, batches, listings: on every node and through the gateway."""
 
+import threading
 from urllib.parse import urlencode
 
-from cluster import API, equal, group, request
+from cluster import API, check, equal, group, request
 
 SELECTION = "/kamaitachi/api/selection/v1"
 
@@ -98,3 +99,54 @@ class Queries:
                 answer = server.get(server.data_prefix + SELECTION + path)
                 equal([answer.status, answer.error().get("code"), answer.error().get("field")],
                       [400, "unknown_field", field], path)
+
+    def a_batch_is_one_answer_on_every_node(self):
+        answer = self._post_all(API + "/batch", {"queries": [
+            {"id": "s", "op": "snapshot", "body": {"subjects": "q1"}},
+            {"id": "p", "op": "period", "body": {"subjects": ["q2"], "limit": 1}},
+            {"id": "bad", "op": "snapshot", "body": {"limit": -1}},
+            {"id": "t", "op": "selection_snapshot", "body": {"selection": {"keyword": "5G"}}},
+            {"id": "d", "op": "selection_period", "body": {"selection": {"subject": "q1"}}}]})
+        entries = {entry["id"]: entry for entry in answer["data"]}
+        equal([e["status_code"] for e in answer["data"]], [0, 0, 400, 0, 0], "status codes")
+        equal(entries["bad"]["error"]["field"], "limit", "the field of the bad one")
+        equal(entries["s"], dict(self.cluster.ask_all("snapshot", {"subjects": "q1"}), id="s"),
+              "the snapshot in the batch")
+        equal(list(entries["d"]["data"]), ["2023-06-30", "2023-12-31", "2024-03-31"], "dates")
+
+    def a_batch_is_asked_by_post_only(self):
+        for server in self.cluster.everyone():
+            for method in ("GET", "HEAD"):
+                answer = request(server.addr, method, server.data_prefix + API + "/batch")
+                equal([answer.status, answer.headers.get("allow")], [405, "POST"], method)
+
+    def a_batch_speaks_of_one_revision_while_writes_land(self):
+        queries = {"queries": [{"id": str(i), "op": "snapshot", "body": {"subjects": "w1,w2"}}
+                               for i in range(20)]}
+        stop = threading.Event()
+        failures = []
+
+        def write():
+            number = 0
+            while not stop.is_set():
+                number += 1
+                answer = self.gateway.data_post("save", {"records": [
+                    {"subject": s, "time": "2024-01-01", "data": {"n": number}}
+                    for s in ("w1", "w2")]})
+                if answer.status != 200:
+                    failures.append(answer.body)
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            seen = set()
+            for _ in range(40):
+                for server in self.cluster.everyone():
+                    answer = server.data_post("batch", queries)
+                    values = {row["data"]["n"] for entry in answer.data() for row in entry["data"]}
+                    check(len(values) <= 1, "one batch of %s shows %s", server.name, values)
+                    seen |= values
+        finally:
+            stop.set()
+            writer.join()
+        equal(failures, [], "writes that failed")
+        check(len(seen) > 1, "writes landed meanwhile: %s", seen)
