@@ -187,6 +187,11 @@ static enum kt_status choose_mode(struct kt_exchange *exchange, struct kt_error 
         exchange->mode = KT_BODY_STREAM;
     } else if (exchange->body_off + (uint64_t)exchange->body_left <= KT_IO_BUFFER_BYTES) {
         exchange->mode = KT_BODY_IN_PLACE;
+    } else if (!kt_request_keep(exchange, exchange->body_left)) {
+        exchange->mode = KT_BODY_STREAM;
+        if (kind == KT_CLASS_OWN || kind == KT_CLASS_ADMIN) {
+            return kt_fail(err, KT_BUSY, "too many request bodies are kept ([proxy] buffer_bytes)");
+        }
     } else {
         exchange->mode = KT_BODY_COLLECT;
         if (!kt_buf_reserve(&exchange->body, (size_t)exchange->body_left)) {

@@ -93,7 +93,9 @@ static const struct kt_conf_key keys[] = {
     INT("server", "workers", workers, 1, 64, "4", "",
         "Threads that answer the gateway's own paths, off the loops."),
     INT("server", "max_connections", max_connections, 1, 1000000, "10000", "",
-        "Client connections at a time; further ones are answered 503 and closed."),
+        "Client connections at a time, each with up to 64 KB of buffer. Beyond it those that wait "
+        "for a request the longest are closed, and a new one is answered 503 when none does. Fewer "
+        "when the system allows fewer open files."),
     MS("server", "head_timeout_ms", head_timeout_ms, 100, HOUR_MS, "15000",
        "Time a client has to send a request's head, from its first byte or from connecting."),
     MS("server", "idle_timeout_ms", idle_timeout_ms, 100, HOUR_MS, "60000",
@@ -153,6 +155,9 @@ static const struct kt_conf_key keys[] = {
     BYTES("proxy", "retry_body_bytes", retry_body_bytes, 0, 67108864, "1m",
           "Request bodies up to this size are read whole before they are sent, so that they can be "
           "sent again; larger ones are streamed."),
+    BYTES("proxy", "buffer_bytes", buffer_bytes, 1048576, 1099511627776, "256m",
+          "Request bodies that are kept at a time, all together. Beyond it they are streamed, and "
+          "can't be sent again."),
     INT("proxy", "retry_budget", retry_budget, 0, 100000, "100", "",
         "Repetitions that may be saved up, per loop; 0 = none."),
     INT("proxy", "retry_percent", retry_percent, 0, 100, "20", "%",

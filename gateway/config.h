@@ -32,7 +32,7 @@ struct kt_gateway_config {
     /* [proxy] */
     int64_t timeout_ms, connect_timeout_ms, first_byte_ms, stream_idle_ms;
     int64_t pool_per_node, pool_idle_ms;
-    int64_t retry_body_bytes, retry_budget, retry_percent;
+    int64_t retry_body_bytes, buffer_bytes, retry_budget, retry_percent;
     /* [limits] */
     int64_t body_bytes;
     /* [auth], [cluster] */

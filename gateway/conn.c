@@ -9,6 +9,7 @@
 
 #define LINGER_MS 2000
 #define DRAIN_GRACE_MS 200
+#define CLOSED_AT_ONCE 64
 
 static void link_conn(struct kt_loop *loop, struct kt_conn *conn)
 {
@@ -201,6 +202,48 @@ static void on_drained(struct kt_io *io)
     }
 }
 
+/* May be closed for another's sake: it has no request and everything it was told was sent. */
+static bool is_idle(const struct kt_conn *conn, const struct kt_conn *but)
+{
+    return conn != but && !conn->exchange && !conn->io.closing && !conn->close_after &&
+           conn->io.queued_bytes == 0;
+}
+
+/* Closes connections without a request, those first whose time ends first: silent ones before those
+ * that were of use. A few at a time, so that a flood of new ones does not cost a walk each. */
+static size_t close_idlest(struct kt_loop *loop, const struct kt_conn *but)
+{
+    int64_t first_ms = INT64_MAX, last_ms = INT64_MIN;
+    size_t closed = 0;
+
+    for (struct kt_conn *conn = loop->conns; conn; conn = conn->next) {
+        if (is_idle(conn, but)) {
+            first_ms = conn->deadline_ms < first_ms ? conn->deadline_ms : first_ms;
+            last_ms = conn->deadline_ms > last_ms ? conn->deadline_ms : last_ms;
+        }
+    }
+    for (struct kt_conn *conn = loop->conns; conn && closed < CLOSED_AT_ONCE; conn = conn->next) {
+        if (is_idle(conn, but) && conn->deadline_ms <= first_ms + (last_ms - first_ms) / 32) {
+            close_quietly(conn);
+            KT_COUNT(loop, evicted);
+            closed++;
+        }
+    }
+    return closed;
+}
+
+static bool make_room(struct kt_loop *loop, const struct kt_conn *newcomer)
+{
+    if (loop->room_made == 0) {
+        loop->room_made = close_idlest(loop, newcomer);
+    }
+    if (loop->room_made == 0) {
+        return false;
+    }
+    loop->room_made--;
+    return true;
+}
+
 static const struct kt_io_events events = {
     .on_data = on_data,
     .on_end = on_end,
@@ -232,7 +275,7 @@ void kt_conn_open(struct kt_loop *loop, const struct kt_loop_inbox *client)
         close_quietly(conn);
         return;
     }
-    if (client->refuse) {
+    if (client->beyond && !make_room(loop, conn)) {
         KT_COUNT(loop, refused);
         (void)kt_fail(&err, KT_BUSY, "too many connections ([server] max_connections)");
         kt_exchange_begin_refused(conn, &err);

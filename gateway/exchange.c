@@ -65,6 +65,8 @@ static void recycle(struct kt_exchange *exchange)
         kt_gw_node_unref(&exchange->tried[i]);
     }
     exchange->attempts = 0;
+    loop->kept_bytes -= exchange->kept_bytes;
+    exchange->kept_bytes = 0;
     if (exchange->body.cap_bytes > KEPT_BODY_BYTES) {
         kt_buf_done(&exchange->body);
         kt_buf_init(&exchange->body, 0);

@@ -52,6 +52,8 @@ void kt_exchange_abort(struct kt_exchange *exchange);
 bool kt_exchange_may_repeat(const struct kt_exchange *exchange);
 
 /* request.c */
+/* Counts bytes of body that are to be kept; false when the loop keeps too many already. */
+bool kt_request_keep(struct kt_exchange *exchange, int64_t bytes);
 void kt_request_collect(struct kt_exchange *exchange);
 struct kt_str kt_request_body(const struct kt_exchange *exchange);
 /* The connection stands: send what there is. */

@@ -47,9 +47,9 @@ static void hand_over(struct kt_front *front, struct kt_loop_inbox *client, size
     struct kt_loop_shared *shared = front->shared;
     int64_t open = atomic_fetch_add_explicit(&shared->connections, 1, memory_order_relaxed) + 1;
 
-    client->refuse = open > shared->config->max_connections;
+    client->beyond = open > shared->connections_max;
     /* Far beyond the limit not even a refusal is worth its cost. */
-    if (open > shared->config->max_connections + KT_INBOX_MAX ||
+    if (open > shared->connections_max + KT_INBOX_MAX ||
         !kt_loop_give(front->loops[turn % shared->loop_count], client)) {
         kt_net_close(&client->socket);
         atomic_fetch_sub_explicit(&shared->connections, 1, memory_order_relaxed);

@@ -9,6 +9,7 @@
 #include "gateway/gateway.h"
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/software.h"
@@ -19,6 +20,8 @@
 #include <string.h>
 
 #define DEREGISTER_MS 1000
+#define OTHER_FILES 128
+#define NODES_EXPECTED 4
 
 struct kt_gateway {
     const struct kt_gateway_config *config;
@@ -94,6 +97,26 @@ static void describe_self(struct kt_gateway *gateway)
     self->started_at_ms = kt_now_wall_ms();
 }
 
+/* A connection that can't be accepted for want of a descriptor would hold up all others: so many
+ * are taken that there are always some left for nodes, etcd and files. */
+static int64_t max_connections(const struct kt_gateway_config *config)
+{
+    int64_t others = OTHER_FILES + NODES_EXPECTED * config->pool_per_node;
+    uint64_t files = kt_process_raise_files((uint64_t)(config->max_connections + others));
+    int64_t room;
+
+    if (files >= (uint64_t)(config->max_connections + others)) {
+        return config->max_connections;
+    }
+    room = (int64_t)files > 2 * others ? (int64_t)files - others : (int64_t)files / 2;
+    room = room < config->max_connections ? room : config->max_connections;
+    kt_log(WARN, "gateway", "few_files",
+           "max_connections=%lld used=%lld open_files=%llu why=\"the limit of open files is low "
+           "(ulimit -n)\"",
+           (long long)config->max_connections, (long long)room, (unsigned long long)files);
+    return room;
+}
+
 static enum kt_status start_parts(struct kt_gateway *gateway, struct kt_error *err)
 {
     const struct kt_gateway_config *config = gateway->config;
@@ -107,6 +130,7 @@ static enum kt_status start_parts(struct kt_gateway *gateway, struct kt_error *e
                                        .up = config->health_up};
 
     shared->config = config;
+    shared->connections_max = max_connections(config);
     shared->loop_count = config->loops > 0 ? (size_t)config->loops : kt_cpu_count();
     gateway->loops = kt_calloc(shared->loop_count, sizeof(void *));
     shared->access = kt_access_new(&access);

@@ -63,6 +63,7 @@ static void on_tick(uv_timer_t *timer)
     struct kt_conn *conn = loop->conns;
 
     set_date(loop);
+    loop->room_made = 0;
     while (conn) {
         struct kt_conn *next = conn->next;
 
@@ -195,6 +196,7 @@ static struct kt_loop *loop_new(struct kt_loop_shared *shared, size_t index)
     kt_budget_init(&loop->budget, config->retry_budget, config->retry_percent);
     share = (uint32_t)config->pool_per_node / (uint32_t)shared->loop_count;
     loop->upstream_cap = share > 0 ? share : 1;
+    loop->kept_bytes_max = config->buffer_bytes / (int64_t)shared->loop_count;
     loop->arena = kt_arena_new(ARENA_BYTES, 4 * ARENA_BYTES);
     loop->inbox = kt_calloc(KT_INBOX_MAX, sizeof(loop->inbox[0]));
     if (!loop->arena || !loop->inbox) {

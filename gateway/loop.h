@@ -116,6 +116,7 @@ struct kt_exchange {
     int64_t body_bytes; /* so far */
     struct kt_h1_chunks body_chunks;
     struct kt_buf body;
+    int64_t kept_bytes; /* of the loop's, for the body */
     bool timeout_given; /* X-Kamaitachi-Timeout-Ms */
     enum kt_level level;
     uint64_t min_revision;
@@ -152,13 +153,13 @@ struct kt_exchange {
 struct kt_loop_counters { /* written by the loop, read by anyone: relaxed */
     _Atomic uint64_t connections, refused, requests, own, reads, writes, admin;
     _Atomic uint64_t errors_4xx, errors_5xx, retries, budget_empty, stale, rerouted, aborted;
-    _Atomic uint64_t upstream_opened, upstream_failed, open_now;
+    _Atomic uint64_t upstream_opened, upstream_failed, open_now, evicted;
 };
 
 struct kt_loop_inbox {
     kt_socket socket;
     uint16_t port;
-    bool refuse;
+    bool beyond; /* the limit: another must go, or it is refused */
     char host[64];
 };
 
@@ -171,6 +172,7 @@ struct kt_loop_shared { /* the same for all loops; read-only while they run */
     struct kt_access *access;
     struct kt_own *own;
     size_t loop_count;
+    int64_t connections_max;
     _Atomic int64_t connections; /* of all loops */
     _Atomic bool draining;
 };
@@ -197,7 +199,9 @@ struct kt_loop {
     struct kt_balancer balancer;
     struct kt_budget budget;
     int64_t drain_deadline_ms;
-    uint32_t upstream_cap; /* connections per node on this loop */
+    uint32_t upstream_cap;              /* connections per node on this loop */
+    int64_t kept_bytes, kept_bytes_max; /* request bodies */
+    size_t room_made; /* connections closed for new ones and not yet made up for */
     int64_t date_s;
     char date[30];
     struct kt_loop_counters counters;

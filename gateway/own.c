@@ -142,7 +142,9 @@ static void put_head(struct kt_own_job *job, const struct kt_http_response *resp
     if (response->content_type) {
         kt_buf_printf(out, "Content-Type: %s\r\n", response->content_type);
     }
-    kt_buf_printf(out, "Content-Length: %zu\r\n", response->body.len_bytes);
+    if (response->status != 304) {
+        kt_buf_printf(out, "Content-Length: %zu\r\n", response->body.len_bytes);
+    }
 }
 
 static void serve(struct kt_own *own, struct kt_own_job *job, struct kt_arena *arena)
@@ -160,6 +162,7 @@ static void serve(struct kt_own *own, struct kt_own_job *job, struct kt_arena *a
     kt_http_response_init(&response, arena, ANSWER_BYTES_MAX);
     found = kt_router_find(&own->router, &request, &route, &allowed, &err);
     kt_router_serve(&own->router, &request, route, found, allowed, &err, &response);
+    kt_content_finish(own->content, &request, &response);
     job->status = response.status;
     job->close = response.close;
     put_head(job, &response);
@@ -221,7 +224,11 @@ enum kt_status kt_own_start(const struct kt_own_options *options, struct kt_own 
     own->end = &own->first;
     kt_mutex_init(&own->lock, "own paths", KT_RANK_GATEWAY);
     kt_cond_init(&own->cond);
-    status = etcd.endpoints[0] ? kt_etcd_new(&etcd, &own->etcd, err) : KT_OK;
+    own->content = kt_content_new();
+    status = own->content ? KT_OK : kt_fail(err, KT_NO_MEMORY, "no memory for answers");
+    if (status == KT_OK && etcd.endpoints[0]) {
+        status = kt_etcd_new(&etcd, &own->etcd, err);
+    }
     if (status == KT_OK) {
         status = start_workers(own, err);
     }
@@ -253,6 +260,7 @@ void kt_own_stop(struct kt_own **own)
     }
     KT_ASSERT(!self->first);
     kt_etcd_free(&self->etcd);
+    kt_content_free(&self->content);
     kt_free(self->workers);
     kt_cond_done(&self->cond);
     kt_mutex_done(&self->lock);

@@ -10,6 +10,7 @@
 #include "gateway/own.h"
 
 #include "etcd/etcd.h"
+#include "http/content.h"
 #include "http/router.h"
 
 struct kt_own_worker {
@@ -21,6 +22,7 @@ struct kt_own_worker {
 struct kt_own {
     struct kt_own_options options;
     struct kt_http_router router;
+    struct kt_content *content;
     struct kt_etcd *etcd; /* for its version alone; NULL without endpoints */
     int64_t started_ms;
     struct kt_own_worker *workers;

@@ -59,6 +59,7 @@ static void on_health(void *ctx, struct kt_http_request *request, struct kt_http
     struct kt_jw jw;
 
     (void)request;
+    response->untagged = true;
     kt_jw_init(&jw, &response->body);
     kt_jw_object(&jw);
     kt_jw_kv_text(&jw, "status", word);
@@ -85,6 +86,7 @@ static void on_live(void *ctx, struct kt_http_request *request, struct kt_http_r
 {
     (void)ctx;
     (void)request;
+    response->untagged = true;
     kt_buf_append_str(&response->body, KT_STR("{\"status\":\"ok\"}"));
 }
 

@@ -141,6 +141,7 @@ static void write_aggregate(struct kt_jw *jw, const struct sums *sums)
 #define COUNTERS(X)                                                                                \
     X(connections)                                                                                 \
     X(refused)                                                                                     \
+    X(evicted)                                                                                     \
     X(requests)                                                                                    \
     X(own)                                                                                         \
     X(reads)                                                                                       \

@@ -38,6 +38,7 @@ static enum kt_h1_verdict scan_line(struct kt_h1_scan *scan, const char *data, u
 static enum kt_h1_verdict find_end(struct kt_h1_scan *scan, const char *data, size_t len,
                                    bool is_request, size_t *ret_head_len)
 {
+    static const char version[] = "HTTP/1.";
     size_t seen = len < KT_HTTP_HEAD_BYTES_MAX + 2 ? len : KT_HTTP_HEAD_BYTES_MAX + 2;
 
     while (scan->pos < seen) {
@@ -62,7 +63,10 @@ static enum kt_h1_verdict find_end(struct kt_h1_scan *scan, const char *data, si
             return verdict;
         }
     }
-    if (seen > scan->skip && data[scan->skip] != '\r' && !kt_h1_is(KT_H1_TOKEN, data[scan->skip])) {
+    /* What will never be one is not waited for. */
+    if (is_request ? seen > scan->skip && data[scan->skip] != '\r' &&
+                         !kt_h1_is(KT_H1_TOKEN, data[scan->skip])
+                   : memcmp(data, version, seen < 7 ? seen : 7) != 0) {
         return scan_refuse(scan, KT_H1_BAD, "not HTTP/1");
     }
     if (seen - scan->skip >= KT_HTTP_HEAD_BYTES_MAX) {
@@ -124,7 +128,7 @@ static bool reduce_absolute(struct kt_str *target)
     while (authority < rest.len && rest.data[authority] != '/' && rest.data[authority] != '?') {
         authority++;
     }
-    if (authority == 0 || !all_are(KT_H1_HOST_CHAR, kt_str_n(rest.data, authority))) {
+    if (!kt_h1_is_host(kt_str_n(rest.data, authority))) {
         return false;
     }
     *target = kt_str_n(rest.data + authority, rest.len - authority);

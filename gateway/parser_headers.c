@@ -6,6 +6,7 @@
  */
 #include "gateway/parser_internal.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -236,6 +237,47 @@ enum kt_h1_verdict kt_h1_parse_headers(struct kt_str *rest, struct kt_h1_head *h
     return KT_H1_OK;
 }
 
+/* Up to the bracket: what an IPv6 literal is written with. */
+static size_t literal_len(struct kt_str text)
+{
+    size_t len = 1;
+
+    while (len < text.len && text.data[len] != ']') {
+        if (!isxdigit((unsigned char)text.data[len]) && text.data[len] != ':' &&
+            text.data[len] != '.') {
+            return 0;
+        }
+        len++;
+    }
+    return len > 1 && len < text.len ? len + 1 : 0;
+}
+
+static size_t name_len(struct kt_str text)
+{
+    size_t len = 0;
+
+    while (len < text.len && text.data[len] != ':' && kt_h1_is(KT_H1_HOST_CHAR, text.data[len]) &&
+           text.data[len] != '[' && text.data[len] != ']') {
+        len++;
+    }
+    return len;
+}
+
+bool kt_h1_is_host(struct kt_str text)
+{
+    size_t len = text.len > 0 && text.data[0] == '[' ? literal_len(text) : name_len(text);
+
+    if (len == 0 || (len < text.len && text.data[len] != ':') || text.len - len > 6) {
+        return false;
+    }
+    for (size_t i = len + 1; i < text.len; i++) {
+        if (!isdigit((unsigned char)text.data[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum kt_h1_verdict kt_h1_check_request(struct kt_h1_head *head)
 {
     struct kt_str host = head->known[KT_H1_HOST];
@@ -246,10 +288,8 @@ enum kt_h1_verdict kt_h1_check_request(struct kt_h1_head *head)
     if (host.data && host.len == 0) {
         return refuse(head, "an empty Host");
     }
-    for (size_t i = 0; host.data && i < host.len; i++) {
-        if (!kt_h1_is(KT_H1_HOST_CHAR, host.data[i])) {
-            return refuse(head, "a Host that is no host");
-        }
+    if (host.data && !kt_h1_is_host(host)) {
+        return refuse(head, "a Host that is no host");
     }
     if (head->chunked && head->minor == 0) {
         return refuse(head, "Transfer-Encoding with HTTP/1.0");

@@ -22,6 +22,8 @@ static inline bool kt_h1_is(enum kt_h1_class wanted, char byte)
     return (kt_h1_classes[(unsigned char)byte] & wanted) != 0;
 }
 
+/* host[:port], nothing else: no user, no list, no second port (RFC 9110, 7.2; RFC 3986, 3.2.2). */
+bool kt_h1_is_host(struct kt_str text);
 /* The lines from *rest up to the empty one, with framing and Connection understood. */
 enum kt_h1_verdict kt_h1_parse_headers(struct kt_str *rest, struct kt_h1_head *head);
 /* What only requests must heed: Host, and Transfer-Encoding on HTTP/1.0. */

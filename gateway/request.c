@@ -34,6 +34,18 @@ struct kt_str kt_request_body(const struct kt_exchange *exchange)
     return kt_buf_str(&exchange->body);
 }
 
+bool kt_request_keep(struct kt_exchange *exchange, int64_t bytes)
+{
+    struct kt_loop *loop = exchange->loop;
+
+    if (loop->kept_bytes + bytes > loop->kept_bytes_max) {
+        return false;
+    }
+    loop->kept_bytes += bytes;
+    exchange->kept_bytes += bytes;
+    return true;
+}
+
 bool kt_request_take(struct kt_exchange *exchange, struct kt_str *ret_piece)
 {
     struct kt_io *io = &exchange->conn->io;
@@ -99,33 +111,44 @@ static bool is_over_limit(const struct kt_exchange *exchange)
     return !exchange->route.idle_bound && exchange->body_bytes > exchange->loop->config->body_bytes;
 }
 
-/* Too long to be kept: from here on it is passed on as it comes. */
-static bool must_stream(const struct kt_exchange *exchange)
+/* Judged with its body, or answered here: it must be whole first. */
+static bool must_be_whole(const struct kt_exchange *exchange)
 {
-    return exchange->route.kind != KT_CLASS_OWN && exchange->route.kind != KT_CLASS_ADMIN &&
-           exchange->body_bytes > exchange->loop->config->retry_body_bytes;
+    return exchange->route.kind == KT_CLASS_OWN || exchange->route.kind == KT_CLASS_ADMIN;
+}
+
+static void fail_keeping(struct kt_exchange *exchange, enum kt_status status, const char *why)
+{
+    struct kt_error err = KT_ERROR_INIT;
+
+    (void)kt_fail(&err, status, "%s", why);
+    kt_exchange_fail(exchange, &err);
 }
 
 static void collect_piece(struct kt_exchange *exchange)
 {
     struct kt_str piece;
+    bool kept;
 
     if (!kt_request_take(exchange, &piece)) {
         fail_framing(exchange);
         return;
     }
+    /* A body with a length was counted when its head came. */
+    kept = !exchange->request.head.chunked || kt_request_keep(exchange, (int64_t)piece.len);
     kt_buf_append_str(&exchange->body, piece);
     settle(exchange);
     if (is_over_limit(exchange)) {
         fail_size(exchange);
     } else if (kt_buf_status(&exchange->body) != KT_OK) {
-        struct kt_error err = KT_ERROR_INIT;
-
-        (void)kt_fail(&err, KT_NO_MEMORY, "no memory for the body");
-        kt_exchange_fail(exchange, &err);
+        fail_keeping(exchange, KT_NO_MEMORY, "no memory for the body");
+    } else if (!kept && must_be_whole(exchange)) {
+        fail_keeping(exchange, KT_BUSY, "too many request bodies are kept ([proxy] buffer_bytes)");
     } else if (exchange->body_done) {
         kt_exchange_on_body(exchange);
-    } else if (must_stream(exchange)) {
+    } else if (!must_be_whole(exchange) &&
+               (!kept || exchange->body_bytes > exchange->loop->config->retry_body_bytes)) {
+        /* Too long to be kept: from here on it is passed on as it comes. */
         exchange->mode = KT_BODY_STREAM;
         kt_dispatch(exchange);
     }

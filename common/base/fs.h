@@ -50,6 +50,10 @@ enum kt_signal { KT_SIGNAL_STOP, KT_SIGNAL_RELOAD };
 typedef void (*kt_signal_fn)(void *arg, enum kt_signal signal);
 enum kt_status kt_signals_start(kt_signal_fn fn, void *arg, struct kt_error *err) KT_MUST_CHECK;
 
+/* Raises the number of files and sockets that this process may have open towards `wanted`, as far
+ * as the system lets it. Returns what it may have now. */
+uint64_t kt_process_raise_files(uint64_t wanted);
+
 /* Present and peak resident memory of this process in bytes, 0 when unknown. */
 uint64_t kt_process_resident_bytes(void);
 uint64_t kt_process_peak_bytes(void);

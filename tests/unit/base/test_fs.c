@@ -368,6 +368,15 @@ static void the_process_knows_itself(void)
     CHECK(kt_process_peak_bytes() > 100000);
 }
 
+static void the_limit_of_open_files_is_raised_as_far_as_allowed(void)
+{
+    uint64_t now = kt_process_raise_files(1);
+
+    CHECK(now > 1);
+    CHECK_INT(kt_process_raise_files(now), now);
+    CHECK(kt_process_raise_files(now + 1) >= now);
+}
+
 static void errno_has_a_text(void)
 {
     char text[KT_ERRNO_TEXT_MAX];
@@ -394,6 +403,7 @@ static const struct kt_test tests[] = {
     TEST(signals_arrive_on_their_thread),
 #endif
     TEST(the_process_knows_itself),
+    TEST(the_limit_of_open_files_is_raised_as_far_as_allowed),
     TEST(errno_has_a_text),
 };
 KT_TEST_MAIN(tests)
