@@ -16,8 +16,9 @@ usage() {
 usage: scripts/test.sh [--quick]
 
 Suites: the unit tests and the layer check (meson), the cluster tests (real etcd, real processes),
-both again under AddressSanitizer and UndefinedBehaviorSanitizer, the unit tests and one cluster run
-under ThreadSanitizer, ten seconds of fuzzing for each decoder, and the style of C and shell files where clang-format 14 and shellcheck are
+the conformance table (raw requests), all again under AddressSanitizer and
+UndefinedBehaviorSanitizer, the unit tests and one cluster run under ThreadSanitizer, ten seconds of
+fuzzing for each decoder, and the style of C and shell files where clang-format 14 and shellcheck are
 there. The last line is the sum of all of them.
 
   --quick   the cluster tests run under sanitizers without the slow ones; no ThreadSanitizer, no
@@ -93,6 +94,10 @@ cluster_tests() { # BIN-DIR SLOW-FACTOR [FLAGS…]
     "${unscattered[@]}" python3 "$root/tests/cluster/run.py" --bin "$bin" --slow "$slow" "$@"
 }
 
+conformance_tests() { # BIN-DIR SLOW-FACTOR
+    python3 "$root/tests/conformance/run.py" --bin "$1" --slow "$2"
+}
+
 shell_style() {
     cd "$root"
     shellcheck -x -P "$root" scripts/*.sh scripts/dev/*.sh tests/*.sh .ci/run
@@ -157,6 +162,7 @@ main() {
         skip_suite shell_style "there is no shellcheck" format
     fi
     suite cluster cluster_tests "$root/bin" 1
+    suite conformance conformance_tests "$root/bin" 1
 
     build_all build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
     install_programs "$root/build-asan" "$root/build-asan/bin"
@@ -164,6 +170,7 @@ main() {
     # shellcheck disable=SC2046 # a flag or nothing
     suite cluster_sanitized cluster_tests "$root/build-asan/bin" 4 \
         $(if [ "$quick" = yes ]; then printf -- --quick; fi)
+    suite conformance_sanitized conformance_tests "$root/build-asan/bin" 4
     [ "$quick" = yes ] || thread_sanitizer
     [ "$quick" = yes ] || fuzz
 
