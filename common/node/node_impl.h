@@ -4,6 +4,7 @@
  * routes.c    path -> handler         answers.c  headers and small helpers of all handlers
  * data.c      snapshot, period, save, import, stats
  * export.c    export
+ * changes.c   the feed of changes
  * generic.c   the first Kamaitachi's generic series
  * ops.c       health, version, cluster    keeper.c   self-probe, members' hosts
  *
@@ -40,6 +41,7 @@ struct kt_node {
     _Atomic(struct kt_http_server *) server; /* NULL to the first requests */
     _Atomic bool draining;                   /* no new writes; /health says 503 */
     _Atomic int imports_running;             /* relaxed: only waited down to zero */
+    _Atomic int feeds_waiting;               /* workers that wait for a change */
     _Atomic int exports_running;             /* relaxed: a bound, not an order */
 
     struct kt_thread keeper;
@@ -85,6 +87,7 @@ void kt_node_batch(void *ctx, struct kt_http_request *request, struct kt_http_re
 void kt_node_save(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_import(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_export(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_changes(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_generic_save(void *ctx, struct kt_http_request *request,
                           struct kt_http_response *response);
 void kt_node_generic_get(void *ctx, struct kt_http_request *request,

@@ -31,6 +31,7 @@ static const char *const data_sql[DATA_STMTS] = {
     [DATA_DELETE_TAGS] = "DELETE FROM tag WHERE subject=?",
     [DATA_INSERT_TAG] = "INSERT INTO tag(subject,name,value) VALUES(?,?,?)",
     [DATA_SET_META] = "INSERT OR REPLACE INTO meta(name,value) VALUES(?,?)",
+    [DATA_INSERT_TOUCHED] = "INSERT INTO touched(seq,subjects,topics) VALUES(?,?,?)",
     [DATA_GENERIC_FIND] = ("SELECT number,create_time,update_time,points,numbers"
                            " FROM generic_series WHERE tbl=? AND id=?"),
     [DATA_GENERIC_INSERT] = ("INSERT INTO generic_series(create_time,update_time,points,numbers,"
@@ -67,6 +68,7 @@ struct applier *applier_new(void)
     struct applier *a = kt_calloc(1, sizeof(*a));
     if (a) {
         kt_buf_init(&a->json, 0);
+        touched_init(&a->touched);
     }
     return a;
 }
@@ -88,6 +90,7 @@ void applier_free(struct applier **applier)
     kt_free(a->fold_items);
     kt_free(a->fold_values);
     kt_buf_done(&a->json);
+    touched_done(&a->touched);
     kt_free(a);
     *applier = NULL;
 }
@@ -292,6 +295,7 @@ static enum kt_status count_subject(struct applier *a, uint32_t subject, uint64_
     if (facts->counted_in != seq) {
         facts->counted_in = seq;
         result->subjects++;
+        return touched_subject(a, subject, err);
     }
     return KT_OK;
 }
@@ -409,7 +413,8 @@ static enum kt_status apply_entry(struct applier *a, const struct kt_entry *entr
     struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_INSERT_REVISION];
     db_bind_u64(stmt, 1, entry->seq);
     db_bind_i64(stmt, 2, entry->wall_ms);
-    return db_run(stmt, err);
+    status = db_run(stmt, err);
+    return status == KT_OK ? touched_write(a, entry->seq, err) : status;
 }
 
 /* --- the transaction --- */
@@ -490,6 +495,7 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
     a->store = store;
     a->edit = catalogue_edit(view);
     a->row_count = a->member_count = 0;
+    touched_clear(&a->touched);
     a->max_indicators = store->max_indicators;
     a->has_cursor_key = false;
     kt_catalogue_unref(&view);

@@ -44,6 +44,16 @@ struct named_tag { /* which of a change's tags has this name */
     size_t index;
 };
 
+/* What the entry at hand touches; see touched.c. */
+struct touched {
+    struct kt_buf subjects, topics; /* JSON arrays that are not closed yet */
+    size_t subject_count, topic_count;
+    bool all_subjects, all_topics; /* more than a row may name */
+    uint64_t *marks;               /* by topic number: the entry that counted it last */
+    size_t mark_cap;
+    uint64_t entry; /* rises with every entry that is tried */
+};
+
 struct applier {
     struct subject_facts *facts; /* by number */
     size_t fact_cap;
@@ -66,6 +76,7 @@ struct applier {
     struct kt_change_value *fold_values;
     size_t fold_value_cap;
     struct kt_buf json;
+    struct touched touched;
     /* Of the transaction at hand. */
     struct kt_store *store;
     struct kt_catalogue *edit;
@@ -93,6 +104,15 @@ enum kt_status apply_subject(struct applier *a, const struct kt_change_subject *
  * declare time, in order. Its values live until the next call. False = no memory. */
 bool apply_fold(struct applier *a, const struct apply_row *rows, size_t count,
                 struct kt_change_record *ret_record);
+/* touched.c: a subject that the change names, told before it changes (what topics it is in counts)
+ * and once; a topic that gains or loses a member; the row of an entry when all of it is told. */
+void touched_init(struct touched *touched);
+void touched_done(struct touched *touched);
+void touched_clear(struct touched *touched);
+enum kt_status touched_subject(struct applier *a, uint32_t subject,
+                               struct kt_error *err) KT_MUST_CHECK;
+enum kt_status touched_topic(struct applier *a, uint32_t topic, struct kt_error *err) KT_MUST_CHECK;
+enum kt_status touched_write(struct applier *a, uint64_t seq, struct kt_error *err) KT_MUST_CHECK;
 /* apply_generic.c */
 enum kt_status apply_generic(struct applier *a, const struct kt_generic_change *change,
                              int64_t wall_ms, struct kt_apply_result *result,

@@ -164,7 +164,7 @@ static enum kt_status note_member(struct applier *a, uint32_t topic, uint32_t su
     a->members[a->member_count] =
         (struct member_change){topic, subject, (uint32_t)a->member_count, is_member};
     a->member_count++;
-    return KT_OK;
+    return touched_topic(a, topic, err);
 }
 
 static enum kt_status write_stays(struct applier *a, const struct kt_subject *old,

@@ -38,11 +38,14 @@ const char *const store_data_migrations[] = {
     "  declare_time INTEGER NOT NULL, revision INTEGER NOT NULL, line INTEGER NOT NULL,"
     "  declare_given INTEGER NOT NULL, data TEXT NOT NULL,"
     "  PRIMARY KEY(subject, time, period, declare_time, revision, line)) WITHOUT ROWID;",
-    /* Generic series. points and numbers count what the series holds. */
+    /* Generic series; points and numbers count what the series holds. (A later migration that has
+     * the data made again from the log must empty these three tables too.) */
     "CREATE TABLE generic_series(number INTEGER PRIMARY KEY, tbl INTEGER NOT NULL,"
     "  id TEXT NOT NULL, create_time INTEGER NOT NULL, update_time INTEGER NOT NULL,"
     "  points INTEGER NOT NULL, numbers INTEGER NOT NULL, UNIQUE(tbl, id));"
     "CREATE TABLE generic_point(series INTEGER NOT NULL, time INTEGER NOT NULL,"
-    "  count INTEGER NOT NULL, numbers TEXT NOT NULL, PRIMARY KEY(series, time)) WITHOUT ROWID;",
+    "  count INTEGER NOT NULL, numbers TEXT NOT NULL, PRIMARY KEY(series, time)) WITHOUT ROWID;"
+    /* What each revision touched, as JSON: arrays of keys, or "*". */
+    "CREATE TABLE touched(seq INTEGER PRIMARY KEY, subjects TEXT NOT NULL, topics TEXT NOT NULL);",
 };
 const int store_data_migration_count = (int)KT_ARRAY_LEN(store_data_migrations);

@@ -411,6 +411,7 @@ static void init_parts(struct kt_store *store, const struct kt_store_options *op
         " WHERE subject=? ORDER BY time,period,declare_time,revision,line";
     store->data_readers.sql[READER_SECOND] =
         "SELECT seq FROM revision WHERE wall_ms<=? ORDER BY wall_ms DESC, seq DESC LIMIT 1";
+    store->data_readers.sql[READER_TOUCHED] = store_touched_sql;
     generic_prepare(&store->data_readers);
 }
 

@@ -4,6 +4,7 @@
  *   schema.c       tables of both files         store_load.c  catalogue and series from the data
  *   store_pool.c   read connections             apply*.c      changes into the data
  *   generic.c      generic series from the data
+ *   touched.c      what each revision touched
  *
  * Locks, none held while another of the same line is taken:
  *   log_mutex (STORE_WRITE)    the log's write connection
@@ -39,6 +40,7 @@ extern const int store_data_migration_count;
 enum reader_stmt {
     READER_FIRST,
     READER_SECOND,
+    READER_TOUCHED,
     READER_GENERIC_FIND,
     READER_GENERIC_SCAN,
     READER_GENERIC_HAS,
@@ -92,6 +94,7 @@ enum data_stmt {
     DATA_DELETE_TAGS,
     DATA_INSERT_TAG,
     DATA_SET_META,
+    DATA_INSERT_TOUCHED,
     DATA_GENERIC_FIND,
     DATA_GENERIC_INSERT,
     DATA_GENERIC_UPDATE,
@@ -152,6 +155,8 @@ void log_close(struct kt_store *store);
 /* store_load.c: the newest view and the applier's facts from the data file. */
 enum kt_status data_load(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
 
+/* touched.c: the statement that it reads with. */
+extern const char *const store_touched_sql;
 /* generic.c: names the statements that it reads with. */
 void generic_prepare(struct reader_pool *data_readers);
 
