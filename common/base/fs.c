@@ -152,8 +152,8 @@ enum kt_status kt_fs_read(const char *path, size_t max_bytes, struct kt_buf *ret
     return status;
 }
 
-static enum kt_status write_and_sync(int fd, const char *path, struct kt_str content,
-                                     struct kt_error *err)
+static enum kt_status write_all(int fd, const char *path, struct kt_str content,
+                                struct kt_error *err)
 {
     while (content.len > 0) {
         ptrdiff_t put = fault() ? -1 : kt_os_write(fd, content.data, content.len);
@@ -163,10 +163,17 @@ static enum kt_status write_and_sync(int fd, const char *path, struct kt_str con
         content.data += put;
         content.len -= (size_t)put;
     }
-    if (fault() || kt_os_sync(fd) != 0) {
+    return KT_OK;
+}
+
+static enum kt_status write_and_sync(int fd, const char *path, struct kt_str content,
+                                     struct kt_error *err)
+{
+    enum kt_status status = write_all(fd, path, content, err);
+    if (status == KT_OK && (fault() || kt_os_sync(fd) != 0)) {
         return fail_io(err, "sync", path);
     }
-    return KT_OK;
+    return status;
 }
 
 static enum kt_status sync_parent(const char *path, struct kt_error *err)
@@ -233,6 +240,48 @@ enum kt_status kt_fs_sync_dir(const char *path, struct kt_error *err)
         return fail_io(err, "sync directory", path);
     }
     return KT_OK;
+}
+
+struct kt_file {
+    int fd;
+    char path[];
+};
+
+enum kt_status kt_file_create(const char *path, struct kt_file **ret_file, struct kt_error *err)
+{
+    size_t size = strlen(path) + 1;
+    struct kt_file *file = kt_malloc(sizeof *file + size);
+    if (!file) {
+        return kt_fail(err, KT_NO_MEMORY, "create %s: out of memory", path);
+    }
+    memcpy(file->path, path, size);
+    file->fd = fault() ? -1 : kt_os_create(path);
+    if (file->fd < 0) {
+        enum kt_status status = errno == EEXIST
+                                    ? kt_fail(err, KT_BUSY, "create %s: it exists", path)
+                                    : fail_io(err, "create", path);
+        kt_free(file);
+        return status;
+    }
+    *ret_file = file;
+    return KT_OK;
+}
+
+enum kt_status kt_file_write(struct kt_file *file, const void *data, size_t len_bytes,
+                             struct kt_error *err)
+{
+    return write_all(file->fd, file->path, kt_str_n(data, len_bytes), err);
+}
+
+enum kt_status kt_file_close(struct kt_file **file, struct kt_error *err)
+{
+    enum kt_status status = KT_OK;
+    if (*file && kt_os_close((*file)->fd) != 0) {
+        status = fail_io(err, "close", (*file)->path);
+    }
+    kt_free(*file);
+    *file = NULL;
+    return status;
 }
 
 struct kt_lock_file {

@@ -4,7 +4,7 @@
  * the directory. This is one of the few places that know the operating system.
  *
  * Threads: any.
- * Owns:    kt_lock_file until kt_lock_release.
+ * Owns:    kt_lock_file until kt_lock_release, kt_file until kt_file_close.
  * Fails:   KT_IO with path and reason; KT_NOT_FOUND when a file to read is absent; KT_TOO_LARGE;
  *          KT_BUSY when the lock is held, with the holder named in the message.
  */
@@ -32,6 +32,15 @@ enum kt_status kt_fs_remove(const char *path,
 enum kt_status kt_fs_rename(const char *from, const char *to, struct kt_error *err) KT_MUST_CHECK;
 enum kt_status kt_fs_sync_dir(const char *path, struct kt_error *err) KT_MUST_CHECK;
 int64_t kt_fs_size(const char *path); /* -1 when absent */
+
+/* A new file that is written from its beginning to its end; KT_BUSY when the path exists. Closing
+ * does not make it durable. */
+struct kt_file;
+enum kt_status kt_file_create(const char *path, struct kt_file **ret_file,
+                              struct kt_error *err) KT_MUST_CHECK;
+enum kt_status kt_file_write(struct kt_file *file, const void *data, size_t len_bytes,
+                             struct kt_error *err) KT_MUST_CHECK;
+enum kt_status kt_file_close(struct kt_file **file, struct kt_error *err) KT_MUST_CHECK;
 
 /* An exclusive lock that ends with the process, however it ends. The lock file says who holds it
  * (pid and `what`), and a refusal quotes that. */

@@ -153,6 +153,10 @@ static const struct kt_conf_key keys[] = {
      256 * MB, "32m", "bytes", NULL,
      "The largest import with atomic=1, encoded; it must fit into [replication] queue_max_bytes.",
      NULL},
+    {"limits", "import_spool_bytes", KT_CONF_BYTES, AT(limits.import_spool_bytes), 65536, 1024 * GB,
+     "4g", "bytes", NULL,
+     "The largest import that needs a temporary file, unpacked; the file lies beside the database.",
+     NULL},
     {"limits", "exports", KT_CONF_INT, AT(limits.exports), 1, 64, "4", "", NULL,
      "Exports under way at once; beyond, 503. Each holds a worker and keeps the WAL from "
      "shrinking.",

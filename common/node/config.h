@@ -47,7 +47,7 @@ struct kt_node_config {
     struct {
         int64_t body_bytes, response_bytes, subjects, records, values, indicators;
         int64_t import_line_bytes, import_batch_records, import_batch_bytes;
-        int64_t import_atomic_bytes, exports, export_s;
+        int64_t import_atomic_bytes, import_spool_bytes, exports, export_s;
     } limits;
 };
 

@@ -252,10 +252,15 @@ static void run_import(struct kt_node *node, struct kt_http_request *request,
 {
     struct kt_error err = KT_ERROR_INIT;
     struct import_run run = {node, node->config->server.request_timeout_ms};
-    struct kt_import_limits limits = {
-        node->config->limits.import_line_bytes, node->config->limits.import_batch_records,
-        node->config->limits.import_batch_bytes, node->config->limits.import_atomic_bytes,
-        KT_JSON_DEPTH_DEFAULT};
+    const struct kt_node_config *config = node->config;
+    struct kt_import_limits limits = {.line_max_bytes = config->limits.import_line_bytes,
+                                      .batch_records = config->limits.import_batch_records,
+                                      .batch_bytes = config->limits.import_batch_bytes,
+                                      .atomic_bytes = config->limits.import_atomic_bytes,
+                                      .json_depth = KT_JSON_DEPTH_DEFAULT,
+                                      .spool_beside = config->store.db,
+                                      .spool_bytes = config->limits.import_spool_bytes,
+                                      .step_ms = config->server.request_timeout_ms};
     enum kt_status status =
         kt_import_run(options, &limits, request->pull, submit_batch, &run, report, &err);
     if (status != KT_OK) {

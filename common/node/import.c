@@ -96,6 +96,8 @@ static enum kt_status read_format(struct import *import, kt_import_source_fn sou
     switch (import->options->format) {
     case IMPORT_NDJSON:
         return import_ndjson(import, source, source_ctx, err);
+    case IMPORT_FINANCE:
+        return import_finance(import, source, source_ctx, err);
     case IMPORT_CSV:
         break;
     }

@@ -12,6 +12,8 @@
  * NDJSON has one {"subject":{…}} or {"record":{…}} a line, in the shapes of save; empty lines are
  * passed over, a line that save would refuse is rejected.
  *
+ * finance_sqlite is a SQLite file of the first program (store/finance.h); "lines" are its rows.
+ *
  * Threads: any; one run per call.
  * Owns:    its buffers during the call.
  * Fails:   see kt_import_run.
@@ -29,7 +31,7 @@
 struct kt_import_options; /* opaque: the query string, parsed */
 
 /* Reads format, time_format, on_error, atomic, skip and the column mapping from the query string.
- * finance_sqlite: KT_NOT_SUPPORTED until built. Unknown parameters: KT_UNKNOWN_FIELD; those of
+ * Unknown parameters: KT_UNKNOWN_FIELD; those of
  * another format: KT_BAD_VALUE. Content-Encoding: none or gzip, else KT_MEDIA_TYPE. In the
  * request's arena. */
 enum kt_status kt_import_options_parse(const struct kt_http_request *request,
@@ -42,6 +44,9 @@ struct kt_import_limits {
     int64_t batch_bytes;    /* of an encoded change: 1 MiB */
     int64_t atomic_bytes;   /* the same with atomic=1: all of the import */
     int json_depth;
+    const char *spool_beside; /* temporary files get this name and more: the database's path */
+    int64_t spool_bytes;      /* of one of them */
+    int64_t step_ms;          /* to the next row of a SQLite file */
 };
 
 struct kt_import_report {

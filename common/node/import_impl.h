@@ -4,6 +4,7 @@
  *   import_columns.c  csv: the header line
  *   import_rows.c     csv: lines into subjects and records
  *   import_ndjson.c   ndjson: the same
+ *   import_finance.c  rows of a SQLite file: the same
  *   import_batch.c    subjects and records into batches
  *   import.c          the stream, csv, the report
  *
@@ -29,7 +30,7 @@ enum import_role {
 };
 extern const char *const kt_import_role_names[ROLE_COUNT];
 
-enum import_format { IMPORT_CSV, IMPORT_NDJSON };
+enum import_format { IMPORT_CSV, IMPORT_NDJSON, IMPORT_FINANCE };
 enum time_format { TIME_AUTO, TIME_YEAR, TIME_SECONDS, TIME_DATE };
 
 struct kt_import_options {
@@ -137,5 +138,8 @@ typedef kt_csv_source_fn kt_import_source_fn;
 /* import_ndjson.c */
 enum kt_status import_ndjson(struct import *import, kt_import_source_fn source, void *source_ctx,
                              struct kt_error *err) KT_MUST_CHECK;
+/* import_finance.c */
+enum kt_status import_finance(struct import *import, kt_import_source_fn source, void *source_ctx,
+                              struct kt_error *err) KT_MUST_CHECK;
 
 #endif

@@ -75,20 +75,6 @@ static enum kt_status set_skip(struct kt_import_options *options, struct kt_str 
     return KT_OK;
 }
 
-static enum kt_status set_format(struct kt_import_options *options, struct kt_str value,
-                                 struct kt_error *err)
-{
-    if (kt_str_eq_text(value, "csv") || kt_str_eq_text(value, "ndjson")) {
-        options->format = value.data[0] == 'c' ? IMPORT_CSV : IMPORT_NDJSON;
-        return KT_OK;
-    }
-    if (kt_str_eq_text(value, "finance_sqlite")) {
-        return kt_fail_field(err, KT_NOT_SUPPORTED, "format",
-                             "format: finance_sqlite is not supported yet, use csv or ndjson");
-    }
-    return kt_fail_field(err, KT_BAD_VALUE, "format", "format must be csv or ndjson");
-}
-
 /* The parameters that are no role, numbered behind the roles. */
 enum param {
     PARAM_FORMAT = ROLE_COUNT,
@@ -120,12 +106,15 @@ static enum kt_status set_param(struct kt_import_options *options, size_t param,
 {
     static const char *const on_error[] = {"skip", "abort"};
     static const char *const flags[] = {"0", "1"};
-    static const char *const formats[] = {"auto", "year", "seconds", "date"};
+    static const char *const formats[] = {"csv", "ndjson", "finance_sqlite"};
+    static const char *const time_formats[] = {"auto", "year", "seconds", "date"};
     enum kt_status status = KT_OK;
     int choice = 0;
     switch (param) {
     case PARAM_FORMAT:
-        return set_format(options, value, err);
+        status = set_choice("format", value, formats, 3, &choice, err);
+        options->format = (enum import_format)choice;
+        return status;
     case PARAM_SKIP:
         return set_skip(options, value, arena, err);
     case PARAM_ON_ERROR:
@@ -133,7 +122,7 @@ static enum kt_status set_param(struct kt_import_options *options, size_t param,
         options->abort_on_error = choice == 1;
         return status;
     case PARAM_TIME_FORMAT:
-        status = set_choice("time_format", value, formats, 4, &choice, err);
+        status = set_choice("time_format", value, time_formats, 4, &choice, err);
         options->time_format = (enum time_format)choice;
         return status;
     case PARAM_ATOMIC:

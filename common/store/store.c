@@ -8,6 +8,7 @@
 #include "store/store_internal.h"
 
 #include "base/mem.h"
+#include "store/spool.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -347,7 +348,11 @@ static enum kt_status lock_files(struct kt_store *store, struct kt_error *err)
     }
     char what[256];
     snprintf(what, sizeof(what), "kamaitachi %s", store->path);
-    return kt_lock_acquire(store->lock_path, what, &store->lock, err);
+    status = kt_lock_acquire(store->lock_path, what, &store->lock, err);
+    if (status == KT_OK) {
+        kt_spools_remove(store->path); /* nobody else can be using them now */
+    }
+    return status;
 }
 
 /* A new file's name in its directory must survive a power cut as its content does. */

@@ -12,7 +12,12 @@ void importer_init(struct importer *importer)
 {
     memset(importer, 0, sizeof(*importer));
     importer->query = "";
-    importer->limits = (struct kt_import_limits){1 << 20, 2000, 1 << 20, 1 << 20, 16};
+    importer->limits = (struct kt_import_limits){.line_max_bytes = 1 << 20,
+                                                 .batch_records = 2000,
+                                                 .batch_bytes = 1 << 20,
+                                                 .atomic_bytes = 1 << 20,
+                                                 .json_depth = 16,
+                                                 .step_ms = 10000};
     kt_buf_init(&importer->batches, 0);
 }
 

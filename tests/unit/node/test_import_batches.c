@@ -54,7 +54,8 @@ static void batches_are_cut_by_bytes_whatever_the_pieces(void)
     kt_buf_init(&text, 0);
     fill_lines(&body, 700, 7000);
     importer.body = kt_buf_str(&body);
-    importer.limits = (struct kt_import_limits){4096, 100000, 65536, 1 << 20, 16};
+    importer.limits = (struct kt_import_limits){
+        .line_max_bytes = 4096, .batch_records = 100000, .batch_bytes = 65536};
     CHECK(importer_run_all_ways(&importer, &text));
     CHECK(importer.report.batches > 3);
     CHECK(importer.largest_batch_bytes <= 65536 + 4096);
@@ -84,7 +85,8 @@ static void long_names_fill_a_batch_too(void)
         }
         importer.body = kt_buf_str(&body);
         importer.quiet = true;
-        importer.limits = (struct kt_import_limits){4096, 100000, 65536, 1 << 20, 16};
+        importer.limits = (struct kt_import_limits){
+            .line_max_bytes = 4096, .batch_records = 100000, .batch_bytes = 65536};
         CHECK_INT(importer_run(&importer), KT_OK);
         CHECK_INT(importer.report.records, 20000);
         CHECK_INT(importer.report.subjects, subjects);
@@ -336,8 +338,9 @@ static void damaged_bodies_import_alike_in_any_pieces(void)
         }
         importer.body = kt_buf_str(&body);
         importer.query = random_below(4) ? "" : "on_error=abort";
-        importer.limits = (struct kt_import_limits){random_below(4) ? 4096 : 64,
-                                                    1 + random_below(9), 1 << 20, 1 << 20, 16};
+        importer.limits = (struct kt_import_limits){.line_max_bytes = random_below(4) ? 4096 : 64,
+                                                    .batch_records = 1 + random_below(9),
+                                                    .batch_bytes = 1 << 20};
         bool good = importer_run_all_ways(&importer, &text);
         const struct kt_import_report *report = &importer.report;
         good = good && report->records + report->rejected <= 20 + 6; /* new line ends */
