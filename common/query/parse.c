@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* parse.c - a body into a question. Every member that the contract names is looked at, whether it
- * is built or not, so that what remains is unknown.
+/* parse.c - a body into a question. Every member that the contract names is looked at, so that
+ * what remains is unknown.
  */
 #include "query/query_impl.h"
 
-#include "base/mem.h"
-
 #include <stdlib.h>
-#include <string.h>
 
 #define OFFSET_MAX (INT64_C(1) << 53) /* whole numbers a double can tell apart */
 
@@ -94,7 +91,8 @@ static enum kt_status parse_paging(struct kt_json_fields *fields, struct questio
 {
     enum kt_status status = parse_order(fields, &q->ascending, err);
     if (status == KT_OK) {
-        status = kt_json_get_int(fields, "offset", 0, OFFSET_MAX, &q->offset, NULL, err);
+        status =
+            kt_json_get_int(fields, "offset", 0, OFFSET_MAX, &q->offset, &q->offset_given, err);
     }
     if (status == KT_OK) {
         status = kt_json_get_int(fields, "limit", 0, KT_QUERY_LIMIT_MAX, &q->limit, NULL, err);
@@ -180,23 +178,6 @@ static enum kt_status parse_times(struct kt_json_fields *fields, struct question
     return status == KT_OK ? parse_recorded(fields, q, err) : status;
 }
 
-/* What the contract names and this version does not build. */
-static enum kt_status refuse_unbuilt(struct kt_json_fields *fields, enum query_op op,
-                                     struct kt_error *err)
-{
-    static const char *const unbuilt[][3] = {
-        [QUERY_SNAPSHOT] = {"cursor", NULL, NULL}, [QUERY_PERIOD] = {NULL, NULL, NULL}};
-    for (size_t i = 0; i < KT_ARRAY_LEN(unbuilt[op]) && unbuilt[op][i]; i++) {
-        const char *name = unbuilt[op][i];
-        const struct kt_json_value *value = kt_json_get(fields, name, true);
-        if (!value) {
-            continue;
-        }
-        return kt_fail_field(err, KT_NOT_SUPPORTED, name, "%s is not supported yet", name);
-    }
-    return KT_OK;
-}
-
 static enum kt_status check_subjects(const struct question *q, struct kt_error *err)
 {
     if (q->selects) {
@@ -235,14 +216,14 @@ static enum kt_status parse_fields(struct kt_json_fields *fields,
     if (status == KT_OK && q->op == QUERY_SNAPSHOT) {
         status = query_parse_fill(fields, q, err);
     }
+    if (status == KT_OK && q->op == QUERY_SNAPSHOT) {
+        status = query_parse_cursor(fields, q, err);
+    }
     if (status == KT_OK && q->op == QUERY_PERIOD) {
         status = query_parse_interval(fields, q, err);
     }
     if (status == KT_OK) {
         status = kt_json_get_string(fields, "method", &method, NULL, err);
-    }
-    if (status == KT_OK) {
-        status = refuse_unbuilt(fields, q->op, err);
     }
     if (status == KT_OK) {
         status = kt_json_fields_finish(fields, err);

@@ -73,7 +73,8 @@ static enum kt_status hold(struct plan *plan, struct kt_error *err)
 enum kt_status query_plan_wait(struct plan *plan, struct kt_error *err)
 {
     plan->view = kt_store_view(plan->env->store);
-    return hold(plan, err);
+    enum kt_status status = hold(plan, err);
+    return status == KT_OK ? query_hold_place(plan, err) : status;
 }
 
 static enum kt_status bind_revision(struct plan *plan, struct kt_error *err)
@@ -241,7 +242,7 @@ static enum kt_status bind_columns(struct plan *plan, struct kt_error *err)
 
 static enum kt_status bind_sort(struct plan *plan, struct kt_error *err)
 {
-    struct kt_str field = plan->q.field;
+    struct kt_str field = plan->after ? plan->after->field : plan->q.field;
     if (field.len == 0) {
         bool by_id = !plan->all_ids && plan->column_count > 0;
         plan->sort = by_id ? SORT_INDICATOR : SORT_SUBJECT;
@@ -273,13 +274,15 @@ enum kt_status query_plan_question(const struct kt_query_env *env, enum query_op
     if (!plan->arena) {
         return fail_memory(err);
     }
-    return value ? query_parse_value(op, value, &env->limits, plan->arena, &plan->q, err)
-                 : query_parse(op, body, &env->limits, plan->arena, &plan->json, &plan->q, err);
+    enum kt_status status =
+        value ? query_parse_value(op, value, &env->limits, plan->arena, &plan->q, err)
+              : query_parse(op, body, &env->limits, plan->arena, &plan->json, &plan->q, err);
+    plan->now_s = seconds_of_ms(env->now_wall_ms);
+    return status == KT_OK ? query_bind_place(plan, err) : status;
 }
 
 enum kt_status query_plan_bind(struct plan *plan, struct kt_error *err)
 {
-    plan->now_s = seconds_of_ms(plan->env->now_wall_ms);
     query_bind_age(plan);
     enum kt_status status = bind_revision(plan, err);
     if (status == KT_OK) {

@@ -1,8 +1,8 @@
 /* query.h - snapshot and period: parse, plan, run, write.
  *
- * A question is parsed strictly (every field of the contract, unknown ones refused, those not built
- * yet refused as not_supported), planned against one view of the catalogue, and run over the series
- * of the subjects it picked. Everything in an answer speaks of the view's revision.
+ * A question is parsed strictly (every field of the contract, unknown ones refused), planned
+ * against one view of the catalogue, and run over the series of the subjects it picked. Everything
+ * in an answer speaks of the view's revision.
  *
  * Where the contract leaves a choice: an empty list (ids, subjects, periods) counts as absent; an
  * empty string is no name (topic, field: KT_BAD_VALUE); periods as an array may hold "", the period
@@ -10,9 +10,10 @@
  *
  * Threads: any; one env per request.
  * Owns:    nothing beyond the call.
- * Fails:   KT_BAD_VALUE / KT_UNKNOWN_FIELD / KT_NOT_SUPPORTED naming the field, KT_TOO_LARGE
- * (answer beyond the limit), KT_UNAVAILABLE (recorded_by not yet held by this node), KT_TIMEOUT,
- *          store faults. On failure the response is untouched.
+ * Fails:   KT_BAD_VALUE / KT_UNKNOWN_FIELD naming the field, KT_TOO_LARGE (answer beyond the
+ *          limit), KT_UNAVAILABLE (recorded_by or a cursor's revision not yet held by this node),
+ *          KT_GONE (a cursor under a replaced key), KT_TIMEOUT, store faults. On failure the
+ *          response is untouched.
  */
 #ifndef KT_QUERY_QUERY_H
 #define KT_QUERY_QUERY_H

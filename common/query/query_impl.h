@@ -3,6 +3,7 @@
  * parse.c turns a body into a question (no store needed), plan.c binds it to one catalogue view,
  * snapshot.c and period.c walk the subjects and rows.c writes what they picked. selection.c picks
  * subjects by their tags, period_rows.c walks the rows of a period and downsample.c makes buckets.
+ * fill.c finds older values; cursor.c seals a cursor and place.c says what is in a snapshot's.
  *
  * Threads: one request's worker.
  * Owns:    a plan its view, document and arena, until query_plan_done.
@@ -38,6 +39,8 @@ struct question {
     bool selects;               /* by `selection`, whose subject and topic stand in the above */
     struct kt_str tag, keyword; /* of `selection`; len 0 = not given */
     bool ascending;
+    bool offset_given;
+    struct kt_str cursor;  /* len 0 = page one */
     int64_t offset, limit; /* limit 0 = all (period only) */
     int64_t from_s, to_s;  /* snapshot: to_s is the timestamp */
     bool timestamp_given;
@@ -78,6 +81,19 @@ struct column {
 };
 enum sort_by { SORT_INDICATOR, SORT_REPORT_DATE, SORT_SUBJECT, SORT_NAME };
 
+/* Where a page of a snapshot ends, as its cursor says it. */
+enum place_value { PLACE_NONE, PLACE_NUMBER, PLACE_TEXT };
+struct place {
+    enum place_value kind; /* the last row's sort value */
+    double number;
+    struct kt_str text, subject; /* subject: its key */
+    /* Of page one. */
+    struct kt_str field; /* what is sorted by */
+    uint64_t revision;
+    bool depends_on_now;
+    int64_t now_s;
+};
+
 struct plan {
     const struct kt_query_env *env;
     struct kt_arena *arena;
@@ -85,8 +101,9 @@ struct plan {
     struct question q;
     struct kt_catalogue *view;
     struct kt_bounds bounds;
-    int64_t now_s;    /* of the question, also on its later pages */
-    int64_t oldest_s; /* snapshot: records before it are left out */
+    int64_t now_s;             /* of the question, also on its later pages */
+    int64_t oldest_s;          /* snapshot: records before it are left out */
+    const struct place *after; /* snapshot: the page begins behind it; NULL = at the first row */
 
     /* The subjects to look at, in the order of the question. */
     const struct kt_subject **subjects;
@@ -137,6 +154,17 @@ void query_bind_age(struct plan *plan);
 /* The value of the newest wanted record, from `newest` (an index) back, that has one. */
 bool query_filled_value(const struct plan *plan, const struct kt_series *series, size_t newest,
                         uint32_t indicator, double *ret_value);
+
+/* place.c: `cursor`. */
+enum kt_status query_parse_cursor(struct kt_json_fields *fields, struct question *q,
+                                  struct kt_error *err) KT_MUST_CHECK;
+/* Opens the question's cursor, if it has one: sets after, and now_s to page one's. */
+enum kt_status query_bind_place(struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
+/* Waits until the view is not older than page one's. */
+enum kt_status query_hold_place(struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
+/* The member next_cursor; `last` holds the last row's sort value and key. */
+enum kt_status query_write_next(struct plan *plan, struct place *last, struct kt_jw *jw,
+                                struct kt_error *err) KT_MUST_CHECK;
 
 /* Sets the columns to write for the records of this series. */
 void query_pick_columns(struct plan *plan, const struct kt_series *series);

@@ -19,6 +19,8 @@ struct selection {
     const struct plan *plan;
     struct candidate *heap; /* heap[0] comes last of those kept */
     size_t count, cap;
+    const struct candidate *after; /* the page begins behind it; NULL = at the first row */
+    uint64_t total, left;          /* rows, and those that stand behind `after` */
 };
 
 /* < 0 when a stands before b. Rows without a value come last and ties go by key in either order. */
@@ -116,11 +118,9 @@ static struct candidate candidate_of(const struct plan *plan, const struct kt_su
     return candidate;
 }
 
-/* Looks at every subject; *ret_total counts those with a record. */
-static enum kt_status select_rows(struct plan *plan, struct selection *s, uint64_t *ret_total,
-                                  struct kt_error *err)
+/* Looks at every subject; those with a record are rows. */
+static enum kt_status select_rows(struct plan *plan, struct selection *s, struct kt_error *err)
 {
-    uint64_t total = 0;
     for (size_t i = 0; i < plan->subject_count; i++) {
         struct kt_series *series = NULL;
         enum kt_status status = query_tick(plan, err);
@@ -134,13 +134,37 @@ static enum kt_status select_rows(struct plan *plan, struct selection *s, uint64
         if (index >= 0) {
             struct candidate candidate =
                 candidate_of(plan, plan->subjects[i], series, (size_t)index);
-            keep(s, &candidate);
-            total++;
+            s->total++;
+            if (!s->after || compare(plan, &candidate, s->after) > 0) {
+                s->left++;
+                keep(s, &candidate);
+            }
         }
         kt_series_unref(&series);
     }
-    *ret_total = total;
     return KT_OK;
+}
+
+static struct candidate candidate_of_place(const struct place *place, struct kt_subject *subject)
+{
+    subject->key = place->subject;
+    return (struct candidate){.subject = subject,
+                              .text = place->text,
+                              .number = place->number,
+                              .has_value = place->kind != PLACE_NONE};
+}
+
+static enum kt_status write_next(struct plan *plan, const struct candidate *last, struct kt_jw *jw,
+                                 struct kt_error *err)
+{
+    bool by_text = plan->sort == SORT_SUBJECT || plan->sort == SORT_NAME;
+    struct place place = {.kind = !last->has_value ? PLACE_NONE
+                                  : by_text        ? PLACE_TEXT
+                                                   : PLACE_NUMBER,
+                          .number = last->number,
+                          .text = last->text,
+                          .subject = last->subject->key};
+    return query_write_next(plan, &place, jw, err);
 }
 
 static enum kt_status write_row(struct plan *plan, const struct kt_subject *subject,
@@ -204,15 +228,20 @@ enum kt_status query_run_snapshot(struct plan *plan, struct kt_http_response *re
                                   struct kt_error *err)
 {
     struct kt_jw jw;
-    uint64_t total = 0;
     size_t offset = (size_t)plan->q.offset, wanted = offset + (size_t)plan->q.limit;
     struct selection s = {.plan = plan};
+    struct kt_subject place = {0};
+    struct candidate after;
+    if (plan->after) {
+        after = candidate_of_place(plan->after, &place);
+        s.after = &after;
+    }
     s.cap = wanted < plan->subject_count ? wanted : plan->subject_count;
     s.heap = kt_arena_alloc(plan->arena, s.cap * sizeof(*s.heap));
     if (!s.heap) {
         return kt_fail(err, KT_NO_MEMORY, "no memory for the query");
     }
-    enum kt_status status = select_rows(plan, &s, &total, err);
+    enum kt_status status = select_rows(plan, &s, err);
     if (status != KT_OK) {
         return status;
     }
@@ -225,7 +254,12 @@ enum kt_status query_run_snapshot(struct plan *plan, struct kt_http_response *re
     }
     if (status == KT_OK) {
         kt_jw_array_end(&jw);
-        kt_jw_kv_u64(&jw, "total", total);
+        kt_jw_kv_u64(&jw, "total", s.total);
+        if (s.left > wanted) {
+            status = write_next(plan, &s.heap[kept - 1], &jw, err);
+        }
+    }
+    if (status == KT_OK) {
         kt_envelope_end(&jw);
         status = query_body_status(&response->body, err);
     }

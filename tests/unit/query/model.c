@@ -413,7 +413,8 @@ static bool answer_snapshot(const struct model *m, const struct model_question *
         put_dates(m, q, rows[i].record, text);
         kt_buf_append_text(text, "}");
     }
-    kt_buf_printf(text, "],\"total\":%d}", total);
+    bool more = q->offset + (q->limit ? q->limit : 10) < total;
+    kt_buf_printf(text, "],\"total\":%d%s}", total, more ? ",\"next_cursor\":\"\"" : "");
     return true;
 }
 

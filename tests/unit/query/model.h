@@ -93,7 +93,8 @@ struct model_question {
     int64_t as_of_s;
     uint64_t revision; /* resolved */
 };
-/* The whole envelope; false when the question must be refused (unknown field). */
+/* The whole envelope, with an empty text where a next_cursor stands; false when the question must
+ * be refused (unknown field). */
 bool model_answer(const struct model *model, const struct model_question *question,
                   struct kt_buf *ret_text);
 

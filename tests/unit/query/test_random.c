@@ -334,10 +334,20 @@ static void put_order(struct kt_buf *body, struct model_question *q)
         q->ascending = chance(60);
         kt_buf_printf(body, ",\"order\":%s", orders[q->ascending][pick(3)]);
     }
+}
+
+static void put_limit(struct kt_buf *body, struct model_question *q)
+{
+    q->limit = 0;
     if (chance(50)) {
         q->limit = pick(6);
         kt_buf_printf(body, ",\"limit\":%d", (int)q->limit);
     }
+}
+
+static void put_page(struct kt_buf *body, struct model_question *q)
+{
+    put_limit(body, q);
     if (chance(40)) {
         q->offset = pick(6);
         kt_buf_printf(body, ",\"offset\":%d", (int)q->offset);
@@ -415,19 +425,35 @@ static void make_question(struct kt_buf *body, struct model_question *q)
     put_times(body, q);
     put_fill(body, q);
     put_interval(body, q);
-    kt_buf_append_text(body, "}");
+}
+
+/* Moves the answer's cursor out of it, so that an empty text stays in its place. */
+static void take_cursor(struct kt_buf *answer, char *cursor, size_t size)
+{
+    static const char name[] = ",\"next_cursor\":\"";
+    char *text = answer->data ? strstr(answer->data, name) : NULL;
+    cursor[0] = '\0';
+    if (text) {
+        text += sizeof name - 1;
+        size_t len = strcspn(text, "\"");
+        KT_ASSERT(len > 0 && len < size);
+        snprintf(cursor, size, "%.*s", (int)len, text);
+        memmove(text, text + len, strlen(text + len) + 1);
+        answer->len_bytes -= len;
+    }
 }
 
 /* True when the answer is the model's. */
-static bool ask_once(struct kt_buf *body, struct kt_buf *want, uint64_t seed)
+static bool ask_once(const struct model_question *question, const struct kt_buf *body,
+                     struct kt_buf *want, char *cursor, size_t size, uint64_t seed)
 {
     static const world_query_fn queries[2][2] = {
         {kt_query_snapshot, kt_query_period},
         {kt_query_selection_snapshot, kt_query_selection_period}};
-    struct model_question q;
-    make_question(body, &q);
+    const struct model_question q = *question;
     bool refused = (q.period && q.from_s > q.until_s) || !model_answer(&model, &q, want);
     enum kt_status status = world_ask_of(&world, queries[q.selects][q.period], body->data);
+    take_cursor(&world.response.body, cursor, size);
     if (refused) {
         if (status != KT_BAD_VALUE) {
             kt_test_fail(__FILE__, __LINE__, "seed %llu %s: %s", (unsigned long long)seed,
@@ -445,6 +471,30 @@ static bool ask_once(struct kt_buf *body, struct kt_buf *want, uint64_t seed)
         return false;
     }
     return true;
+}
+
+/* A question and, as long as there is a next page, that one too: of another length, perhaps, and
+ * asked later. */
+static bool ask_all_pages(struct kt_buf *body, struct kt_buf *want, uint64_t seed)
+{
+    char cursor[1024];
+    struct model_question q;
+    int64_t now_ms = world.env.now_wall_ms;
+    make_question(body, &q);
+    size_t len = body->len_bytes;
+    put_page(body, &q);
+    kt_buf_append_text(body, "}");
+    bool good = ask_once(&q, body, want, cursor, sizeof cursor, seed);
+    while (good && cursor[0]) {
+        body->len_bytes = len;
+        q.offset += q.limit ? q.limit : 10;
+        put_limit(body, &q);
+        kt_buf_printf(body, ",\"cursor\":\"%s\"}", cursor);
+        world.env.now_wall_ms += pick(86400) * INT64_C(1000000);
+        good = ask_once(&q, body, want, cursor, sizeof cursor, seed);
+    }
+    world.env.now_wall_ms = now_ms;
+    return good;
 }
 
 /* One history with questions after each of its changes. */
@@ -470,7 +520,7 @@ static bool run_history(uint64_t seed, int changes, int questions)
     for (int i = 0; good && i < changes; i++) {
         change_something();
         for (int j = 0; good && j < questions; j++) {
-            good = ask_once(&body, &want, seed);
+            good = ask_all_pages(&body, &want, seed);
         }
     }
     kt_buf_done(&body);

@@ -128,8 +128,10 @@ static const struct refusal of_snapshot[] = {
     {"{\"max_age\":\"5\"}", "bad_value", "max_age"},
     {"{\"max_age\":\"1d\"}", "bad_value", "max_age"},
     {"{\"max_age\":true}", "bad_value", "max_age"},
-    {"{\"cursor\":\"abc\"}", "not_supported", "cursor"},
-    {"{\"cursor\":\"\"}", "not_supported", "cursor"},
+    {"{\"cursor\":\"abc\"}", "bad_value", "cursor"},
+    {"{\"cursor\":\"\"}", "bad_value", "cursor"},
+    {"{\"cursor\":7}", "bad_value", "cursor"},
+    {"{\"cursor\":\"AAAA\",\"offset\":0}", "bad_value", "cursor"},
 };
 
 static const struct refusal of_period[] = {
@@ -281,9 +283,10 @@ static void a_query_out_of_time_says_so(void)
 static void without_memory_nothing_leaks_and_the_answer_is_untouched(void)
 {
     static const char *const bodies[] = {"{\"subjects\":\"A,B\",\"ids\":\"rev,eps\"}",
-                                         "{\"topic\":\"*\",\"recorded_by\":\"2024-07-01\"}"};
+                                         "{\"topic\":\"*\",\"recorded_by\":\"2024-07-01\"}",
+                                         "{\"topic\":\"*\",\"limit\":1}"};
     open_world("memory.db");
-    for (size_t n = 0; n < 4; n++) {
+    for (size_t n = 0; n < 2 * KT_ARRAY_LEN(bodies); n++) {
         enum kt_status status = KT_NO_MEMORY;
         for (uint64_t nth = 1; nth < 500 && status != KT_OK; nth++) {
             kt_series_cache_clear(world.cache);

@@ -32,6 +32,11 @@ static void append(struct world *world, struct kt_str bytes, int64_t wall_ms)
 
 void world_open(struct world *world, const char *name, int64_t start_ms)
 {
+    world_open_keyed(world, name, start_ms, 0);
+}
+
+void world_open_keyed(struct world *world, const char *name, int64_t start_ms, unsigned char key)
+{
     static char path[512];
     memset(world, 0, sizeof *world);
     kt_test_path(path, sizeof path, name);
@@ -54,6 +59,7 @@ void world_open(struct world *world, const char *name, int64_t start_ms)
     struct kt_change_epoch_start start = {
         .epoch_id = KT_STR("0123456789abcdef"), .first = true, .max_indicators = 4096};
     struct kt_buf bytes;
+    memset(start.cursor_key, key, sizeof start.cursor_key);
     kt_buf_init(&bytes, 0);
     kt_change_encode_epoch_start(&start, &bytes);
     append(world, kt_buf_str(&bytes), start_ms);
@@ -285,4 +291,15 @@ const char *world_rows_of(struct world *world, world_query_fn query, const char 
     snprintf(text + len, sizeof text - len, "/%.0f", kt_json_number(kt_json_member(root, "total")));
     kt_json_free(&json);
     return text;
+}
+
+const char *world_next(struct world *world)
+{
+    static char cursor[1024];
+    static const char name[] = ",\"next_cursor\":\"";
+    const char *text = world->response.body.data ? strstr(world->response.body.data, name) : NULL;
+    size_t len = text ? strcspn(text + sizeof name - 1, "\"") : 0;
+    KT_ASSERT(len < sizeof cursor && (!text || len > 0));
+    snprintf(cursor, sizeof cursor, "%.*s", (int)len, text ? text + sizeof name - 1 : "");
+    return cursor;
 }

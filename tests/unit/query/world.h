@@ -24,6 +24,8 @@ struct world {
 
 /* The epoch start is stamped with start_ms; later commits with what they are given. */
 void world_open(struct world *world, const char *name, int64_t start_ms);
+/* The same with a cursor key all of whose bytes are `key`; world_open's is 0. */
+void world_open_keyed(struct world *world, const char *name, int64_t start_ms, unsigned char key);
 void world_close(struct world *world);
 /* Another series cache of that many bytes; 0 keeps nothing. */
 void world_set_cache(struct world *world, uint64_t max_bytes);
@@ -51,6 +53,8 @@ const char *world_period(struct world *world, const char *body);
 const char *world_rows(struct world *world, const char *body);
 /* The same; the status. */
 enum kt_status world_ask(struct world *world, bool period, const char *body);
+/* The last answer's next_cursor, "" when it has none. */
+const char *world_next(struct world *world);
 
 /* The same for any of the questions. */
 typedef enum kt_status (*world_query_fn)(const struct kt_query_env *env, struct kt_str body,
