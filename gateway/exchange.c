@@ -10,6 +10,7 @@
 #include "gateway/own.h"
 #include "gateway/upstream.h"
 #include "http/envelope.h"
+#include "http/router.h"
 
 #include <string.h>
 
@@ -250,7 +251,11 @@ void kt_exchange_fail(struct kt_exchange *exchange, const struct kt_error *err)
     kt_upstream_release(exchange, false);
     exchange->answer_done = false;
     kt_buf_clear(&loop->out_body);
-    kt_envelope_error_body(&loop->out_body, &last);
+    if (exchange->route.path.data && kt_path_is_old(exchange->route.path)) {
+        kt_envelope_error_body_old(&loop->out_body, &last);
+    } else {
+        kt_envelope_error_body(&loop->out_body, &last);
+    }
     kt_answer_begin_head(exchange, kt_status_http(last.status));
     error_headers(exchange, &last);
     if (kt_buf_status(&loop->out) != KT_OK || kt_buf_status(&loop->out_body) != KT_OK) {

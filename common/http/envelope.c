@@ -110,3 +110,8 @@ void kt_envelope_error_body(struct kt_buf *ret_body, const struct kt_error *err)
 {
     write_error(ret_body, err, false);
 }
+
+void kt_envelope_error_body_old(struct kt_buf *ret_body, const struct kt_error *err)
+{
+    write_error(ret_body, err, true);
+}

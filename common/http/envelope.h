@@ -29,5 +29,7 @@ void kt_envelope_begin_old(struct kt_http_response *response, struct kt_jw *jw);
 void kt_envelope_error(struct kt_http_response *response, const struct kt_error *err);
 /* The body alone, for who has no kt_http_response (the server's own errors). */
 void kt_envelope_error_body(struct kt_buf *ret_body, const struct kt_error *err);
+/* With the members of the first Kamaitachi too, for its paths (kt_path_is_old). */
+void kt_envelope_error_body_old(struct kt_buf *ret_body, const struct kt_error *err);
 
 #endif

@@ -335,6 +335,17 @@ static void old_clients_generic_paths_stay_as_they_are(void)
     HEAD_HAS(node, "POST /data/v1/save?id=1 HTTP/1.1\r\n");
     CHECK(rig_call(&rig, GET("http://h" SNAPSHOT "?x"), &answer));
     HEAD_HAS(node, "GET /kamaitachi/api/data/v1/snapshot?x HTTP/1.1\r\n");
+    CHECK(
+        rig_call(&rig, "DELETE /data/v1/delete/a?tableId=1 HTTP/1.1\r\nHost: h\r\n\r\n", &answer));
+    HEAD_HAS(node, "DELETE /data/v1/delete/a?tableId=1 HTTP/1.1\r\n");
+    /* Errors of the gateway's own have the old shape there too. */
+    CHECK(rig_lead(&rig, NULL));
+    CHECK(rig_call(&rig, POST("/data/v1/save?id=1", "2", "{}"), &answer));
+    CHECK_INT(answer.status, 503);
+    BODY_HAS("\"code\":503,\"message\":\"no node leads");
+    BODY_HAS("\"status_code\":503");
+    CHECK(rig_call(&rig, POST(SAVE, "2", "{}"), &answer));
+    CHECK(kt_str_find(kt_buf_str(&answer.body), KT_STR("\"code\":503")) < 0);
     stop();
 }
 
