@@ -24,7 +24,7 @@ there. The last line is the sum of all of them.
   --quick   the cluster tests run under sanitizers without the slow ones; no ThreadSanitizer, no
             fuzzing
 
-Environment: KAMAITACHI_REQUIRE=data,etcd,format,fuzz,openssl makes a missing data set or tool a failure instead
+Environment: KAMAITACHI_REQUIRE=data,etcd,format,fuzz,netns,openssl makes a missing data set or tool a failure instead
 of a skipped test. KT_WERROR=true makes every warning an error. KT_DATA_DIR: where the data sets are.
 END
 }

@@ -7,7 +7,7 @@ packages_build='gcc libc6-dev meson ninja-build pkgconf libsqlite3-dev libcurl4-
     libssl-dev zlib1g-dev libxxhash-dev libuv1-dev libinih-dev libcjson-dev libcivetweb-dev'
 packages_run='curl'
 packages_etcd='etcd-server'
-packages_test='python3 etcd-client etcd-server curl openssl'
+packages_test='python3 etcd-client etcd-server curl openssl iproute2'
 
 # Which package manager this system has: apt, dnf, pacman, or nothing that is known here. A system
 # of another kind may have a foreign one installed beside its own, so the own one is asked for first.

@@ -471,6 +471,7 @@ class Bench:
     def __init__(self, name):
         self.dir = tempfile.mkdtemp(prefix="kt_%s." % re.sub(r"\W", "", name)[:24])
         self.processes = []
+        self.cleanups = []  # called at the end, whatever came of the test
 
     def etcd(self):
         return Etcd(self).start()
@@ -489,6 +490,8 @@ class Bench:
                 process.terminate()
             except Failure as failure:
                 faults.append(str(failure))
+        while self.cleanups:
+            self.cleanups.pop()()
         for process in self.processes:
             lines = process.faults_in_log()
             if lines:
