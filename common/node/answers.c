@@ -62,31 +62,3 @@ void kt_node_fail(struct kt_node *node, struct kt_http_response *response, bool 
     }
     kt_envelope_error(response, err);
 }
-
-enum kt_status kt_node_check_consistency(struct kt_node *node,
-                                         const struct kt_http_request *request,
-                                         struct kt_error *err)
-{
-    static const char *const header = "X-Kamaitachi-Consistency";
-    struct kt_str level = kt_http_header(request, header);
-    if (kt_http_header(request, "X-Kamaitachi-Min-Revision").data) {
-        return kt_fail_field(err, KT_NOT_SUPPORTED, "X-Kamaitachi-Min-Revision",
-                             "X-Kamaitachi-Min-Revision is not supported yet");
-    }
-    if (!level.data || kt_str_eq_text(level, "any")) {
-        return KT_OK;
-    }
-    if (kt_str_eq_text(level, "session") || kt_str_eq_text(level, "linearizable")) {
-        return kt_fail_field(err, KT_NOT_SUPPORTED, header,
-                             "%s: " KT_STR_FMT " is not supported yet, use any or leader", header,
-                             KT_STR_ARG(level));
-    }
-    if (!kt_str_eq_text(level, "leader")) {
-        return kt_fail_field(err, KT_BAD_VALUE, header,
-                             "%s must be any, session, leader or linearizable", header);
-    }
-    struct kt_replica_brief brief;
-    kt_replica_brief(node->replica, &brief);
-    return brief.is_leader ? KT_OK
-                           : kt_fail_field(err, KT_NOT_LEADER, header, "this node does not lead");
-}

@@ -362,6 +362,8 @@ static void write_http_stats(struct kt_node *node, struct kt_jw *jw)
     kt_jw_kv_u64(jw, "errors", http.errors);
     kt_jw_kv_u64(jw, "connections", http.connections);
     kt_jw_kv_u64(jw, "active", http.active);
+    int waits = atomic_load_explicit(&node->revision_waits, memory_order_relaxed);
+    kt_jw_kv_u64(jw, "waiting_for_revision", (uint64_t)waits);
     kt_jw_object_end(jw);
 }
 

@@ -3,7 +3,7 @@
  * node.c      start and stop          main.c     the program around it
  * routes.c    path -> handler         answers.c  headers and small helpers of all handlers
  * data.c      snapshot, period, save, import, stats
- * export.c    export
+ * export.c    export                  level.c    how fresh an answer must be
  * changes.c   the feed of changes
  * generic.c   the first Kamaitachi's generic series
  * ops.c       health, version, cluster    keeper.c   self-probe, members' hosts
@@ -42,6 +42,7 @@ struct kt_node {
     _Atomic bool draining;                   /* no new writes; /health says 503 */
     _Atomic int imports_running;             /* relaxed: only waited down to zero */
     _Atomic int feeds_waiting;               /* workers that wait for a change */
+    _Atomic int revision_waits;              /* workers that wait for X-Kamaitachi-Min-Revision */
     _Atomic int exports_running;             /* relaxed: a bound, not an order */
 
     struct kt_thread keeper;
@@ -62,7 +63,10 @@ void kt_node_decorate(void *ctx, struct kt_http_response *response);
 /* Writes the error; for writes adds X-Kamaitachi-Outcome, for 421 the leader's address. */
 void kt_node_fail(struct kt_node *node, struct kt_http_response *response, bool is_write,
                   struct kt_error *err);
-/* X-Kamaitachi-Consistency and -Min-Revision: KT_OK when this node may answer. */
+/* level.c: X-Kamaitachi-Consistency and -Min-Revision: KT_OK when this node may answer, with a view
+ * taken from now on. Waits up to the request's deadline. KT_BAD_VALUE, KT_NOT_LEADER,
+ * KT_NOT_SUPPORTED; KT_UNAVAILABLE at the deadline or when the node stops, KT_BUSY when too many
+ * wait. */
 enum kt_status kt_node_check_consistency(struct kt_node *node,
                                          const struct kt_http_request *request,
                                          struct kt_error *err) KT_MUST_CHECK;

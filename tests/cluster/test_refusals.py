@@ -150,8 +150,8 @@ SAVE = [
 
 # method, path below the API (or absolute), headers, body, status, code, message
 REQUESTS = [
-    ("POST", "snapshot", {"X-Kamaitachi-Consistency": "session"}, b"{}", 400, "not_supported",
-     "consistency"),
+    ("POST", "snapshot", {"X-Kamaitachi-Min-Revision": "new"}, b"{}", 400, "bad_value",
+     "min-revision"),
     ("POST", "snapshot", {"X-Kamaitachi-Consistency": "linearizable"}, b"{}", 400, "not_supported",
      "consistency"),
     ("POST", "snapshot", {"X-Kamaitachi-Consistency": "best"}, b"{}", 400, "bad_value",
