@@ -103,8 +103,8 @@ PERIOD = [
     ({"subjects": "a", "offset": -1}, "bad_value", "offset"),
     ({"subjects": "a", "timestamp": 5}, "unknown_field", "timestamp"),
     ({"subjects": "a", "field": "x"}, "unknown_field", "field"),
-    ({"subjects": "a", "interval": "1M"}, "not_supported", "interval"),
-    ({"subjects": "a", "agg": "sum"}, "not_supported", "agg"),
+    ({"subjects": "a", "interval": "1x"}, "bad_value", "interval"),
+    ({"subjects": "a", "agg": "sum"}, "bad_value", "agg"),
 ]
 
 SAVE = [
