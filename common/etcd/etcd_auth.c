@@ -183,6 +183,7 @@ static enum kt_status post_login(struct kt_etcd *etcd, struct etcd_slot *slot, s
         .url = url,
         .content_type = "application/json",
         .timeout_ms = timeout_ms,
+        .connect_timeout_ms = kt_etcd_connect_ms(etcd, timeout_ms),
         .max_answer_bytes = 64 * 1024,
     };
 

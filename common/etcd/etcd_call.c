@@ -205,6 +205,11 @@ void kt_etcd_endpoint_bad(struct kt_etcd *etcd, size_t index)
     kt_mutex_unlock(&etcd->mutex);
 }
 
+int64_t kt_etcd_connect_ms(const struct kt_etcd *etcd, int64_t timeout_ms)
+{
+    return etcd->endpoints.count > 1 ? (timeout_ms + 1) / 2 : 0;
+}
+
 /* What one endpoint made of the call. */
 struct attempt {
     enum kt_status status;
@@ -225,8 +230,7 @@ static struct attempt send_once(struct kt_etcd *etcd, struct etcd_slot *slot,
         .body = request->body,
         .content_type = "application/json",
         .timeout_ms = timeout_ms,
-        /* An address that swallows packets must leave time for another endpoint. */
-        .connect_timeout_ms = etcd->endpoints.count > 1 ? (timeout_ms + 1) / 2 : 0,
+        .connect_timeout_ms = kt_etcd_connect_ms(etcd, timeout_ms),
         .max_answer_bytes = ETCD_ANSWER_MAX,
         .fresh = request->once,
     };

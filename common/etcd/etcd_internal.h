@@ -62,6 +62,8 @@ size_t kt_etcd_preferred(struct kt_etcd *etcd);
 /* The endpoint answered, or did not: the next call begins there, or behind it. */
 void kt_etcd_endpoint_good(struct kt_etcd *etcd, size_t index);
 void kt_etcd_endpoint_bad(struct kt_etcd *etcd, size_t index);
+/* An address that swallows packets must leave time for another endpoint; 0 = there is none. */
+int64_t kt_etcd_connect_ms(const struct kt_etcd *etcd, int64_t timeout_ms);
 /* etcd_auth.c. Makes the slot carry the token, asking this endpoint for one if none is known. */
 enum kt_status kt_etcd_login(struct kt_etcd *etcd, struct etcd_slot *slot, size_t index,
                              int64_t timeout_ms, struct kt_error *err) KT_MUST_CHECK;

@@ -245,6 +245,7 @@ static enum kt_status watch_at(struct kt_etcd *etcd, struct etcd_slot *slot, siz
         .body = body,
         .content_type = "application/json",
         .timeout_ms = etcd->call_timeout_ms,
+        .connect_timeout_ms = kt_etcd_connect_ms(etcd, etcd->call_timeout_ms),
         .max_answer_bytes = ETCD_ANSWER_MAX,
         /* A cancelled watch's connection is no good for anything else, and no other call's
          * connection should be held up by a stream. */
