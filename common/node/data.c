@@ -103,6 +103,22 @@ void kt_node_batch(void *ctx, struct kt_http_request *request, struct kt_http_re
     ask(ctx, request, response, kt_query_batch);
 }
 
+void kt_node_subjects(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    ask(ctx, request, response, kt_query_subjects);
+}
+
+void kt_node_topics(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    ask(ctx, request, response, kt_query_topics);
+}
+
+void kt_node_indicators(void *ctx, struct kt_http_request *request,
+                        struct kt_http_response *response)
+{
+    ask(ctx, request, response, kt_query_indicators);
+}
+
 /* --- writes --- */
 
 enum kt_status kt_node_admit_write(struct kt_node *node, const struct kt_http_request *request,

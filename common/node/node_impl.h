@@ -88,6 +88,11 @@ void kt_node_selection_snapshot(void *ctx, struct kt_http_request *request,
 void kt_node_selection_period(void *ctx, struct kt_http_request *request,
                               struct kt_http_response *response);
 void kt_node_batch(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_subjects(void *ctx, struct kt_http_request *request,
+                      struct kt_http_response *response);
+void kt_node_topics(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_indicators(void *ctx, struct kt_http_request *request,
+                        struct kt_http_response *response);
 void kt_node_save(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_import(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_export(void *ctx, struct kt_http_request *request, struct kt_http_response *response);

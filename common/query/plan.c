@@ -294,6 +294,18 @@ enum kt_status query_plan_bind(struct plan *plan, struct kt_error *err)
     return status == KT_OK ? bind_subjects(plan, err) : status;
 }
 
+enum kt_status query_plan_listing(struct plan *plan, struct kt_error *err)
+{
+    plan->arena = kt_arena_new(ARENA_FIRST_BYTES, ARENA_MAX_BYTES);
+    if (!plan->arena) {
+        return fail_memory(err);
+    }
+    plan->view = kt_store_view(plan->env->store);
+    plan->bounds.revision = kt_catalogue_revision(plan->view);
+    plan->bounds.as_of_s = KT_TIME_MAX;
+    return KT_OK;
+}
+
 void query_plan_share(struct plan *plan, struct kt_catalogue *view)
 {
     kt_catalogue_unref(&plan->view);

@@ -71,6 +71,17 @@ enum kt_status kt_query_selection_period(const struct kt_query_env *env, struct 
 enum kt_status kt_query_batch(const struct kt_query_env *env, struct kt_str body,
                               struct kt_http_response *response,
                               struct kt_error *err) KT_MUST_CHECK;
+/* POST …/data/v1/subjects, topics, indicators: what there is, by key, a page at a time (listing.c).
+ */
+enum kt_status kt_query_subjects(const struct kt_query_env *env, struct kt_str body,
+                                 struct kt_http_response *response,
+                                 struct kt_error *err) KT_MUST_CHECK;
+enum kt_status kt_query_topics(const struct kt_query_env *env, struct kt_str body,
+                               struct kt_http_response *response,
+                               struct kt_error *err) KT_MUST_CHECK;
+enum kt_status kt_query_indicators(const struct kt_query_env *env, struct kt_str body,
+                                   struct kt_http_response *response,
+                                   struct kt_error *err) KT_MUST_CHECK;
 /* GET …?ids=…&limit=5: the query string as the JSON body that says the same (params.c). Digits
  * become numbers where the field is one; everything else stays text, which those above judge;
  * `selection.topic=…` and its kin are members of an object. */

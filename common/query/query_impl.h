@@ -138,6 +138,8 @@ enum kt_status query_plan_question(const struct kt_query_env *env, enum query_op
 enum kt_status query_plan_wait(struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
 void query_plan_share(struct plan *plan, struct kt_catalogue *view); /* takes its own reference */
 enum kt_status query_plan_bind(struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
+/* For a listing, which has no question: env is set, all else zero; gets arena, view and bounds. */
+enum kt_status query_plan_listing(struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
 void query_plan_done(struct plan *plan);
 /* Called for each subject and record; looks at the clock now and then. */
 enum kt_status query_tick(struct plan *plan, struct kt_error *err) KT_MUST_CHECK;

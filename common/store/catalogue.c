@@ -148,6 +148,17 @@ struct kt_str kt_catalogue_topic_key(const struct kt_catalogue *view, uint32_t n
     return topic ? topic->pub.key : KT_STR("");
 }
 
+uint32_t kt_catalogue_topic_limit(const struct kt_catalogue *view)
+{
+    return (uint32_t)view->topics->limit;
+}
+
+const struct kt_topic *kt_catalogue_topic(const struct kt_catalogue *view, uint32_t number)
+{
+    const struct topic *topic = catalogue_topic(view, number);
+    return topic ? &topic->pub : NULL;
+}
+
 const struct kt_topic *kt_catalogue_find_topic(const struct kt_catalogue *view, struct kt_str key)
 {
     uint32_t number;

@@ -54,6 +54,9 @@ const struct kt_subject *kt_catalogue_subject(const struct kt_catalogue *view, u
 const struct kt_subject *kt_catalogue_find_subject(const struct kt_catalogue *view,
                                                    struct kt_str key);
 size_t kt_catalogue_topic_count(const struct kt_catalogue *view);
+/* One past the greatest topic number; kt_catalogue_topic gives NULL for gaps. */
+uint32_t kt_catalogue_topic_limit(const struct kt_catalogue *view);
+const struct kt_topic *kt_catalogue_topic(const struct kt_catalogue *view, uint32_t number);
 /* The key of a stay's topic; empty when the view knows no such number. */
 struct kt_str kt_catalogue_topic_key(const struct kt_catalogue *view, uint32_t number);
 const struct kt_topic *kt_catalogue_find_topic(const struct kt_catalogue *view, struct kt_str key);

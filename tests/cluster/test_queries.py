@@ -150,3 +150,48 @@ class Queries:
             writer.join()
         equal(failures, [], "writes that failed")
         check(len(seen) > 1, "writes landed meanwhile: %s", seen)
+
+    def listings_say_what_there_is_on_every_node(self):
+        # The other tests of this group have subjects of their own.
+        subjects = self._post_all(API + "/subjects", {"topic": "q"})
+        equal([(r["subject"], r["name"], r["records"], r["first"], r["last"])
+               for r in subjects["data"]],
+              [("q,3", "丙", 3, 1688083200, 1711843200), ("q1", "甲", 3, 1688083200, 1711843200),
+               ("q2", "乙", 3, 1688083200, 1711843200)], "subjects")
+        equal(subjects["total"], 3, "total")
+        equal(self._post_all(API + "/topics", {"prefix": "q"})["data"],
+              [{"topic": "q", "subjects": 3}], "topics")
+        equal([(r["indicator"], r["subjects"], r["records"])
+               for r in self._post_all(API + "/indicators", {"topic": "q"})["data"]],
+              [("a", 3, 9), ("b", 3, 9)], "indicators")
+
+    def a_listing_goes_on_at_another_node(self):
+        everyone = self.cluster.everyone()
+        keys, cursor = [], {}
+        for page in range(10):
+            server = everyone[page % len(everyone)]
+            target = server.data_prefix + API + "/subjects?" + urlencode(
+                dict({"topic": "q", "limit": 1}, **cursor))
+            answer = server.get(target)
+            answer.data()
+            keys += [row["subject"] for row in answer.data()]
+            check(answer.headers.get("x-kamaitachi-revision"), "no revision at %s", server.name)
+            equal(request(server.addr, "HEAD", target).status, 200, "HEAD")
+            if "next_cursor" not in answer.json():
+                break
+            cursor = {"cursor": answer.json()["next_cursor"]}
+        equal(keys, ["q,3", "q1", "q2"], "keys")
+
+    def a_bad_listing_is_refused_by_name(self):
+        for server in self.cluster.everyone():
+            for name in ("subjects", "topics", "indicators"):
+                for query, code, field in [("topic=", "bad_value", "topic"),
+                                           ("limit=x", "bad_value", "limit"),
+                                           ("limit=1001", "bad_value", "limit"),
+                                           ("cursor=abc", "bad_value", "cursor"),
+                                           ("colour=1", "unknown_field", "colour"),
+                                           ("q=a&q=b", "bad_value", "q")]:
+                    answer = server.data_get(name + "?" + query)
+                    equal([answer.status, answer.error().get("code"),
+                           answer.error().get("field")], [400, code, field],
+                          "%s?%s at %s" % (name, query, server.name))

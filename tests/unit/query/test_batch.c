@@ -110,6 +110,27 @@ static void an_entry_that_fails_has_its_error_in_its_place(void)
     world_close(&world);
 }
 
+/* A cursor goes on inside a batch as it does alone, also one of a selection. */
+static void a_cursor_goes_on_inside_a_batch(void)
+{
+    char body[4096], cursor[1024];
+    open_market("cursor.db");
+    CHECK_STR(world_rows_of(&world, kt_query_selection_snapshot,
+                            "{\"selection\":{\"topic\":\"*\"},\"limit\":1,\"order\":1}"),
+              "A/2");
+    snprintf(cursor, sizeof cursor, "%s", world_next(&world));
+    snprintf(body, sizeof body,
+             "{\"queries\":[{\"id\":\"a\",\"op\":\"selection_snapshot\",\"body\":{\"selection\":"
+             "{\"topic\":\"*\"},\"limit\":1,\"order\":1,\"cursor\":\"%s\"}},"
+             "{\"id\":\"b\",\"op\":\"selection_snapshot\",\"body\":{\"selection\":"
+             "{\"keyword\":\"b\"},\"limit\":1,\"order\":1,\"cursor\":\"%s\"}}]}",
+             cursor, cursor);
+    CHECK_STR(statuses_of(body), "a 0,b 400 cursor");
+    CHECK(strstr(world.response.body.data, "\"subject\":{\"subject\":\"B\"") != NULL);
+    CHECK(strstr(world.response.body.data, "\"subject\":{\"subject\":\"A\"") == NULL);
+    world_close(&world);
+}
+
 static const struct {
     const char *body, *code, *field;
 } refusals[] = {
@@ -304,6 +325,7 @@ static void without_memory_entries_or_the_batch_say_so(void)
 static const struct kt_test tests[] = {
     TEST(each_entry_has_the_answer_that_it_gets_alone),
     TEST(an_entry_that_fails_has_its_error_in_its_place),
+    TEST(a_cursor_goes_on_inside_a_batch),
     TEST(a_bad_form_refuses_the_whole_batch_by_name),
     TEST(a_hundred_questions_are_the_most),
     TEST(limits_hold_for_the_batch_as_a_whole),
