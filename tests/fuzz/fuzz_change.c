@@ -21,6 +21,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                    record->subject.data + record->subject.len <= bytes.data + bytes.len);
         FUZZ_CHECK(record->time_s >= KT_TIME_MIN && record->time_s <= KT_TIME_MAX);
     }
+    struct kt_rd rd;
+    kt_rd_init(&rd, change.generic.points.data, change.generic.points.len);
+    for (size_t i = 0; i < change.generic.point_count; i++) {
+        double numbers[KT_GENERIC_NUMBERS_MAX];
+        struct kt_generic_point point;
+        kt_generic_points_next(&rd, numbers, &point);
+        FUZZ_CHECK(!rd.bad && point.count <= KT_GENERIC_NUMBERS_MAX);
+    }
+    FUZZ_CHECK(kt_rd_left(&rd) == 0);
     kt_change_done(&change);
     return 0;
 }

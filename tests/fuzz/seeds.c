@@ -69,6 +69,15 @@ static void make_start(struct kt_buf *ret_bytes)
     kt_change_encode_epoch_start(&start, ret_bytes);
 }
 
+static void make_generic(struct kt_buf *ret_bytes)
+{
+    static const double numbers[] = {100.5, -1};
+    struct kt_generic_point points[] = {{-5, NULL, 0}, {1672502400, numbers, 2}};
+    struct kt_generic_change change = {
+        .table = 1, .id = KT_STR("000001"), .update_given = true, .update_s = 7, .point_count = 2};
+    kt_generic_encode(&change, points, ret_bytes);
+}
+
 static void changes(void)
 {
     struct kt_buf bytes;
@@ -78,6 +87,9 @@ static void changes(void)
     kt_buf_clear(&bytes);
     make_start(&bytes);
     write_seed("start", kt_buf_str(&bytes));
+    kt_buf_clear(&bytes);
+    make_generic(&bytes);
+    write_seed("generic", kt_buf_str(&bytes));
     kt_buf_done(&bytes);
 }
 
