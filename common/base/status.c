@@ -35,6 +35,16 @@ const char *kt_status_code(enum kt_status status)
     return row_of(status)->code;
 }
 
+enum kt_status kt_status_of_code(const char *code)
+{
+    for (int i = 0; i < KT_STATUS_COUNT; i++) {
+        if (strcmp(rows[i].code, code) == 0) {
+            return (enum kt_status)i;
+        }
+    }
+    return KT_INTERNAL;
+}
+
 int kt_status_http(enum kt_status status)
 {
     return row_of(status)->http;

@@ -30,6 +30,8 @@
     X(NOT_FOUND, "not_found", 404, "no")                                                           \
     X(METHOD, "method_not_allowed", 405, "no")                                                     \
     X(CONFLICT, "conflict", 409, "no")                                                             \
+    X(CHANGED, "changed", 409, "no")                                                               \
+    X(IDEMPOTENCY_MISMATCH, "idempotency_mismatch", 409, "no")                                     \
     X(NOT_MEMBER, "not_member", 409, "later")                                                      \
     X(DIVERGED, "diverged", 409, "no")                                                             \
     X(GONE, "gone", 410, "no")                                                                     \
@@ -72,6 +74,7 @@ struct kt_error {
 
 const char *kt_status_name(enum kt_status status);  /* "NOT_LEADER" */
 const char *kt_status_code(enum kt_status status);  /* "not_leader", stable for clients */
+enum kt_status kt_status_of_code(const char *code); /* KT_INTERNAL when no status has it */
 int kt_status_http(enum kt_status status);          /* 421 */
 const char *kt_status_retry(enum kt_status status); /* "no" | "same" | "later" */
 

@@ -46,6 +46,7 @@ struct kt_node_config {
     } auth;
     struct {
         int64_t body_bytes, response_bytes, subjects, records, values, indicators;
+        int64_t idempotency_keys;
         int64_t import_line_bytes, import_batch_records, import_batch_bytes;
         int64_t import_atomic_bytes, import_spool_bytes, exports, export_s;
     } limits;

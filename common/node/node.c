@@ -111,6 +111,7 @@ static enum kt_status make_replica(struct kt_node *node, struct kt_error *err)
     options.queue_max_bytes = config->replication.queue_max_bytes;
     options.batch_max_bytes = config->replication.batch_max_bytes;
     options.max_indicators = config->limits.indicators;
+    options.max_keys = config->limits.idempotency_keys;
     options.make_coord = make_coord;
     options.make_coord_ctx = node;
     options.endpoints = config->etcd.endpoints;

@@ -2,7 +2,7 @@
  *
  * node.c      start and stop          main.c     the program around it
  * routes.c    path -> handler         answers.c  headers and small helpers of all handlers
- * data.c      snapshot, period, save, import, stats
+ * data.c      snapshot, period, import, stats    writes.c    save, delete
  * export.c    export                  level.c    how fresh an answer must be
  * changes.c   the feed of changes
  * generic.c   the first Kamaitachi's generic series
@@ -70,11 +70,16 @@ void kt_node_fail(struct kt_node *node, struct kt_http_response *response, bool 
 enum kt_status kt_node_check_consistency(struct kt_node *node,
                                          const struct kt_http_request *request,
                                          struct kt_error *err) KT_MUST_CHECK;
-/* data.c. Before anything of a body is read: may this node take the write at all? */
+/* writes.c. Before anything of a body is read: may this node take the write, and is its
+ * Idempotency-Key one? */
 enum kt_status kt_node_admit_write(struct kt_node *node, const struct kt_http_request *request,
                                    struct kt_error *err) KT_MUST_CHECK;
-/* Submits one encoded change under a key ("" = none); what apply refused comes back as the error.
- */
+/* The request's Idempotency-Key; "" when there is none. */
+struct kt_str kt_node_request_key(const struct kt_http_request *request);
+/* Submits one encoded change; what apply refused comes back as the error. With a key (not "") it is
+ * carried out once: repeated with the same key and body it comes to the first one's result, with
+ * another body to KT_IDEMPOTENCY_MISMATCH; see store.h. A batch of an import has the key that
+ * kt_request_batch_key makes of the import's and the batch's number. */
 enum kt_status kt_node_submit(struct kt_node *node, struct kt_str key, struct kt_str body,
                               int64_t deadline_mono_ms, struct kt_submit_result *ret_result,
                               struct kt_error *err) KT_MUST_CHECK;
@@ -94,6 +99,7 @@ void kt_node_topics(void *ctx, struct kt_http_request *request, struct kt_http_r
 void kt_node_indicators(void *ctx, struct kt_http_request *request,
                         struct kt_http_response *response);
 void kt_node_save(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_delete(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_import(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_export(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_changes(void *ctx, struct kt_http_request *request, struct kt_http_response *response);

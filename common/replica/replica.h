@@ -37,6 +37,7 @@ struct kt_replica_options {
     int64_t queue_max_bytes; /* bodies waiting to be written; beyond: KT_BUSY */
     int64_t batch_max_bytes; /* of one log transaction */
     int64_t max_indicators;  /* what a founder writes into the first epoch-start */
+    int64_t max_keys;        /* the same, of idempotency keys; 0 = a million */
     /* Makes the coord. Called by new with options whose `self` and callbacks are filled in. */
     enum kt_status (*make_coord)(void *ctx, const struct kt_coord_options *options,
                                  struct kt_coord **ret_coord, struct kt_error *err);
@@ -62,11 +63,14 @@ void kt_replica_stop(struct kt_replica *replica);
 void kt_replica_free(struct kt_replica **replica);
 
 struct kt_submit_result {
-    uint64_t revision;
+    uint64_t revision; /* of the change; repeated under its key: of the first */
     struct kt_apply_result apply;
 };
 /* Makes one change durable and applied, or says why not. Blocks until then or the deadline.
  * KT_OK: committed and applied (look at apply.status: apply itself may have refused it).
+ * With a key (store.h, idempotency) the same change is carried out once: what it came to is told
+ * again, from the data without a new entry if it is there already, else by apply. KT_OK with
+ * apply.status KT_IDEMPOTENCY_MISMATCH: another change had this key.
  * KT_NOT_LEADER: somebody else leads (kt_replica_leader_addr). KT_UNAVAILABLE, KT_BUSY: certainly
  * not done. KT_OUTCOME_UNKNOWN: it has a number but was not committed in time. */
 enum kt_status kt_replica_submit(struct kt_replica *replica, struct kt_str key, struct kt_str body,

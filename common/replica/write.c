@@ -38,6 +38,7 @@ static enum kt_status encode_epoch_start(struct kt_replica *replica, const char 
     start.epoch_id = kt_str(epoch_id);
     start.first = first;
     start.max_indicators = replica->options.max_indicators;
+    start.max_keys = replica->options.max_keys;
     if (first) {
         kt_random_bytes(start.cursor_key, sizeof(start.cursor_key));
     }
@@ -136,7 +137,7 @@ static void finish_batch(struct kt_replica *replica, struct batch *batch, enum k
     for (size_t i = 0; i < batch->count; i++) {
         struct proposal *proposal = batch->proposals[i];
         if (status == KT_OK) {
-            proposal->result.revision = batch->entries[i].seq;
+            proposal->result.revision = batch->results[i].revision;
             proposal->result.apply = batch->results[i];
         }
         kt_replica_finish(proposal, status, err);

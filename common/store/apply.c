@@ -21,11 +21,12 @@ static const char *const data_sql[DATA_STMTS] = {
     [DATA_INSERT_INDICATOR] = "INSERT INTO indicator(number,key) VALUES(?,?)",
     [DATA_INSERT_TOPIC] = "INSERT INTO topic(number,key) VALUES(?,?)",
     [DATA_INSERT_SUBJECT] =
-        ("INSERT INTO subject(number,key,name,status,listing_date,category,changed_revision)"
-         " VALUES(?,?,'','','','',0)"),
+        ("INSERT INTO subject(number,key,name,status,listing_date,category,changed_revision,"
+         "touched_revision) VALUES(?1,?2,'','','','',?3,?3)"),
     [DATA_UPDATE_SUBJECT] =
         "UPDATE subject SET name=?2,status=?3,listing_date=?4,category=?5 WHERE number=?1",
-    [DATA_SUBJECT_REVISION] = "UPDATE subject SET changed_revision=?2 WHERE number=?1",
+    [DATA_SUBJECT_REVISION] =
+        "UPDATE subject SET changed_revision=?2,touched_revision=?3 WHERE number=?1",
     [DATA_DELETE_STAYS] = "DELETE FROM stay WHERE subject=?",
     [DATA_INSERT_STAY] = "INSERT INTO stay(subject,topic,from_time,to_time) VALUES(?,?,?,?)",
     [DATA_DELETE_TAGS] = "DELETE FROM tag WHERE subject=?",
@@ -44,13 +45,26 @@ static const char *const data_sql[DATA_STMTS] = {
         "INSERT OR REPLACE INTO generic_point(series,time,count,numbers) VALUES(?,?,?,?)",
     [DATA_GENERIC_DROP_POINT] = "DELETE FROM generic_point WHERE series=? AND time=?",
     [DATA_GENERIC_DROP_POINTS] = "DELETE FROM generic_point WHERE series=?",
+    [DATA_PUT_REQUEST] = ("INSERT INTO request(key,digest,expires_ms,revision,status,field,message,"
+                          "subjects,records,value_count) VALUES(?,?,?,?,?,?,?,?,?,?)"),
+    [DATA_FORGET_REQUEST] = "DELETE FROM request WHERE key=?",
+    [DATA_EXPIRE_REQUESTS] = ("DELETE FROM request WHERE key IN (SELECT key FROM request"
+                              " WHERE expires_ms<=? ORDER BY expires_ms,key LIMIT ?)"),
+    [DATA_COUNT_REQUESTS] = "SELECT count(*) FROM request",
+    [DATA_NEXT_EXPIRY] = "SELECT min(expires_ms) FROM request",
+    [DATA_DELETE_RECORD] = "DELETE FROM version WHERE subject=? AND time=? AND period=?",
+    [DATA_DELETE_SUBJECT] = "DELETE FROM subject WHERE number=?",
 };
 
 enum kt_status data_prepare(struct kt_store *store, struct kt_error *err)
 {
     enum kt_status status = KT_OK;
     for (int i = 0; i < DATA_STMTS && status == KT_OK; i++) {
-        status = db_prepare(store->data, data_sql[i], &store->data_stmts[i], err);
+        /* Two that readers use too. */
+        const char *sql = i == DATA_FIND_REQUEST   ? store_find_request_sql
+                          : i == DATA_FIND_RECORDS ? store_find_records_sql
+                                                   : data_sql[i];
+        status = db_prepare(store->data, sql, &store->data_stmts[i], err);
     }
     return status;
 }
@@ -84,6 +98,7 @@ void applier_free(struct applier **applier)
     kt_free(a->members);
     kt_free(a->stays);
     kt_free(a->tags);
+    kt_free(a->leaves);
     kt_free(a->ordered_stays);
     kt_free(a->named_tags);
     kt_free(a->seen);
@@ -127,8 +142,8 @@ struct subject_facts *apply_facts(struct applier *a, uint32_t subject)
     return &a->facts[subject];
 }
 
-enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint32_t *ret_number,
-                                    struct kt_error *err)
+enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint64_t seq,
+                                    uint32_t *ret_number, struct kt_error *err)
 {
     uint32_t number;
     struct kt_str own_key;
@@ -140,13 +155,41 @@ enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint32
         return KT_OK;
     }
     struct subject_facts *facts = apply_facts(a, number);
-    if (!facts || !catalogue_subject_edit(a->edit, number, own_key)) {
+    struct kt_subject *subject = catalogue_subject_edit(a->edit, number, own_key);
+    if (!facts || !subject) {
         return apply_no_memory(err);
     }
+    /* The key may have been deleted before, and kept its number: what caches and questions have of
+     * that subject is not this one's. */
+    subject->changed_revision = subject->touched_revision = subject->erased_revision = seq;
     *facts = (struct subject_facts){.last_time_s = INT64_MIN, .known = true};
     struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_INSERT_SUBJECT];
     db_bind_i64(stmt, 1, number);
     db_bind_text(stmt, 2, own_key);
+    db_bind_u64(stmt, 3, seq);
+    return db_run(stmt, err);
+}
+
+enum kt_status apply_stamp(struct applier *a, uint32_t subject, uint64_t revision, bool records,
+                           struct kt_error *err)
+{
+    struct kt_str key = kt_catalogue_subject(a->edit, subject)->key;
+    struct kt_subject *stamped = catalogue_subject_edit(a->edit, subject, key);
+    if (!stamped) {
+        return apply_no_memory(err);
+    }
+    if (records && stamped->changed_revision < revision) {
+        stamped->changed_revision = revision;
+    }
+    /* Records are written last, and may be of an earlier entry than what was said of the subject.
+     */
+    if (stamped->touched_revision < revision) {
+        stamped->touched_revision = revision;
+    }
+    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_SUBJECT_REVISION];
+    db_bind_i64(stmt, 1, subject);
+    db_bind_u64(stmt, 2, stamped->changed_revision);
+    db_bind_u64(stmt, 3, stamped->touched_revision);
     return db_run(stmt, err);
 }
 
@@ -222,7 +265,7 @@ static enum kt_status note_key(struct applier *a, struct kt_str key, struct new_
 
 static bool too_many(const struct applier *a, const struct new_keys *list)
 {
-    return (int64_t)(a->edit->indicators->count + list->count) > a->max_indicators;
+    return (int64_t)(a->edit->indicators->count + list->count) > a->settings.max_indicators;
 }
 
 /* Collects the indicators that the view does not know, until they are too many. In a change one key
@@ -281,8 +324,8 @@ void apply_refuse(struct kt_apply_result *result, enum kt_status status, const c
                   const char *message)
 {
     result->status = status;
-    snprintf(result->field, sizeof(result->field), "%s", field);
-    snprintf(result->message, sizeof(result->message), "%s", message);
+    kt_str_copy(result->field, sizeof(result->field), kt_str(field));
+    kt_str_copy(result->message, sizeof(result->message), kt_str(message));
 }
 
 static enum kt_status count_subject(struct applier *a, uint32_t subject, uint64_t seq,
@@ -310,7 +353,7 @@ static enum kt_status collect_record(struct applier *a, const struct kt_change_r
     if (line > 0 && a->rows[a->row_count - 1].record->subject.data == record->subject.data) {
         number = a->rows[a->row_count - 1].subject;
     } else {
-        status = apply_subject_number(a, record->subject, &number, err);
+        status = apply_subject_number(a, record->subject, seq, &number, err);
         if (status == KT_OK) {
             status = count_subject(a, number, seq, result, err);
         }
@@ -327,6 +370,58 @@ static enum kt_status collect_record(struct applier *a, const struct kt_change_r
     return KT_OK;
 }
 
+enum kt_status apply_flush(struct applier *a, struct kt_error *err)
+{
+    enum kt_status status = apply_rows(a, err);
+    a->row_count = 0;
+    return status;
+}
+
+/* --- if_revision --- */
+
+static bool is_newer(struct applier *a, const struct kt_change *change, struct kt_str key,
+                     struct kt_apply_result *result)
+{
+    const struct kt_subject *subject = kt_catalogue_find_subject(a->edit, key);
+    if (!subject || subject->touched_revision <= change->if_revision) {
+        return false;
+    }
+    char message[320];
+    snprintf(message, sizeof(message),
+             "if_revision: a subject changed at revision %llu, after %llu: " KT_STR_FMT,
+             (unsigned long long)subject->touched_revision, (unsigned long long)change->if_revision,
+             KT_STR_ARG(key));
+    apply_refuse(result, KT_CHANGED, "if_revision", message);
+    return true;
+}
+
+/* False: a subject that the change names is newer, and the result says so. */
+static bool condition_holds(struct applier *a, const struct kt_change *change,
+                            struct kt_apply_result *result)
+{
+    const char *before = NULL;
+    for (size_t i = 0; i < change->subject_count; i++) {
+        if (is_newer(a, change, change->subjects[i].key, result)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < change->record_count; i++) {
+        struct kt_str key = change->records[i].subject;
+        if (key.data != before && is_newer(a, change, key, result)) {
+            return false;
+        }
+        before = key.data;
+    }
+    for (size_t i = 0; i < change->erase.subject_count; i++) {
+        if (is_newer(a, change, change->erase.subjects[i], result)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- one entry, continued --- */
+
 static enum kt_status apply_save(struct applier *a, const struct kt_change *change, uint64_t seq,
                                  struct kt_apply_result *result, struct kt_error *err)
 {
@@ -336,7 +431,7 @@ static enum kt_status apply_save(struct applier *a, const struct kt_change *chan
     if (refused) {
         char message[120];
         snprintf(message, sizeof(message), "indicators: the cluster has %zu and its limit is %lld",
-                 a->edit->indicators->count, (long long)a->max_indicators);
+                 a->edit->indicators->count, (long long)a->settings.max_indicators);
         apply_refuse(result, KT_BAD_VALUE, "indicators", message);
     } else if (status == KT_OK) {
         status = add_indicators(a, &list, err);
@@ -347,12 +442,12 @@ static enum kt_status apply_save(struct applier *a, const struct kt_change *chan
     }
     for (size_t i = 0; i < change->subject_count && status == KT_OK; i++) {
         uint32_t number;
-        status = apply_subject_number(a, change->subjects[i].key, &number, err);
+        status = apply_subject_number(a, change->subjects[i].key, seq, &number, err);
         if (status == KT_OK) {
             status = count_subject(a, number, seq, result, err);
         }
         if (status == KT_OK) {
-            status = apply_subject(a, &change->subjects[i], err);
+            status = apply_subject(a, &change->subjects[i], seq, err);
         }
     }
     for (size_t i = 0; i < change->record_count && status == KT_OK; i++) {
@@ -377,35 +472,70 @@ static enum kt_status apply_epoch_start(struct applier *a,
     if (!start->first) {
         return KT_OK;
     }
-    a->max_indicators = start->max_indicators;
+    struct store_settings settings = {
+        start->max_indicators, start->max_keys ? start->max_keys : STORE_MAX_KEYS,
+        start->key_window_ms ? start->key_window_ms : STORE_KEY_WINDOW_MS};
+    a->settings = settings;
     a->has_cursor_key = true;
     memcpy(a->cursor_key, start->cursor_key, sizeof(a->cursor_key));
     struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_SET_META];
     db_bind_text(stmt, 1, KT_STR("cursor_key"));
     db_bind_blob(stmt, 2, kt_str_n((const char *)start->cursor_key, sizeof(start->cursor_key)));
     enum kt_status status = db_run(stmt, err);
-    return status == KT_OK ? set_meta(a, "max_indicators", start->max_indicators, err) : status;
+    struct {
+        const char *name;
+        int64_t value;
+    } rows[] = {{"max_indicators", settings.max_indicators},
+                {"max_keys", settings.max_keys},
+                {"key_window_ms", settings.key_window_ms}};
+    for (size_t i = 0; i < KT_ARRAY_LEN(rows) && status == KT_OK; i++) {
+        status = set_meta(a, rows[i].name, rows[i].value, err);
+    }
+    return status;
+}
+
+static enum kt_status apply_change(struct applier *a, const struct kt_change *change,
+                                   const struct kt_entry *entry, struct kt_apply_result *result,
+                                   struct kt_error *err)
+{
+    enum kt_status status = KT_OK;
+    if (change->has_if_revision) {
+        status = apply_flush(a, err);
+        if (status != KT_OK || !condition_holds(a, change, result)) {
+            return status;
+        }
+    }
+    switch (change->kind) {
+    case KT_CHANGE_SAVE:
+        return apply_save(a, change, entry->seq, result, err);
+    case KT_CHANGE_DELETE:
+        return apply_delete(a, &change->erase, entry->seq, result, err);
+    case KT_CHANGE_GENERIC:
+        return apply_generic(a, &change->generic, entry->wall_ms, result, err);
+    case KT_CHANGE_EPOCH_START:
+        break;
+    }
+    return apply_epoch_start(a, &change->epoch_start, err);
 }
 
 static enum kt_status apply_entry(struct applier *a, const struct kt_entry *entry,
                                   struct kt_change *change, struct kt_apply_result *result,
                                   struct kt_error *err)
 {
-    *result = (struct kt_apply_result){.seq = entry->seq};
-    enum kt_status status = kt_change_decode(entry->body, change, err);
-    if (status != KT_OK) {
-        return status;
+    bool keyed = entry->key.len > 0, go_on = true;
+    *result = (struct kt_apply_result){.seq = entry->seq, .revision = entry->seq};
+    enum kt_status status = requests_expire(a, entry->wall_ms, err);
+    if (status == KT_OK && keyed) {
+        status = requests_judge(a, entry, result, &go_on, err);
     }
-    switch (change->kind) {
-    case KT_CHANGE_EPOCH_START:
-        status = apply_epoch_start(a, &change->epoch_start, err);
-        break;
-    case KT_CHANGE_SAVE:
-        status = apply_save(a, change, entry->seq, result, err);
-        break;
-    case KT_CHANGE_GENERIC:
-        status = apply_generic(a, &change->generic, entry->wall_ms, result, err);
-        break;
+    if (status == KT_OK && go_on) {
+        status = kt_change_decode(entry->body, change, err);
+        if (status == KT_OK) {
+            status = apply_change(a, change, entry, result, err);
+        }
+        if (status == KT_OK && keyed) {
+            status = requests_remember(a, entry, result, err);
+        }
     }
     if (status != KT_OK) {
         return status;
@@ -441,7 +571,7 @@ static enum kt_status write_all(struct applier *a, const struct kt_entry *entrie
         status = apply_entry(a, &entries[i], &changes[i], results ? &results[i] : &unwanted, err);
     }
     if (status == KT_OK) {
-        status = apply_rows(a, err);
+        status = apply_flush(a, err);
     }
     if (status == KT_OK && !catalogue_change_members(a->edit, a->members, a->member_count)) {
         status = apply_no_memory(err);
@@ -472,7 +602,7 @@ static void publish_indicators(struct kt_store *store, struct indicator_table *t
 static void take_settings(struct applier *a)
 {
     struct kt_store *store = a->store;
-    store->max_indicators = a->max_indicators;
+    store->settings = a->settings;
     if (a->has_cursor_key) {
         kt_mutex_lock(&store->state_mutex);
         store->has_cursor_key = true;
@@ -496,7 +626,8 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
     a->edit = catalogue_edit(view);
     a->row_count = a->member_count = 0;
     touched_clear(&a->touched);
-    a->max_indicators = store->max_indicators;
+    a->settings = store->settings;
+    a->erased = 0;
     a->has_cursor_key = false;
     kt_catalogue_unref(&view);
     status = changes && a->edit ? write_all(a, entries, count, changes, results, err)
@@ -504,10 +635,14 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
     if (status == KT_OK) {
         KT_ASSERT(a->edit);
         publish_indicators(store, a->edit->indicators);
+        atomic_store(&store->erasing, a->erased);
         status = db_run(store->data_stmts[DATA_COMMIT], err);
     }
     if (status == KT_OK) {
         take_settings(a);
+        if (a->erased > 0) {
+            atomic_store(&store->erased, a->erased);
+        }
         store_publish(store, a->edit);
         a->edit = NULL;
     } else {
@@ -515,7 +650,9 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
         if (a->fact_cap > 0) { /* they may tell of what was rolled back */
             memset(a->facts, 0, a->fact_cap * sizeof(*a->facts));
         }
+        a->requests_known = false;
     }
+    atomic_store(&store->erasing, 0);
     kt_catalogue_unref(&a->edit);
     for (size_t i = 0; changes && i < count; i++) {
         kt_change_done(&changes[i]);

@@ -4,6 +4,8 @@
  * subjects and topics. Its records are only collected. Then all records of the transaction are
  * sorted into the order of the version table and written; so neighbours in the table are written
  * together however a request mixed them. Last the view that shows it all is published.
+ * A change that must see what the ones before it did (a delete, an if_revision) has what was
+ * collected written first.
  *
  * Threads: the one that holds apply_mutex.
  * Owns:    scratch that is kept from one transaction to the next.
@@ -63,6 +65,8 @@ struct applier {
     size_t member_count, member_cap;
     struct ordered_stay *ordered_stays;
     size_t ordered_stay_cap;
+    uint32_t *leaves; /* topics, ascending, that the subject at hand leaves */
+    size_t leave_count, leave_cap;
     struct kt_stay *stays;
     size_t stay_cap;
     struct named_tag *named_tags;
@@ -77,10 +81,14 @@ struct applier {
     size_t fold_value_cap;
     struct kt_buf json;
     struct touched touched;
+    /* Of the table of requests, when known: after a rollback they are asked for again. */
+    bool requests_known;
+    int64_t request_count, next_expiry_ms;
     /* Of the transaction at hand. */
     struct kt_store *store;
     struct kt_catalogue *edit;
-    int64_t max_indicators;
+    struct store_settings settings;
+    uint64_t erased; /* newest revision of the transaction that took records away; 0 = none */
     bool has_cursor_key;
     unsigned char cursor_key[KT_CURSOR_KEY_BYTES];
 };
@@ -94,12 +102,38 @@ void apply_refuse(struct kt_apply_result *result, enum kt_status status, const c
 /* The facts about a subject; NULL = no memory. */
 struct subject_facts *apply_facts(struct applier *a, uint32_t subject);
 /* The number of a subject, which is made when it is new. */
-enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint32_t *ret_number,
-                                    struct kt_error *err) KT_MUST_CHECK;
+enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint64_t seq,
+                                    uint32_t *ret_number, struct kt_error *err) KT_MUST_CHECK;
+
+/* Sets what changed in a subject, at this revision: its records, or else only what it says. */
+enum kt_status apply_stamp(struct applier *a, uint32_t subject, uint64_t revision, bool records,
+                           struct kt_error *err) KT_MUST_CHECK;
+void apply_refuse(struct kt_apply_result *result, enum kt_status status, const char *field,
+                  const char *message);
+/* Writes the records that were collected so far. */
+enum kt_status apply_flush(struct applier *a, struct kt_error *err) KT_MUST_CHECK;
+
+/* requests.c. Forgets what the log's time says is over; once an entry. */
+enum kt_status requests_expire(struct applier *a, int64_t wall_ms,
+                               struct kt_error *err) KT_MUST_CHECK;
+/* Is the entry's request to be carried out? If not, the result says what comes of it instead. */
+enum kt_status requests_judge(struct applier *a, const struct kt_entry *entry,
+                              struct kt_apply_result *result, bool *ret_go_on,
+                              struct kt_error *err) KT_MUST_CHECK;
+enum kt_status requests_remember(struct applier *a, const struct kt_entry *entry,
+                                 const struct kt_apply_result *result,
+                                 struct kt_error *err) KT_MUST_CHECK;
+
+/* erase.c */
+enum kt_status apply_delete(struct applier *a, const struct kt_change_delete *erase, uint64_t seq,
+                            struct kt_apply_result *result, struct kt_error *err) KT_MUST_CHECK;
 
 /* apply_subjects.c */
 enum kt_status apply_subject(struct applier *a, const struct kt_change_subject *change,
-                             struct kt_error *err) KT_MUST_CHECK;
+                             uint64_t seq, struct kt_error *err) KT_MUST_CHECK;
+/* Every stay of a subject that goes is over. */
+enum kt_status apply_leave_all(struct applier *a, const struct kt_subject *subject,
+                               struct kt_error *err) KT_MUST_CHECK;
 /* apply_fold.c: one record that says what the rows say, which are of one revision, record and
  * declare time, in order. Its values live until the next call. False = no memory. */
 bool apply_fold(struct applier *a, const struct apply_row *rows, size_t count,

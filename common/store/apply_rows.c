@@ -159,21 +159,6 @@ static enum kt_status write_record(struct applier *a, struct apply_row *rows, si
     return status == KT_OK ? write_versions(a, rows, count, err) : status;
 }
 
-static enum kt_status stamp_subject(struct applier *a, uint32_t number, uint64_t revision,
-                                    struct kt_error *err)
-{
-    struct kt_str key = kt_catalogue_subject(a->edit, number)->key;
-    struct kt_subject *subject = catalogue_subject_edit(a->edit, number, key);
-    if (!subject) {
-        return apply_no_memory(err);
-    }
-    subject->changed_revision = revision;
-    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_SUBJECT_REVISION];
-    db_bind_i64(stmt, 1, number);
-    db_bind_u64(stmt, 2, revision);
-    return db_run(stmt, err);
-}
-
 enum kt_status apply_rows(struct applier *a, struct kt_error *err)
 {
     struct apply_row *rows = a->rows;
@@ -191,7 +176,7 @@ enum kt_status apply_rows(struct applier *a, struct kt_error *err)
         status = write_record(a, rows + begin, end - begin, err);
         newest = rows[end - 1].revision > newest ? rows[end - 1].revision : newest;
         if (status == KT_OK && (end == count || rows[end].subject != rows[begin].subject)) {
-            status = stamp_subject(a, rows[begin].subject, newest, err);
+            status = apply_stamp(a, rows[begin].subject, newest, true, err);
             newest = 0;
         }
     }

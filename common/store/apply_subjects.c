@@ -116,16 +116,51 @@ static enum kt_status topic_number(struct applier *a, struct kt_str key, uint32_
     return db_run(stmt, err);
 }
 
+static int by_number(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* The topics that the subject leaves; those that nobody knows have no stay to end. */
+static enum kt_status find_leaves(struct applier *a, const struct kt_change_subject *change,
+                                  struct kt_error *err)
+{
+    a->leave_count = 0;
+    for (size_t i = 0; i < change->leave_count; i++) {
+        const struct kt_topic *topic = kt_catalogue_find_topic(a->edit, change->leaves[i]);
+        if (!topic) {
+            continue;
+        }
+        if (!apply_grow(&a->leaves, &a->leave_cap, a->leave_count, sizeof(*a->leaves))) {
+            return apply_no_memory(err);
+        }
+        a->leaves[a->leave_count++] = topic->number;
+    }
+    if (a->leave_count > 1) {
+        qsort(a->leaves, a->leave_count, sizeof(*a->leaves), by_number);
+    }
+    return KT_OK;
+}
+
+static bool is_left(const struct applier *a, uint32_t topic)
+{
+    return a->leave_count > 0 &&
+           bsearch(&topic, a->leaves, a->leave_count, sizeof(*a->leaves), by_number);
+}
+
 /* The subject's stays after this change, in a->stays. */
 static enum kt_status plan_stays(struct applier *a, const struct kt_subject *old,
                                  const struct kt_change_subject *change, size_t *ret_count,
                                  struct kt_error *err)
 {
-    enum kt_status status = KT_OK;
+    enum kt_status status = find_leaves(a, change, err);
     size_t count = 0;
     if (change->topics_mode != KT_TOPICS_REPLACE) {
         for (size_t i = 0; i < old->stay_count && status == KT_OK; i++) {
-            status = put_stay(a, &count, old->stays[i], err);
+            if (!is_left(a, old->stays[i].topic)) {
+                status = put_stay(a, &count, old->stays[i], err);
+            }
         }
     }
     size_t named = change->topics_mode == KT_TOPICS_KEEP ? 0 : change->stay_count;
@@ -189,6 +224,16 @@ static enum kt_status write_stays(struct applier *a, const struct kt_subject *ol
         if (!has_topic(fresh->stays, fresh->stay_count, old->stays[i].topic)) {
             status = note_member(a, old->stays[i].topic, fresh->number, false, err);
         }
+    }
+    return status;
+}
+
+enum kt_status apply_leave_all(struct applier *a, const struct kt_subject *subject,
+                               struct kt_error *err)
+{
+    enum kt_status status = KT_OK;
+    for (size_t i = 0; i < subject->stay_count && status == KT_OK; i++) {
+        status = note_member(a, subject->stays[i].topic, subject->number, false, err);
     }
     return status;
 }
@@ -325,7 +370,7 @@ static enum kt_status write_tags(struct applier *a, const struct kt_subject *fre
 /* --- the whole --- */
 
 enum kt_status apply_subject(struct applier *a, const struct kt_change_subject *change,
-                             struct kt_error *err)
+                             uint64_t seq, struct kt_error *err)
 {
     const struct kt_subject *old = kt_catalogue_find_subject(a->edit, change->key);
     KT_ASSERT(old);
@@ -354,9 +399,11 @@ enum kt_status apply_subject(struct applier *a, const struct kt_change_subject *
     if (tags && status == KT_OK) {
         status = write_tags(a, &fresh, err);
     }
-    if (status == KT_OK && (texts || stays || tags) &&
-        !catalogue_set_body(a->edit, fresh.number, &fresh)) {
+    if (status != KT_OK || (!texts && !stays && !tags)) {
+        return status;
+    }
+    if (!catalogue_set_body(a->edit, fresh.number, &fresh)) {
         return apply_no_memory(err);
     }
-    return status;
+    return apply_stamp(a, fresh.number, seq, false, err);
 }

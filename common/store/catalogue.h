@@ -33,7 +33,10 @@ struct kt_subject {
     size_t stay_count;
     const struct kt_tag *tags;
     size_t tag_count;
-    uint64_t changed_revision; /* newest change of its records */
+    uint64_t changed_revision; /* newest change of its records, or its own first */
+    uint64_t touched_revision; /* newest change of anything about it: what if_revision compares */
+    uint64_t erased_revision;  /* newest that took records away since this process started, or when
+                                  it made the subject; 0 = none */
 };
 struct kt_topic {
     uint32_t number;

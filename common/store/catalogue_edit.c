@@ -142,8 +142,8 @@ static struct chunk *chunk_copy(const struct chunk *from)
     return chunk;
 }
 
-struct kt_subject *catalogue_subject_edit(struct kt_catalogue *edit, uint32_t number,
-                                          struct kt_str key)
+/* The chunk of a number, the edit's own. */
+static struct chunk *own_chunk(struct kt_catalogue *edit, uint32_t number)
 {
     size_t at = number / CHUNK_SUBJECTS;
     if (!chunks_reach(edit, at)) {
@@ -157,6 +157,16 @@ struct kt_subject *catalogue_subject_edit(struct kt_catalogue *edit, uint32_t nu
         }
         chunk_unref(chunk);
         edit->chunks[at] = chunk = copy;
+    }
+    return chunk;
+}
+
+struct kt_subject *catalogue_subject_edit(struct kt_catalogue *edit, uint32_t number,
+                                          struct kt_str key)
+{
+    struct chunk *chunk = own_chunk(edit, number);
+    if (!chunk) {
+        return NULL;
     }
     struct kt_subject *subject = &chunk->subjects[number % CHUNK_SUBJECTS];
     if (!subject->key.data) {
@@ -173,6 +183,37 @@ struct kt_subject *catalogue_subject_edit(struct kt_catalogue *edit, uint32_t nu
         }
     }
     return subject;
+}
+
+static bool is_empty(const struct chunk *chunk)
+{
+    for (size_t i = 0; i < CHUNK_SUBJECTS; i++) {
+        if (chunk->subjects[i].key.data) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool catalogue_subject_remove(struct kt_catalogue *edit, uint32_t number)
+{
+    KT_ASSERT(kt_catalogue_subject(edit, number));
+    struct chunk *chunk = own_chunk(edit, number);
+    if (!chunk) {
+        return false;
+    }
+    struct body **body = &chunk->bodies[number % CHUNK_SUBJECTS];
+    if (*body && count_down(&(*body)->refs)) {
+        kt_free(*body);
+    }
+    *body = NULL;
+    chunk->subjects[number % CHUNK_SUBJECTS] = (struct kt_subject){.number = 0};
+    edit->subject_count--;
+    if (is_empty(chunk)) { /* subjects that come and go must not leave a trail of chunks */
+        chunk_unref(chunk);
+        edit->chunks[number / CHUNK_SUBJECTS] = NULL;
+    }
+    return true;
 }
 
 struct body_fill {

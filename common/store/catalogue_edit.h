@@ -84,7 +84,9 @@ struct kt_catalogue *catalogue_edit(const struct kt_catalogue *view);
  * the key (of the names table). */
 struct kt_subject *catalogue_subject_edit(struct kt_catalogue *edit, uint32_t number,
                                           struct kt_str key);
-/* Sets everything but key, number and changed_revision to copies of what `from` says. Stays and
+/* Takes a subject out: its number then is a gap. Its memberships are the caller's to change. */
+bool catalogue_subject_remove(struct kt_catalogue *edit, uint32_t number);
+/* Sets everything but key, number and revisions to copies of what `from` says. Stays and
  * tags are in their order. */
 bool catalogue_set_body(struct kt_catalogue *edit, uint32_t number, const struct kt_subject *from);
 

@@ -8,8 +8,10 @@
  * Format (little-endian, varints are LEB128, zigzag when signed):
  *   u8 format = 1 | u8 kind | body
  *   EPOCH_START: epoch_id text, settings (count, then (name, i64)), cursor_key bytes
- *   SAVE: string table (count, texts) | subjects | records; keys, periods, indicators, dates and
- * names are indices into the table
+ *   SAVE: string table (count, texts) | subjects | records | options; keys, periods, indicators,
+ * dates and names are indices into the table
+ *   DELETE: u8 flags | subjects | from, to | periods | options; texts as they are
+ *   options: u8 1, if_revision varint; absent when nothing is asked for, as in older logs
  *
  * Threads: one at a time per object.
  * Owns:    the builder its bytes; a decoded change borrows strings from the bytes and owns its
@@ -26,6 +28,7 @@
 enum kt_change_kind {
     KT_CHANGE_EPOCH_START = 1,
     KT_CHANGE_SAVE = 2,
+    KT_CHANGE_DELETE = 3,
     KT_CHANGE_GENERIC = 4, /* see generic.h */
 };
 
@@ -40,8 +43,9 @@ struct kt_change_tag {
 };
 enum kt_topics_mode {
     KT_TOPICS_KEEP,
-    KT_TOPICS_REPLACE,    /* save's `topics`: the stays become these */
-    KT_TOPICS_ADD_IF_NONE /* import's topic: an open stay, if the subject has none in that topic */
+    KT_TOPICS_REPLACE,     /* save's `topics`: the stays become these */
+    KT_TOPICS_ADD_IF_NONE, /* import's topic: an open stay, if the subject has none in that topic */
+    KT_TOPICS_EDIT         /* topics_remove, then topics_add */
 };
 struct kt_change_subject {
     struct kt_str key;
@@ -49,6 +53,8 @@ struct kt_change_subject {
     enum kt_topics_mode topics_mode;
     const struct kt_change_stay *stays;
     size_t stay_count;
+    const struct kt_str *leaves; /* EDIT: topics whose stays all end, before `stays` are added */
+    size_t leave_count;
     const struct kt_change_tag *tags; /* each named tag is replaced; no values = removed */
     size_t tag_count;
 };
@@ -79,6 +85,9 @@ enum kt_status kt_change_add_subject(struct kt_change_builder *builder,
 enum kt_status kt_change_add_record(struct kt_change_builder *builder,
                                     const struct kt_change_record *record,
                                     struct kt_error *err) KT_MUST_CHECK;
+/* if_revision: apply refuses the change with KT_CHANGED when a subject that it names changed later.
+ */
+void kt_change_set_if_revision(struct kt_change_builder *builder, uint64_t revision);
 size_t kt_change_record_count(const struct kt_change_builder *builder);
 size_t kt_change_subject_count(const struct kt_change_builder *builder);
 size_t kt_change_bytes(const struct kt_change_builder *builder); /* approximately, so far */
@@ -86,11 +95,27 @@ size_t kt_change_bytes(const struct kt_change_builder *builder); /* approximatel
 enum kt_status kt_change_encode(const struct kt_change_builder *builder, struct kt_buf *ret_bytes,
                                 struct kt_error *err) KT_MUST_CHECK;
 
+struct kt_change_delete {
+    const struct kt_str *subjects;
+    size_t subject_count;
+    bool all; /* the subjects themselves too; else the records that all of the rest names */
+    int64_t from_s, to_s;
+    const struct kt_str *periods; /* ascending by bytes, none twice; none = every period */
+    size_t period_count;
+    bool has_if_revision;
+    uint64_t if_revision;
+};
+enum kt_status kt_change_encode_delete(const struct kt_change_delete *erase,
+                                       struct kt_buf *ret_bytes,
+                                       struct kt_error *err) KT_MUST_CHECK;
+
 #define KT_CURSOR_KEY_BYTES 32
 struct kt_change_epoch_start {
     struct kt_str epoch_id; /* 16 hex */
     bool first;             /* the cluster's first entry: settings and cursor_key are there */
     int64_t max_indicators;
+    int64_t max_keys;      /* idempotency keys that are remembered; 0 = not said: a million */
+    int64_t key_window_ms; /* for how long, by the log's time; 0 = not said: a day */
     unsigned char cursor_key[KT_CURSOR_KEY_BYTES];
 };
 void kt_change_encode_epoch_start(const struct kt_change_epoch_start *start,
@@ -103,6 +128,9 @@ struct kt_change { /* decoded */
     size_t subject_count;
     struct kt_change_record *records;
     size_t record_count;
+    struct kt_change_delete erase;
+    bool has_if_revision; /* of a SAVE or DELETE */
+    uint64_t if_revision;
     struct kt_generic_change generic;
     void *memory; /* the arrays */
 };

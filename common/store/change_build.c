@@ -24,6 +24,8 @@ struct kt_change_builder {
     uint32_t table_cap;
     struct kt_buf subjects, records;
     size_t subject_count, stay_count, tag_count, tag_value_count, record_count, value_count;
+    bool has_if_revision;
+    uint64_t if_revision;
 };
 
 struct kt_change_builder *kt_change_builder_new(size_t max_bytes)
@@ -63,6 +65,13 @@ void kt_change_builder_reset(struct kt_change_builder *b)
     b->entry_count = 0;
     b->subject_count = b->stay_count = b->tag_count = b->tag_value_count = 0;
     b->record_count = b->value_count = 0;
+    b->has_if_revision = false;
+}
+
+void kt_change_set_if_revision(struct kt_change_builder *builder, uint64_t revision)
+{
+    builder->has_if_revision = true;
+    builder->if_revision = revision;
 }
 
 size_t kt_change_record_count(const struct kt_change_builder *builder)
@@ -75,7 +84,7 @@ size_t kt_change_subject_count(const struct kt_change_builder *builder)
     return builder->subject_count;
 }
 
-#define HEAD_BYTES 64 /* format, kind and the totals, at most */
+#define HEAD_BYTES 96 /* format, kind, the totals and options, at most */
 
 size_t kt_change_bytes(const struct kt_change_builder *builder)
 {
@@ -187,6 +196,9 @@ static size_t subject_bytes(const struct kt_change_subject *subject)
     for (size_t i = 0; i < subject->stay_count; i++) {
         bytes += subject->stays[i].topic.len + 4 * VARINT_MAX;
     }
+    for (size_t i = 0; i < subject->leave_count; i++) {
+        bytes += subject->leaves[i].len + 2 * VARINT_MAX;
+    }
     for (size_t i = 0; i < subject->tag_count; i++) {
         bytes += subject->tags[i].name.len + 3 * VARINT_MAX;
         for (size_t j = 0; j < subject->tags[i].count; j++) {
@@ -206,6 +218,13 @@ static enum kt_status check_subject(const struct kt_change_subject *subject, str
         if (stay->topic.len == 0 || !change_time_ok(stay->from_s) || !change_time_ok(stay->to_s)) {
             return kt_fail_field(err, KT_BAD_VALUE, "topics",
                                  "topics: a stay has a topic and times within 0001..9999");
+        }
+    }
+    KT_ASSERT(subject->leave_count == 0 || subject->topics_mode == KT_TOPICS_EDIT);
+    for (size_t i = 0; i < subject->leave_count; i++) {
+        if (subject->leaves[i].len == 0) {
+            return kt_fail_field(err, KT_BAD_VALUE, "topics_remove",
+                                 "topics_remove: a topic's name is 1 to 128 bytes");
         }
     }
     for (size_t i = 0; i < subject->tag_count; i++) {
@@ -234,6 +253,12 @@ static void put_subject(struct kt_change_builder *b, const struct kt_change_subj
         put_text(b, dest, subject->stays[i].topic, 0, 0);
         kt_buf_put_svarint(dest, subject->stays[i].from_s);
         kt_buf_put_svarint(dest, subject->stays[i].to_s);
+    }
+    if (subject->topics_mode == KT_TOPICS_EDIT) {
+        kt_buf_put_varint(dest, subject->leave_count);
+        for (size_t i = 0; i < subject->leave_count; i++) {
+            put_text(b, dest, subject->leaves[i], 0, 0);
+        }
     }
     kt_buf_put_varint(dest, subject->tag_count);
     for (size_t i = 0; i < subject->tag_count; i++) {
@@ -284,6 +309,7 @@ enum kt_status kt_change_add_subject(struct kt_change_builder *builder,
     }
     builder->subject_count++;
     builder->stay_count += subject->stay_count;
+    builder->tag_value_count += subject->leave_count;
     builder->tag_count += subject->tag_count;
     for (size_t i = 0; i < subject->tag_count; i++) {
         builder->tag_value_count += subject->tags[i].count;
@@ -378,6 +404,25 @@ enum kt_status kt_change_add_record(struct kt_change_builder *builder,
 
 /* --- the whole --- */
 
+static void put_options(struct kt_buf *dest, bool has_if_revision, uint64_t if_revision)
+{
+    if (has_if_revision) {
+        kt_buf_append_byte(dest, OPTION_IF_REVISION);
+        kt_buf_put_varint(dest, if_revision);
+    }
+}
+
+/* At the end: takes back what had no room. */
+static enum kt_status encoded(struct kt_buf *dest, size_t before, struct kt_error *err)
+{
+    enum kt_status status = kt_buf_status(dest);
+    if (status != KT_OK) {
+        dest->len_bytes = before;
+        return kt_fail(err, status, "no room for an encoded change");
+    }
+    return KT_OK;
+}
+
 enum kt_status kt_change_encode(const struct kt_change_builder *b, struct kt_buf *ret_bytes,
                                 struct kt_error *err)
 {
@@ -394,12 +439,31 @@ enum kt_status kt_change_encode(const struct kt_change_builder *b, struct kt_buf
     kt_buf_put_varint(ret_bytes, b->record_count);
     kt_buf_put_varint(ret_bytes, b->value_count);
     kt_buf_append(ret_bytes, b->records.data, b->records.len_bytes);
-    enum kt_status status = kt_buf_status(ret_bytes);
-    if (status != KT_OK) {
-        ret_bytes->len_bytes = before;
-        return kt_fail(err, status, "no room for an encoded change");
+    put_options(ret_bytes, b->has_if_revision, b->if_revision);
+    return encoded(ret_bytes, before, err);
+}
+
+static void put_plain(struct kt_buf *dest, const struct kt_str *texts, size_t count)
+{
+    kt_buf_put_varint(dest, count);
+    for (size_t i = 0; i < count; i++) {
+        kt_buf_put_bytes(dest, texts[i]);
     }
-    return KT_OK;
+}
+
+enum kt_status kt_change_encode_delete(const struct kt_change_delete *erase,
+                                       struct kt_buf *ret_bytes, struct kt_error *err)
+{
+    size_t before = ret_bytes->len_bytes;
+    kt_buf_append_byte(ret_bytes, CHANGE_FORMAT);
+    kt_buf_append_byte(ret_bytes, KT_CHANGE_DELETE);
+    kt_buf_append_byte(ret_bytes, (char)(erase->all ? DELETE_ALL : 0));
+    put_plain(ret_bytes, erase->subjects, erase->subject_count);
+    kt_buf_put_svarint(ret_bytes, erase->from_s);
+    kt_buf_put_svarint(ret_bytes, erase->to_s);
+    put_plain(ret_bytes, erase->periods, erase->period_count);
+    put_options(ret_bytes, erase->has_if_revision, erase->if_revision);
+    return encoded(ret_bytes, before, err);
 }
 
 void kt_change_encode_epoch_start(const struct kt_change_epoch_start *start,
@@ -408,10 +472,26 @@ void kt_change_encode_epoch_start(const struct kt_change_epoch_start *start,
     kt_buf_append_byte(ret_bytes, CHANGE_FORMAT);
     kt_buf_append_byte(ret_bytes, KT_CHANGE_EPOCH_START);
     kt_buf_put_bytes(ret_bytes, start->epoch_id);
-    kt_buf_put_varint(ret_bytes, start->first ? 1 : 0);
+    struct {
+        struct kt_str name;
+        int64_t value;
+        bool said;
+    } settings[] = {{KT_STR(SETTING_MAX_INDICATORS), start->max_indicators, start->first},
+                    {KT_STR(SETTING_MAX_KEYS), start->max_keys, start->first && start->max_keys},
+                    {KT_STR(SETTING_KEY_WINDOW_MS), start->key_window_ms,
+                     start->first && start->key_window_ms}};
+    size_t said = 0;
+    for (size_t i = 0; i < KT_ARRAY_LEN(settings); i++) {
+        said += settings[i].said;
+    }
+    kt_buf_put_varint(ret_bytes, said);
+    for (size_t i = 0; i < KT_ARRAY_LEN(settings); i++) {
+        if (settings[i].said) {
+            kt_buf_put_bytes(ret_bytes, settings[i].name);
+            kt_buf_put_svarint(ret_bytes, settings[i].value);
+        }
+    }
     if (start->first) {
-        kt_buf_put_bytes(ret_bytes, KT_STR(SETTING_MAX_INDICATORS));
-        kt_buf_put_svarint(ret_bytes, start->max_indicators);
         kt_buf_put_bytes(ret_bytes, kt_str_n((const char *)start->cursor_key, KT_CURSOR_KEY_BYTES));
     } else {
         kt_buf_put_bytes(ret_bytes, KT_STR(""));

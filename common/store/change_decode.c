@@ -95,6 +95,21 @@ static void get_stays(struct decoder *d, struct kt_change_subject *subject)
     }
 }
 
+/* They stand among the tag values: one array of texts for both. */
+static void get_leaves(struct decoder *d, struct kt_change_subject *subject)
+{
+    size_t count = get_count(d);
+    if (count > (size_t)(d->tag_values_end - d->tag_values)) {
+        d->bad = true;
+        return;
+    }
+    subject->leaves = d->tag_values;
+    subject->leave_count = count;
+    for (size_t i = 0; i < count && !is_bad(d); i++) {
+        *d->tag_values++ = get_key(d);
+    }
+}
+
 static void get_tags(struct decoder *d, struct kt_change_subject *subject)
 {
     size_t count = get_count(d);
@@ -124,7 +139,7 @@ static void get_subject(struct decoder *d, struct kt_change_subject *subject)
     subject->key = get_key(d);
     unsigned flags = kt_rd_u8(&d->rd);
     unsigned mode = kt_rd_u8(&d->rd);
-    if (mode > KT_TOPICS_ADD_IF_NONE) {
+    if (mode > KT_TOPICS_EDIT) {
         d->bad = true;
         return;
     }
@@ -134,6 +149,9 @@ static void get_subject(struct decoder *d, struct kt_change_subject *subject)
     subject->listing_date = get_opt(d, flags >> 2 * NAMED_BITS);
     subject->category = get_opt(d, flags >> 3 * NAMED_BITS);
     get_stays(d, subject);
+    if (mode == KT_TOPICS_EDIT) {
+        get_leaves(d, subject);
+    }
     get_tags(d, subject);
 }
 
@@ -250,6 +268,65 @@ static bool decode_records(struct decoder *d, struct kt_change *change)
     return true;
 }
 
+/* --- a delete --- */
+
+static bool get_plain(struct decoder *d, struct kt_change *change, const struct kt_str **ret_texts,
+                      size_t *ret_count)
+{
+    size_t count = get_count(d);
+    struct kt_str *texts = block_new(change, count * sizeof(*texts));
+    if (!texts) {
+        return false;
+    }
+    for (size_t i = 0; i < count && !is_bad(d); i++) {
+        texts[i] = kt_rd_bytes(&d->rd);
+    }
+    *ret_texts = texts;
+    *ret_count = count;
+    return true;
+}
+
+static bool decode_delete(struct decoder *d, struct kt_change *change)
+{
+    struct kt_change_delete *erase = &change->erase;
+    unsigned flags = kt_rd_u8(&d->rd);
+    d->bad |= flags > DELETE_ALL;
+    erase->all = flags == DELETE_ALL;
+    if (!get_plain(d, change, &erase->subjects, &erase->subject_count)) {
+        return false;
+    }
+    for (size_t i = 0; i < erase->subject_count && !is_bad(d); i++) {
+        d->bad |= erase->subjects[i].len == 0;
+    }
+    erase->from_s = get_time(d);
+    erase->to_s = get_time(d);
+    if (!get_plain(d, change, &erase->periods, &erase->period_count)) {
+        return false;
+    }
+    for (size_t i = 1; i < erase->period_count && !is_bad(d); i++) {
+        d->bad |= kt_str_cmp(erase->periods[i - 1], erase->periods[i]) >= 0;
+    }
+    return true;
+}
+
+/* What may follow a save or a delete. */
+static void decode_options(struct decoder *d, struct kt_change *change)
+{
+    if (is_bad(d) || kt_rd_left(&d->rd) == 0) {
+        return;
+    }
+    if (kt_rd_u8(&d->rd) != OPTION_IF_REVISION) {
+        d->bad = true; /* a condition that we would not obey must not be passed over */
+        return;
+    }
+    change->has_if_revision = true;
+    change->if_revision = kt_rd_varint(&d->rd);
+    change->erase.has_if_revision = change->kind == KT_CHANGE_DELETE;
+    change->erase.if_revision = change->if_revision;
+}
+
+/* --- an epoch-start --- */
+
 static void decode_epoch_start(struct decoder *d, struct kt_change_epoch_start *start)
 {
     start->epoch_id = kt_rd_bytes(&d->rd);
@@ -262,6 +339,12 @@ static void decode_epoch_start(struct decoder *d, struct kt_change_epoch_start *
         if (kt_str_eq_text(name, SETTING_MAX_INDICATORS)) {
             has_max_indicators = true;
             start->max_indicators = value;
+        } else if (kt_str_eq_text(name, SETTING_MAX_KEYS)) {
+            start->max_keys = value;
+            d->bad |= value < 1;
+        } else if (kt_str_eq_text(name, SETTING_KEY_WINDOW_MS)) {
+            start->key_window_ms = value;
+            d->bad |= value < 1;
         } else {
             d->bad = true; /* a setting that we would not obey must not be passed over */
         }
@@ -284,7 +367,12 @@ static bool decode_body(struct decoder *d, struct kt_change *change)
         d->bad |= !change_decode_generic(&d->rd, &change->generic);
         return true;
     }
-    return decode_texts(d, change) && decode_subjects(d, change) && decode_records(d, change);
+    bool memory =
+        change->kind == KT_CHANGE_DELETE
+            ? decode_delete(d, change)
+            : decode_texts(d, change) && decode_subjects(d, change) && decode_records(d, change);
+    decode_options(d, change);
+    return memory;
 }
 
 enum kt_status kt_change_decode(struct kt_str bytes, struct kt_change *ret_change,
@@ -323,9 +411,8 @@ void kt_change_done(struct kt_change *change)
 
 int kt_change_kind_of(struct kt_str bytes)
 {
-    if (bytes.len < 2 || bytes.data[0] != CHANGE_FORMAT ||
-        (bytes.data[1] != KT_CHANGE_EPOCH_START && bytes.data[1] != KT_CHANGE_SAVE &&
-         bytes.data[1] != KT_CHANGE_GENERIC)) {
+    if (bytes.len < 2 || bytes.data[0] != CHANGE_FORMAT || bytes.data[1] < KT_CHANGE_EPOCH_START ||
+        bytes.data[1] > KT_CHANGE_GENERIC) {
         return 0;
     }
     return bytes.data[1];

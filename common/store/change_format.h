@@ -3,11 +3,15 @@
  * After u8 format and u8 kind, a SAVE is:
  *   count, texts                                      the string table
  *   subjects, stays, tags, tag values                 totals: the decoder allocates once
- *   subject*: key | u8 flags | u8 topics_mode and the named texts | stays | tags
+ *   subject*: key | u8 flags | u8 topics_mode and the named texts | stays | [leaves] | tags
+ *     (leaves only in mode EDIT; the total of tag values counts them too)
  *   records, values                                   totals
  *   record*: subject | time | period | u8 flags | [declare] [end_date] [year] | count, values
  *   value: indicator * 2 + is_null | [f64]
- * Texts are indices into the table, numbers varints, times zigzag varints.
+ *   [u8 OPTION_IF_REVISION | revision]                only when asked for
+ * a DELETE is:
+ *   u8 flags (1 = all) | count, subjects | from | to | count, periods | [options as above]
+ * In a SAVE texts are indices into the table, numbers varints, times zigzag varints.
  *
  * Threads: none. Owns: nothing. Fails: never.
  */
@@ -27,7 +31,12 @@
 #define RECORD_YEAR_SHIFT 3
 #define RECORD_FLAGS_MAX 31u
 
+#define OPTION_IF_REVISION 1u
+#define DELETE_ALL 1u
+
 #define SETTING_MAX_INDICATORS "max_indicators"
+#define SETTING_MAX_KEYS "max_keys"
+#define SETTING_KEY_WINDOW_MS "key_window_ms"
 
 /* end_date and year stand beside indicators in a stored row (rowdata.h), so none may be so named.
  */

@@ -167,6 +167,11 @@ enum kt_status db_run(struct sqlite3_stmt *stmt, struct kt_error *err)
     return status == KT_NOT_FOUND ? KT_OK : status;
 }
 
+int64_t db_changes(struct sqlite3 *db)
+{
+    return sqlite3_changes(db);
+}
+
 void db_reset(struct sqlite3_stmt *stmt)
 {
     sqlite3_reset(stmt);

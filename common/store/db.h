@@ -35,6 +35,7 @@ enum kt_status db_step(struct sqlite3_stmt *stmt, struct kt_error *err) KT_MUST_
 /* Runs a statement that gives no rows, and resets it. */
 enum kt_status db_run(struct sqlite3_stmt *stmt, struct kt_error *err) KT_MUST_CHECK;
 void db_reset(struct sqlite3_stmt *stmt);
+int64_t db_changes(struct sqlite3 *db); /* rows that the last statement changed */
 
 /* Binding; texts and bytes must stay until the statement was run. */
 void db_bind_i64(struct sqlite3_stmt *stmt, int at, int64_t value);

@@ -240,6 +240,7 @@ static bool make_paths(struct kt_store *store, const char *path)
 struct data_ids {
     char node_id[KT_ID_LEN + 1], cluster_id[KT_ID_LEN + 1];
     uint64_t applied;
+    uint64_t known; /* what was ever applied: more than `applied` while the data is made again */
 };
 
 static enum kt_status read_data_ids(struct kt_store *store, struct data_ids *ids,
@@ -248,7 +249,7 @@ static enum kt_status read_data_ids(struct kt_store *store, struct data_ids *ids
     struct kt_buf node, cluster;
     kt_buf_init(&node, 0);
     kt_buf_init(&cluster, 0);
-    int64_t applied = 0;
+    int64_t applied = 0, known = 0;
     enum kt_status status = db_meta_get_text(store->data, "node_id", &node, err);
     if (status == KT_OK) {
         status = db_meta_get_text(store->data, "cluster_id", &cluster, err);
@@ -256,9 +257,13 @@ static enum kt_status read_data_ids(struct kt_store *store, struct data_ids *ids
     if (status == KT_OK) {
         status = db_meta_get_i64(store->data, "applied_seq", 0, &applied, err);
     }
+    if (status == KT_OK) {
+        status = db_meta_get_i64(store->data, "known_commit", 0, &known, err);
+    }
     kt_str_copy(ids->node_id, sizeof(ids->node_id), kt_buf_str(&node));
     kt_str_copy(ids->cluster_id, sizeof(ids->cluster_id), kt_buf_str(&cluster));
     ids->applied = (uint64_t)applied;
+    ids->known = (uint64_t)(known > applied ? known : applied);
     kt_buf_done(&node);
     kt_buf_done(&cluster);
     return status;
@@ -288,9 +293,9 @@ static enum kt_status check_pair(struct kt_store *store, const struct data_ids *
         return kt_fail(err, KT_CORRUPT, "%s belongs to cluster %s, but %s to cluster %s", data,
                        ids->cluster_id, log, id->cluster_id[0] ? id->cluster_id : "(none)");
     }
-    if (id->end_seq < ids->applied) {
+    if (id->end_seq < ids->known) {
         return kt_fail(err, KT_CORRUPT, "%s has applied entry %llu, but %s ends at %llu", data,
-                       (unsigned long long)ids->applied, log, (unsigned long long)id->end_seq);
+                       (unsigned long long)ids->known, log, (unsigned long long)id->end_seq);
     }
     if (store->log_first_seq > ids->applied + 1) {
         return kt_fail(err, KT_CORRUPT, "%s has applied entry %llu, but %s begins at %llu", data,
@@ -391,9 +396,9 @@ static enum kt_status open_files(struct kt_store *store, struct kt_error *err)
     if (status == KT_OK && (!had_log || !had_data)) {
         status = sync_directory(store, err);
     }
-    if (store->identity.commit_seq < ids.applied) {
-        store->identity.commit_seq = ids.applied;
-        atomic_store(&store->noted_commit, ids.applied);
+    if (store->identity.commit_seq < ids.known) {
+        store->identity.commit_seq = ids.known;
+        atomic_store(&store->noted_commit, ids.known);
     }
     return status;
 }
@@ -416,6 +421,8 @@ static void init_parts(struct kt_store *store, const struct kt_store_options *op
         " WHERE subject=? ORDER BY time,period,declare_time,revision,line";
     store->data_readers.sql[READER_SECOND] =
         "SELECT seq FROM revision WHERE wall_ms<=? ORDER BY wall_ms DESC, seq DESC LIMIT 1";
+    store->data_readers.sql[READER_REQUEST] = store_find_request_sql;
+    store->data_readers.sql[READER_RECORDS] = store_find_records_sql;
     store->data_readers.sql[READER_TOUCHED] = store_touched_sql;
     generic_prepare(&store->data_readers);
 }

@@ -102,16 +102,56 @@ int64_t kt_store_log_last_wall_ms(struct kt_store *store); /* stamp of the last 
 /* --- the data --- */
 struct kt_apply_result { /* one per entry */
     uint64_t seq;
+    /* Of the entry that this speaks of: seq, or that of the first entry with this key. */
+    uint64_t revision;
     enum kt_status
         status; /* KT_OK or why apply refused it (same on every node); nothing was changed */
     char field[72];
     char message[200];
-    uint32_t subjects, records, values; /* named by the change */
+    uint32_t subjects, records, values; /* named by the change; of a delete: what it took away */
 };
 /* One transaction; then the new catalogue view is published. Entries follow applied_seq without a
  * gap. results may be NULL. */
 enum kt_status kt_store_apply(struct kt_store *store, const struct kt_entry *entries, size_t count,
                               struct kt_apply_result *results, struct kt_error *err) KT_MUST_CHECK;
+
+/* --- idempotency ---
+ * An entry with a key is a request: what apply made of it, a refusal too, is kept with the key and
+ * a digest of the body for a day of the log's own time (ten minutes when the key begins with "g-":
+ * a gateway made it), in the data and so alike on every node. Apply is the judge: an entry whose
+ * key is known with the same body changes nothing and comes to the first one's result; with
+ * another body it is KT_IDEMPOTENCY_MISMATCH. So no table of requests under way is needed: who
+ * comes second is second in the log. KT_UNAVAILABLE, which is not kept: more keys than the cluster
+ * remembers, or a gateway's key whose time ("g-MILLISECONDS-…") is ten minutes off the log's, for
+ * which nobody could know any more whether it was done. */
+#define KT_REQUEST_KEY_MAX 128
+#define KT_REQUEST_BATCH_KEY_MAX (KT_REQUEST_KEY_MAX + 21)
+/* The key of one batch, counted from 1, of an import with a key: a space, which no client's key
+ * holds, stands between. `dest` has room for KT_REQUEST_BATCH_KEY_MAX + 1. */
+struct kt_str kt_request_batch_key(struct kt_str key, uint64_t batch, char *dest);
+/* What an applied request with this key and body came to; KT_NOT_FOUND when there is none (apply
+ * may still find one), KT_IDEMPOTENCY_MISMATCH when the body was another and the key is remembered
+ * beyond now_wall_ms; KT_BUSY when all read connections are in use. Spares the log the repetition;
+ * never needed. */
+enum kt_status kt_store_find_request(struct kt_store *store, struct kt_str key, struct kt_str body,
+                                     int64_t now_wall_ms, struct kt_apply_result *ret_result,
+                                     struct kt_error *err) KT_MUST_CHECK;
+
+/* --- erasing --- */
+/* How many records (and subjects with such) a delete would take away; one subject's rows are read
+ * at one moment, all of them not. KT_TIMEOUT at the deadline. */
+enum kt_status kt_store_count_records(struct kt_store *store, const struct kt_change_delete *erase,
+                                      int64_t deadline_mono_ms, uint64_t *ret_records,
+                                      uint64_t *ret_subjects, struct kt_error *err) KT_MUST_CHECK;
+/* A delete takes away what older views still show. Who answers from a view calls this once all of
+ * its series are loaded: if records of one of these subjects (of the view) went meanwhile, what
+ * was read may be half, and the question is to be asked again of a newer view. KT_TIMEOUT at the
+ * deadline. Cheap while nothing is deleted. */
+enum kt_status kt_store_check_erased(struct kt_store *store, const struct kt_catalogue *view,
+                                     const struct kt_subject *const *subjects, size_t count,
+                                     int64_t deadline_mono_ms, bool *ret_erased,
+                                     struct kt_error *err) KT_MUST_CHECK;
+
 uint64_t kt_store_applied(struct kt_store *store);
 /* Waits until applied ≥ seq; false at the deadline. */
 bool kt_store_wait_applied(struct kt_store *store, uint64_t seq, int64_t deadline_mono_ms);

@@ -3,6 +3,7 @@
  *   store.c        open, close, identity        store_log.c   the log file
  *   schema.c       tables of both files         store_load.c  catalogue and series from the data
  *   store_pool.c   read connections             apply*.c      changes into the data
+ *   requests.c     what keys came to            erase.c       records that go
  *   generic.c      generic series from the data
  *   touched.c      what each revision touched
  *
@@ -28,7 +29,13 @@
 
 #include <stdatomic.h>
 
-#define STORE_MAX_INDICATORS 4096 /* until a first epoch-start says otherwise */
+/* Of the whole cluster, from its first entry; until then, or where that does not say, these. */
+#define STORE_MAX_INDICATORS 4096
+#define STORE_MAX_KEYS 1000000
+#define STORE_KEY_WINDOW_MS INT64_C(86400000)
+struct store_settings {
+    int64_t max_indicators, max_keys, key_window_ms;
+};
 
 extern const char *const store_log_migrations[];
 extern const int store_log_migration_count;
@@ -45,6 +52,8 @@ enum reader_stmt {
     READER_GENERIC_SCAN,
     READER_GENERIC_HAS,
     READER_GENERIC_POINTS,
+    READER_REQUEST,
+    READER_RECORDS,
     READER_STMTS
 };
 struct reader {
@@ -68,6 +77,8 @@ void pool_done(struct reader_pool *pool);
 /* Waits for a free one, KT_BUSY after half a minute. */
 enum kt_status pool_take(struct reader_pool *pool, struct reader **ret_reader,
                          struct kt_error *err) KT_MUST_CHECK;
+enum kt_status pool_take_within(struct reader_pool *pool, int64_t wait_ms,
+                                struct reader **ret_reader, struct kt_error *err) KT_MUST_CHECK;
 void pool_give(struct reader_pool *pool, struct reader *reader);
 
 /* --- the write connections --- */
@@ -103,6 +114,15 @@ enum data_stmt {
     DATA_GENERIC_PUT_POINT,
     DATA_GENERIC_DROP_POINT,
     DATA_GENERIC_DROP_POINTS,
+    DATA_FIND_REQUEST,
+    DATA_PUT_REQUEST,
+    DATA_FORGET_REQUEST,
+    DATA_EXPIRE_REQUESTS,
+    DATA_COUNT_REQUESTS,
+    DATA_NEXT_EXPIRY,
+    DATA_FIND_RECORDS,
+    DATA_DELETE_RECORD,
+    DATA_DELETE_SUBJECT,
     DATA_STMTS
 };
 
@@ -128,7 +148,7 @@ struct kt_store {
     struct sqlite3_stmt *data_stmts[DATA_STMTS];
     struct applier *applier;
     struct names *names, *topic_names;
-    int64_t max_indicators;
+    struct store_settings settings;
 
     struct kt_catalogue *view;          /* view_mutex */
     struct indicator_table *indicators; /* view_mutex: at least all of any committed row */
@@ -146,7 +166,15 @@ struct kt_store {
     unsigned char cursor_key[KT_CURSOR_KEY_BYTES];
 
     atomic_uint_fast64_t noted_commit;
+    /* Revisions of deletes that took records away: of the newest one applied, and of one whose
+     * transaction is about to be committed (0 = none). See kt_store_check_erased. */
+    atomic_uint_fast64_t erased, erasing;
 };
+
+/* requests.c */
+extern const char *const store_find_request_sql;
+/* erase.c */
+extern const char *const store_find_records_sql;
 
 /* store_log.c */
 enum kt_status log_open(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;

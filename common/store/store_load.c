@@ -188,6 +188,7 @@ static enum kt_status take_subject(void *ctx, struct sqlite3_stmt *stmt, struct 
         return no_memory(err);
     }
     subject->changed_revision = db_u64(stmt, 6);
+    subject->touched_revision = db_u64(stmt, 7);
     enum kt_status status = take_stays(l, from.number, err);
     if (status == KT_OK) {
         status = take_tags(l, from.number, err);
@@ -232,8 +233,8 @@ static enum kt_status load_subjects(struct loading *l, struct kt_error *err)
     }
     if (status == KT_OK) {
         status = each_row(db,
-                          "SELECT number,key,name,status,listing_date,category,changed_revision"
-                          " FROM subject ORDER BY number",
+                          "SELECT number,key,name,status,listing_date,category,changed_revision,"
+                          "touched_revision FROM subject ORDER BY number",
                           take_subject, l, err);
     }
     if (status == KT_OK && (l->stay_row || l->tag_row)) {
@@ -255,6 +256,19 @@ static enum kt_status take_wall_ms(void *ctx, struct sqlite3_stmt *stmt, struct 
     return KT_OK;
 }
 
+static enum kt_status load_settings(struct kt_store *store, struct kt_error *err)
+{
+    struct store_settings *settings = &store->settings;
+    enum kt_status status = db_meta_get_i64(store->data, "max_indicators", STORE_MAX_INDICATORS,
+                                            &settings->max_indicators, err);
+    if (status == KT_OK) {
+        status = db_meta_get_i64(store->data, "max_keys", STORE_MAX_KEYS, &settings->max_keys, err);
+    }
+    return status == KT_OK ? db_meta_get_i64(store->data, "key_window_ms", STORE_KEY_WINDOW_MS,
+                                             &settings->key_window_ms, err)
+                           : status;
+}
+
 static enum kt_status load_facts(struct loading *l, struct kt_error *err)
 {
     struct kt_store *store = l->store;
@@ -266,8 +280,7 @@ static enum kt_status load_facts(struct loading *l, struct kt_error *err)
         status = db_meta_get_i64(store->data, "record_count", 0, &records, err);
     }
     if (status == KT_OK) {
-        status = db_meta_get_i64(store->data, "max_indicators", STORE_MAX_INDICATORS,
-                                 &store->max_indicators, err);
+        status = load_settings(store, err);
     }
     if (status == KT_OK) {
         status = db_meta_get_text(store->data, "cursor_key", &key, err);

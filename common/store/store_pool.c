@@ -71,7 +71,13 @@ static enum kt_status reader_open(const struct reader_pool *pool, struct reader 
 
 enum kt_status pool_take(struct reader_pool *pool, struct reader **ret_reader, struct kt_error *err)
 {
-    int64_t deadline = kt_now_mono_ms() + TAKE_WAIT_MS;
+    return pool_take_within(pool, TAKE_WAIT_MS, ret_reader, err);
+}
+
+enum kt_status pool_take_within(struct reader_pool *pool, int64_t wait_ms,
+                                struct reader **ret_reader, struct kt_error *err)
+{
+    int64_t deadline = kt_now_mono_ms() + wait_ms;
     kt_mutex_lock(&pool->mutex);
     bool in_time = true;
     while (!pool->idle && pool->opened == pool->limit && in_time) {

@@ -370,8 +370,9 @@ static void job_main(void *arg)
     struct kt_buf body;
     kt_buf_init(&body, 0);
     rig_change(job->subject, 0, job->value, job->pad, &body);
-    job->status = kt_replica_submit(rig.nodes[job->node].replica, KT_STR(""), kt_buf_str(&body),
-                                    kt_now_mono_ms() + job->timeout_ms, &job->result, &job->err);
+    job->status =
+        kt_replica_submit(rig.nodes[job->node].replica, kt_str(job->key), kt_buf_str(&body),
+                          kt_now_mono_ms() + job->timeout_ms, &job->result, &job->err);
     kt_buf_done(&body);
     atomic_store(&job->done, true);
 }
@@ -381,8 +382,10 @@ void rig_submit(struct rig_job *job, size_t n, const char *subject, double value
 {
     struct kt_error err = KT_ERROR_INIT;
     size_t pad = job->pad;
+    const char *key = job->key;
     memset(job, 0, sizeof(*job));
     job->pad = pad;
+    job->key = key;
     job->node = n;
     job->value = value;
     job->timeout_ms = timeout_ms;

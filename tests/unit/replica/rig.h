@@ -85,6 +85,7 @@ struct rig_job {
     double value;
     int64_t timeout_ms;
     size_t pad;
+    const char *key; /* set before rig_submit, as is pad; NULL = none */
     atomic_bool done;
     enum kt_status status;
     struct kt_submit_result result;

@@ -93,7 +93,7 @@ static void ten_single_saves_after_a_large_batch_are_fetched_in_few_bytes(void)
     for (int i = 0; i < 8; i++) {
         kt_buf_clear(&body);
         rig_change("large", 0, i, 400000, &body);
-        CHECK_OK(kt_replica_submit(rig_replica(0), KT_STR("key"), kt_buf_str(&body),
+        CHECK_OK(kt_replica_submit(rig_replica(0), KT_STR(""), kt_buf_str(&body),
                                    kt_now_mono_ms() + RIG_WAIT_MS, &result, &err));
     }
     CHECK(rig_until_applied(1, rig_applied(0)));

@@ -146,6 +146,68 @@ static void withdrawing_from_the_middle_and_the_end_of_the_queue_keeps_the_rest(
     rig_close();
 }
 
+static enum kt_status write_keyed(const char *key, double value,
+                                  struct kt_submit_result *ret_result)
+{
+    struct kt_buf body;
+    kt_buf_init(&body, 0);
+    rig_change("keyed", 0, value, 0, &body);
+    enum kt_status status = kt_replica_submit(rig_replica(0), kt_str(key), kt_buf_str(&body),
+                                              kt_now_mono_ms() + RIG_WAIT_MS, ret_result, &err);
+    kt_buf_done(&body);
+    return status;
+}
+
+static void a_repeated_request_that_is_done_makes_no_new_entry(void)
+{
+    struct kt_submit_result first, again, other;
+    begin_cluster(2);
+    CHECK_OK(write_keyed("k", 1, &first));
+    CHECK_INT(first.revision, 2);
+    CHECK_OK(write_keyed("k", 1, &again));
+    CHECK_INT(again.revision, 2);
+    CHECK_INT(again.apply.records, 1);
+    CHECK_OK(write_keyed("k", 2, &other));
+    CHECK_INT(other.apply.status, KT_IDEMPOTENCY_MISMATCH);
+    CHECK_STR(other.apply.field, "Idempotency-Key");
+    CHECK_INT(rig_status(0)->end_seq, 2);
+    rig_stop(0);
+    rig_start(0);
+    CHECK(rig_until_leads(0));
+    CHECK_OK(write_keyed("k", 1, &again));
+    CHECK_INT(again.revision, 2);
+    CHECK(rig_value(0, "keyed") == 1);
+    rig_close();
+}
+
+static void a_repetition_that_comes_while_the_first_is_under_way_has_its_result(void)
+{
+    struct rig_job first, second, other;
+    memset(&first, 0, sizeof(first));
+    memset(&second, 0, sizeof(second));
+    memset(&other, 0, sizeof(other));
+    begin_cluster(1);
+    rig_stall(0, false);
+    first.key = second.key = other.key = "k";
+    CHECK(put_in_flight(&first, "s", RIG_WAIT_MS));
+    rig_submit(&second, 0, "s", 1, RIG_WAIT_MS);
+    rig_submit(&other, 0, "s", 2, RIG_WAIT_MS);
+    size_t two = 2;
+    CHECK(rig_until(is_queued, &two, "the queue"));
+    rig_go_on(0);
+    rig_join(&first);
+    rig_join(&second);
+    rig_join(&other);
+    CHECK_INT(first.status, KT_OK);
+    CHECK_INT(second.status, KT_OK);
+    CHECK_INT(second.result.apply.status, KT_OK);
+    CHECK_INT(second.result.revision, first.result.revision);
+    CHECK_INT(other.result.apply.status, KT_IDEMPOTENCY_MISMATCH);
+    CHECK_INT(rig_applied(0), 4);
+    CHECK(rig_value(0, "s") == 1);
+    rig_close();
+}
+
 static bool has_stepped_down(void *ctx)
 {
     (void)ctx;
@@ -549,6 +611,8 @@ static const struct kt_test tests[] = {
     TEST(a_deadline_in_the_queue_means_certainly_not_done),
     TEST(a_deadline_after_the_number_was_given_means_unknown),
     TEST(withdrawing_from_the_middle_and_the_end_of_the_queue_keeps_the_rest),
+    TEST(a_repeated_request_that_is_done_makes_no_new_entry),
+    TEST(a_repetition_that_comes_while_the_first_is_under_way_has_its_result),
     TEST(a_step_down_leaves_the_numbered_unknown_and_the_queued_not_done),
     TEST(a_fault_at_any_step_of_a_write_loses_nothing_that_was_acknowledged),
     TEST(a_shortage_of_memory_at_any_step_of_a_write_is_survived),
