@@ -122,7 +122,10 @@ static const struct kt_conf_key keys[] = {
         "https:// endpoints.",
         NULL),
     STR("etcd", "cert_file", etcd_cert_file, 0, 900, "",
-        "PEM file with our own certificate, when etcd asks clients for one.", NULL),
+        "PEM file with our own certificate, when etcd asks clients for one; without common name "
+        "(CN) "
+        "when etcd's users are on.",
+        NULL),
     STR("etcd", "key_file", etcd_key_file, 0, 900, "",
         "PEM file with its key. Empty: it stands in cert_file.", NULL),
     ENUM("balance", "policy", policy, "p2c", "p2c|round_robin",

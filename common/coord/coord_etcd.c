@@ -88,6 +88,19 @@ void kt_coord_etcd_reached(struct coord_etcd *coord, bool reached, const struct 
     kt_coord_etcd_publish(coord);
 }
 
+void kt_coord_etcd_answered(struct coord_etcd *coord)
+{
+    bool is_refused;
+
+    kt_mutex_lock(&coord->mutex);
+    is_refused = coord->reach == COORD_REACH_NO &&
+                 (coord->unreached_why == KT_UNAUTHORIZED || coord->unreached_why == KT_FORBIDDEN);
+    kt_mutex_unlock(&coord->mutex);
+    if (!is_refused) {
+        kt_coord_etcd_reached(coord, true, NULL);
+    }
+}
+
 static int64_t etcd_lease_end(struct kt_coord *base, int64_t lease)
 {
     struct coord_etcd *coord = (struct coord_etcd *)base;

@@ -49,6 +49,7 @@ struct coord_etcd {
     int64_t retry_mono_ms;             /* no call of the lease thread before */
     unsigned failures;                 /* of the lease thread, in a row */
 
+    bool refused;                   /* etcd does not let us write our key; told once */
     bool has_self, urgent, changed; /* my entry: given; put it now; put it within ttl/3 */
     struct kt_service self;
     int64_t put_revision;     /* of my key under this lease; 0 = not put yet */
@@ -62,6 +63,9 @@ struct coord_etcd {
 void kt_coord_etcd_publish(struct coord_etcd *coord);
 /* What a call says about etcd; logs the first one that differs, also in why it is not reached. */
 void kt_coord_etcd_reached(struct coord_etcd *coord, bool reached, const struct kt_error *why);
+/* A call that etcd answers to anybody says that it lives, not that it lets us in: who was refused
+ * for its user stays unreached. */
+void kt_coord_etcd_answered(struct coord_etcd *coord);
 int64_t kt_coord_etcd_backoff_ms(unsigned failures); /* 0.2 s doubling to 1 s */
 void kt_coord_etcd_lease_run(void *coord);
 void kt_coord_etcd_watch_run(void *coord);

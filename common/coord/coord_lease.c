@@ -121,17 +121,32 @@ static void note_failure(struct coord_etcd *coord, enum kt_status status,
     if (status == KT_BUSY || status == KT_NO_MEMORY) {
         return; /* ours, not etcd's */
     }
+    if (status == KT_UNAUTHORIZED || status == KT_FORBIDDEN) {
+        /* Who may read is not unreached: of that the watch thread tells. */
+        if (!coord->refused) {
+            kt_log(WARN, "coord", "registration_refused", "addr=%s why=\"%s\"", coord->addr,
+                   why->message);
+        }
+        coord->refused = true;
+        return;
+    }
     kt_mutex_unlock(&coord->mutex);
     kt_coord_etcd_reached(coord, false, why);
     kt_mutex_lock(&coord->mutex);
 }
 
-static void note_success(struct coord_etcd *coord)
+/* `wrote`: our key, which not everybody may. */
+static void note_success(struct coord_etcd *coord, bool wrote)
 {
-    coord->failures = 0;
+    coord->refused = coord->refused && !wrote;
+    coord->failures = coord->refused ? coord->failures : 0;
     coord->retry_mono_ms = 0;
     kt_mutex_unlock(&coord->mutex);
-    kt_coord_etcd_reached(coord, true, NULL);
+    if (wrote) {
+        kt_coord_etcd_reached(coord, true, NULL);
+    } else {
+        kt_coord_etcd_answered(coord);
+    }
     kt_coord_etcd_publish(coord);
     kt_mutex_lock(&coord->mutex);
 }
@@ -153,7 +168,7 @@ static void lose_lease(struct coord_etcd *coord, int64_t lease)
     kt_mutex_unlock(&coord->mutex);
     kt_log(WARN, "coord", "lease_lost", "addr=%s lease=%llx", coord->addr,
            (unsigned long long)lease);
-    kt_coord_etcd_reached(coord, true, NULL);
+    kt_coord_etcd_answered(coord);
     kt_coord_etcd_publish(coord);
     kt_mutex_lock(&coord->mutex);
 }
@@ -186,7 +201,7 @@ static void do_grant(struct coord_etcd *coord)
     coord->granted_mono_ms = sent_ms;
     coord->put_revision = 0;
     start_lease_clock(coord, sent_ms, granted_s);
-    note_success(coord);
+    note_success(coord, false);
 }
 
 static void do_keepalive(struct coord_etcd *coord)
@@ -207,7 +222,7 @@ static void do_keepalive(struct coord_etcd *coord)
         note_failure(coord, status, &err);
     } else {
         start_lease_clock(coord, sent_ms, granted_s);
-        note_success(coord);
+        note_success(coord, false);
     }
 }
 
@@ -274,7 +289,7 @@ static void do_put(struct coord_etcd *coord)
                "addr=%s service=%s lease=%llx ttl_s=%lld", coord->addr, coord->service_name,
                (unsigned long long)lease, (long long)coord->granted_s);
     }
-    note_success(coord);
+    note_success(coord, true);
 }
 
 /* Only under the lease of mine: the key may be a successor's by now. */
@@ -304,7 +319,7 @@ static void do_withdraw(struct coord_etcd *coord)
         kt_log(INFO, "coord", "withdrawn", "addr=%s lease=%llx", coord->addr,
                (unsigned long long)lease);
     }
-    note_success(coord);
+    note_success(coord, true);
 }
 
 void kt_coord_etcd_lease_run(void *arg)

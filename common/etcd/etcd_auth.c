@@ -301,6 +301,12 @@ void kt_etcd_explain(const struct kt_etcd *etcd, size_t index, struct kt_error *
                       "etcd: %s; check [etcd] ca_file, cert_file and key_file, and the names and "
                       "dates in etcd's certificate",
                       why.message);
+    } else if (kt_str_find(kt_str(why.message), KT_STR("CommonName of client")) >= 0) {
+        /* With its users on, etcd's gateway takes no certificate that could be one's name. */
+        (void)kt_fail(err, why.status,
+                      "etcd at %s: %s; [etcd] cert_file must be a certificate without common name "
+                      "(CN)",
+                      url, why.message);
     } else if (kt_str_starts(kt_str(url), KT_STR("http://")) &&
                kt_str_find(kt_str(why.message), KT_STR("Empty reply")) >= 0) {
         (void)kt_fail(err, why.status,

@@ -109,7 +109,9 @@ static const struct kt_conf_key keys[] = {
      "https:// endpoints.",
      NULL},
     {"etcd", "cert_file", KT_CONF_STR, AT(etcd.cert_file), 0, 900, "", "", NULL,
-     "PEM file with our own certificate, when etcd asks clients for one.", NULL},
+     "PEM file with our own certificate, when etcd asks clients for one; without common name (CN) "
+     "when etcd's users are on.",
+     NULL},
     {"etcd", "key_file", KT_CONF_STR, AT(etcd.key_file), 0, 900, "", "", NULL,
      "PEM file with its key. Empty: it stands in cert_file.", NULL},
     {"cluster", "expect", KT_CONF_INT, AT(cluster.expect), 1, 64, "1", "nodes", NULL,

@@ -5,6 +5,7 @@
 #include "kt_test.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -15,14 +16,19 @@
 static struct kt_error err;
 static struct mock mock;
 
+enum { CANCEL_COMPACTED = 1, CANCEL_SILENTLY, CANCEL_WITHIN, CANCEL_BY_END };
+
 /* How this etcd behaves, and what it was asked; all atomic. */
 struct behaviour {
     int granted_s;
     int keepalive_gone;     /* so many keepalives find the lease gone */
     int keepalive_delay_ms; /* before the answer; 0 = none */
     int txn_closes;
+    int cancel; /* how the first watch ends: 0 = it does not, else one of CANCEL_… */
     int grants, keepalives, puts, ranges, watches, revokes;
     int64_t keepalive_came_ms;
+    char first_watch[400], second_watch[400]; /* requests; the second once second_came is set */
+    int second_came;
 };
 static struct behaviour etcd;
 
@@ -50,6 +56,54 @@ static void answer_keepalive(struct mock_conn *conn)
     }
 }
 
+/* The first list has a node that the later ones do not have. */
+static void answer_range(struct mock_conn *conn)
+{
+    static const char key[] = "/kt/services/data/10.0.0.1:1";
+    static const char value[] = "{\"id\":\"00000000000000b2\",\"role\":\"follower\"}";
+    char text[400], coded_key[80], coded_value[120];
+
+    if (bump(&etcd.ranges) > 1) {
+        mock_json(conn, 200, "{\"header\":{\"cluster_id\":\"1\",\"revision\":\"60\"}}");
+        return;
+    }
+    coded_key[kt_base64_encode(key, sizeof(key) - 1, coded_key)] = '\0';
+    coded_value[kt_base64_encode(value, sizeof(value) - 1, coded_value)] = '\0';
+    snprintf(text, sizeof(text),
+             "{" HEADER ",\"kvs\":[{\"key\":\"%s\",\"value\":\"%s\",\"create_revision\":\"2\","
+             "\"mod_revision\":\"2\"}],\"count\":\"1\"}",
+             coded_key, coded_value);
+    mock_json(conn, 200, text);
+}
+
+/* False: the stream has ended. */
+static bool answer_watch(struct mock_conn *conn, const struct mock_request *request)
+{
+    bool first = bump(&etcd.watches) == 1;
+
+    if (first) {
+        kt_str_copy(etcd.first_watch, sizeof(etcd.first_watch), request->body);
+    } else if (get(&etcd.watches) == 2) {
+        kt_str_copy(etcd.second_watch, sizeof(etcd.second_watch), request->body);
+        __atomic_store_n(&etcd.second_came, 1, __ATOMIC_RELEASE);
+    }
+    mock_stream(conn);
+    mock_chunk(conn, KT_STR("{\"result\":{" HEADER ",\"created\":true}}\n"));
+    if (first && get(&etcd.cancel) == CANCEL_COMPACTED) {
+        mock_chunk(conn, KT_STR("{\"result\":{\"header\":{\"cluster_id\":\"1\"},\"canceled\":true,"
+                                "\"compact_revision\":\"50\"}}\n"));
+    } else if (first && get(&etcd.cancel) == CANCEL_SILENTLY) {
+        mock_chunk(conn, KT_STR("{\"result\":{" HEADER ",\"canceled\":true}}\n"));
+    } else if (first && get(&etcd.cancel) == CANCEL_WITHIN) {
+        mock_chunk(conn, KT_STR("{\"error\":{\"code\":11,\"message\":\"compacted\"}}\n"));
+    } else if (first && get(&etcd.cancel) == CANCEL_BY_END) {
+        mock_send(conn, "0\r\n\r\n");
+        return false;
+    }
+    mock_hold(conn, 60000); /* open and silent */
+    return false;
+}
+
 static bool answer(struct mock_conn *conn, const struct mock_request *request, void *ctx)
 {
     char text[160];
@@ -74,19 +128,14 @@ static bool answer(struct mock_conn *conn, const struct mock_request *request, v
         }
         mock_json(conn, 200, "{" HEADER "}");
     } else if (strcmp(request->path, "/v3/kv/range") == 0) {
-        bump(&etcd.ranges);
-        mock_json(conn, 200, "{" HEADER "}");
+        answer_range(conn);
     } else if (strcmp(request->path, "/v3/watch") == 0) {
-        bump(&etcd.watches);
-        mock_stream(conn);
-        mock_chunk(conn, KT_STR("{\"result\":{" HEADER ",\"created\":true}}\n"));
-        mock_hold(conn, 60000);
-        return false;
+        return answer_watch(conn, request);
     }
     return true;
 }
 
-static struct kt_coord *begin_granting(int granted_s)
+static struct kt_coord *begin_with(int granted_s, int cancel)
 {
     struct kt_service self = {.id = "00000000000000a1", .role = KT_ROLE_FOLLOWER};
     struct kt_coord_options options = {.prefix = "/kt",
@@ -100,6 +149,7 @@ static struct kt_coord *begin_granting(int granted_s)
     kt_log_setup(stderr, KT_LOG_OFF, false);
     memset(&etcd, 0, sizeof(etcd));
     etcd.granted_s = granted_s;
+    etcd.cancel = cancel;
     if (!mock_start(&mock, answer, NULL)) {
         return NULL;
     }
@@ -108,6 +158,11 @@ static struct kt_coord *begin_granting(int granted_s)
         return NULL;
     }
     return coord;
+}
+
+static struct kt_coord *begin_granting(int granted_s)
+{
+    return begin_with(granted_s, 0);
 }
 
 static struct kt_coord *begin(void)
@@ -195,7 +250,7 @@ static void a_key_is_not_missed_before_the_watch_has_come_to_its_put(void)
     struct kt_coord *coord = begin();
 
     CHECK(coord);
-    /* The lists of this etcd are of revision 41, the put was of 99. */
+    /* The lists of this etcd are of revisions 41 and 60, the put was of 99. */
     CHECK(reaches(&etcd.keepalives, 2, 8000));
     CHECK_INT(get(&etcd.puts), 1);
     kt_coord_free(&coord);
@@ -236,6 +291,51 @@ static void a_watch_that_is_silent_for_ttl_is_checked_by_a_read(void)
     CHECK(reaches(&etcd.ranges, 2, 8000));
     CHECK(kt_now_mono_ms() - started_ms >= 2900);
     CHECK(reaches(&etcd.watches, 2, 2000));
+    kt_coord_free(&coord);
+    mock_stop(&mock);
+}
+
+static size_t services_of(struct kt_coord *coord)
+{
+    struct kt_coord_view *view = kt_coord_view(coord);
+    size_t count = view->complete ? view->service_count : 99;
+
+    kt_coord_view_unref(&view);
+    return count;
+}
+
+/* However it ends: list at once, keys that are gone are gone, watch from the new list on. */
+static void a_watch_that_is_cancelled_or_ends_is_followed_by_a_list_and_the_difference(void)
+{
+    static const int ends[] = {CANCEL_COMPACTED, CANCEL_SILENTLY, CANCEL_WITHIN, CANCEL_BY_END};
+
+    for (size_t i = 0; i < KT_ARRAY_LEN(ends); i++) {
+        struct kt_coord *coord = begin_with(3, ends[i]);
+        int64_t started_ms = kt_now_mono_ms();
+
+        CHECK(coord);
+        CHECK(reaches(&etcd.second_came, 1, 8000));
+        CHECK(kt_now_mono_ms() - started_ms < 2900); /* by the word, not by ttl's silence */
+        CHECK(strstr(etcd.first_watch, "\"start_revision\":\"42\""));
+        CHECK(strstr(etcd.second_watch, "\"start_revision\":\"61\""));
+        CHECK_INT(services_of(coord), 0);
+        kt_coord_free(&coord);
+        mock_stop(&mock);
+    }
+}
+
+/* A timeout moves no start revision by itself: what comes next is a list, and its revision counts.
+ */
+static void a_silent_watch_goes_on_from_the_lists_revision_and_drops_what_is_gone(void)
+{
+    struct kt_coord *coord = begin();
+
+    CHECK(coord);
+    CHECK(reaches(&etcd.watches, 1, 5000));
+    CHECK_INT(services_of(coord), 1);
+    CHECK(reaches(&etcd.second_came, 1, 9000));
+    CHECK(strstr(etcd.second_watch, "\"start_revision\":\"61\""));
+    CHECK_INT(services_of(coord), 0);
     kt_coord_free(&coord);
     mock_stop(&mock);
 }
@@ -292,6 +392,8 @@ static const struct kt_test tests[] = {
     TEST(a_key_is_not_missed_before_the_watch_has_come_to_its_put),
     TEST(a_txn_whose_connection_breaks_is_unknown),
     TEST(a_watch_that_is_silent_for_ttl_is_checked_by_a_read),
+    TEST(a_watch_that_is_cancelled_or_ends_is_followed_by_a_list_and_the_difference),
+    TEST(a_silent_watch_goes_on_from_the_lists_revision_and_drops_what_is_gone),
     TEST(deregistering_does_not_wait_for_calls_under_way),
     TEST(starting_survives_every_failed_allocation),
 };
