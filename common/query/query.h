@@ -22,7 +22,7 @@
 #include "http/message.h"
 #include "json/read.h"
 
-/* What a period by date may take: some 40 bytes a row beside the answer. */
+/* What a period by date may take: some 70 bytes a row beside the answer. */
 #define KT_QUERY_ROWS_MAX (INT64_C(1) << 20)
 
 struct kt_query_limits {
