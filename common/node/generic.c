@@ -43,8 +43,7 @@ static enum kt_status submit(struct kt_node *node, const struct kt_http_request 
                              const struct kt_buf *change, struct kt_submit_result *ret_result,
                              struct kt_error *err)
 {
-    struct kt_str key = kt_http_header(request, "Idempotency-Key");
-    return kt_node_submit(node, key.data ? key : KT_STR(""), kt_buf_str(change),
+    return kt_node_submit(node, kt_node_request_key(request), kt_buf_str(change),
                           request->deadline_mono_ms, ret_result, err);
 }
 

@@ -153,10 +153,30 @@ class GenericSeries:
                       (status, code, field), what)
                 envelope = answer.json()
                 equal((envelope["status_code"], envelope["data"]), (status, None), what)
-                if server is self.master and code != "bad_request":
+                if code != "bad_request":
                     equal((envelope["code"], envelope["message"]),
                           (status, envelope["status_msg"]), what + ": the old members")
         equal(self.master.revision(), revision, "the revision: nothing of it was stored")
+
+    def a_repeated_request_is_carried_out_once(self):
+        path = OLD + "/save?id=3"
+        key = {"Idempotency-Key": "generic-1"}
+        body = {"id": "once", "data": {"1": [1], "2": [2]}}
+        first = self.gateway.post(path, body, key)
+        equal(first.status, 200, "save: status")
+        save(self.gateway, 3, {"id": "once", "data": {"2": [3]}})
+        again = self.gateway.post(path, body, key)
+        equal((again.status, again.json()), (200, first.json()), "the save, repeated")
+        equal(read(self.master, "/get/once?tableId=3")["data"], {"1": [1], "2": [3]}, "the series")
+        other = self.gateway.post(path, {"id": "once", "data": {}}, key)
+        equal((other.status, other.json()["code"], other.error()["code"]),
+              (409, 409, "idempotency_mismatch"), "another body with that key")
+        for name, status in (("once", 200), ("nobody", 404)):
+            path = OLD + "/delete/%s?tableId=3" % name
+            key = {"Idempotency-Key": "delete-" + name}
+            answers = [request(self.gateway.addr, "DELETE", path, None, key) for _ in range(2)]
+            equal([answer.status for answer in answers], [status] * 2, "delete of %s" % name)
+            equal(answers[1].json(), answers[0].json(), "delete of %s, repeated" % name)
 
     def a_slave_names_the_leader_to_who_writes(self):
         answer = self.cluster.slaves[0].post(OLD + "/save?id=1", SERIES)

@@ -135,6 +135,81 @@ static void rows_are_the_same_by_batch_one_by_one_and_by_redo(void)
     kt_store_close(&store);
 }
 
+static void erase(struct kt_store *store, const char *key, bool all)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_str subjects[] = {kt_str(key), KT_STR("nobody")};
+    struct kt_change_delete change = {.subjects = subjects,
+                                      .subject_count = 2,
+                                      .all = all,
+                                      .from_s = KT_TIME_MIN,
+                                      .to_s = KT_TIME_MAX};
+    struct kt_buf bytes;
+    kt_buf_init(&bytes, 0);
+    if (kt_change_encode_delete(&change, &bytes, &err) != KT_OK) {
+        help_fatal("encode", &err);
+    }
+    help_commit(store, kt_buf_str(&bytes), true);
+    kt_buf_done(&bytes);
+}
+
+static void what_goes_was_touched_too(void)
+{
+    struct kt_store *store = help_new();
+    commit(store, "a:p,q a b:q b", true);
+    erase(store, "a", false);
+    erase(store, "a", false); /* nothing is left to go */
+    erase(store, "b", true);
+    erase(store, "a", true);
+    commit(store, "a:r", true);
+    CHECK_STR(tell(store, 2, 100), "3 [\"a\"] [\"p\",\"q\"]; 4 [] []; 5 [\"b\"] [\"q\"]; "
+                                   "6 [\"a\"] [\"p\",\"q\"]; 7 [\"a\"] [\"r\"]");
+    kt_store_close(&store);
+}
+
+/* topics_remove and topics_add of one request. */
+static void a_topic_that_is_left_or_joined_is_touched(void)
+{
+    struct kt_store *store = help_new();
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_str leaves[] = {KT_STR("q"), KT_STR("none")};
+    struct kt_change_stay stay = {KT_STR("r"), 5, 9};
+    struct kt_change_subject subject = {.key = KT_STR("a"),
+                                        .topics_mode = KT_TOPICS_EDIT,
+                                        .stays = &stay,
+                                        .stay_count = 1,
+                                        .leaves = leaves,
+                                        .leave_count = 2};
+    struct kt_change_builder *builder = kt_change_builder_new(1 << 20);
+    commit(store, "a:p,q", true);
+    CHECK_OK(kt_change_add_subject(builder, &subject, &err));
+    help_commit_builder(store, builder);
+    commit(store, "a", true);
+    CHECK_STR(tell(store, 2, 2), "3 [\"a\"] [\"p\",\"q\",\"r\"]; 4 [\"a\"] [\"p\",\"r\"]");
+    kt_change_builder_free(&builder);
+    kt_store_close(&store);
+}
+
+/* The second of two requests with one key changes nothing. */
+static void a_repeated_request_touches_nothing(void)
+{
+    struct kt_store *store = help_new();
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_buf bytes;
+    kt_buf_init(&bytes, 0);
+    encode("a:p", &bytes);
+    for (uint64_t seq = 2; seq <= 3; seq++) {
+        struct kt_entry entry = {seq, 1, (int64_t)seq * 1000, KT_STR("key"), kt_buf_str(&bytes)};
+        struct kt_apply_result result;
+        CHECK_OK(kt_store_log_append(store, &entry, 1, seq, &err));
+        CHECK_OK(kt_store_apply(store, &entry, 1, &result, &err));
+        CHECK_INT(result.revision, 2);
+    }
+    CHECK_STR(tell(store, 1, 9), "2 [\"a\"] [\"p\"]; 3 [] []");
+    kt_buf_done(&bytes);
+    kt_store_close(&store);
+}
+
 static void what_was_refused_and_what_is_no_subject_touches_nothing(void)
 {
     struct kt_store *store = help_open(help_path());
@@ -285,6 +360,9 @@ static void no_failure_loses_a_topic(void)
 static const struct kt_test tests[] = {
     TEST(a_revision_touches_its_subjects_and_their_topics_before_and_after),
     TEST(rows_are_the_same_by_batch_one_by_one_and_by_redo),
+    TEST(what_goes_was_touched_too),
+    TEST(a_topic_that_is_left_or_joined_is_touched),
+    TEST(a_repeated_request_touches_nothing),
     TEST(what_was_refused_and_what_is_no_subject_touches_nothing),
     TEST(names_are_escaped),
     TEST(a_list_that_is_too_long_is_everything),
