@@ -53,17 +53,16 @@ static enum kt_status take_timeout(struct kt_exchange *exchange, struct kt_error
     return KT_OK;
 }
 
-/* A value that is none of these is for a node to refuse, and a revision that is no number too. */
+/* How fresh an answer must be decides where it is asked for. A value that is none is for a node to
+ * refuse. */
 static void take_level(struct kt_exchange *exchange)
 {
     const struct kt_str *known = exchange->request.head.known;
-    struct kt_str level = known[KT_H1_CONSISTENCY];
 
-    if (kt_str_eq(level, KT_STR("leader")) || kt_str_eq(level, KT_STR("linearizable"))) {
-        exchange->level = KT_LEVEL_LEADER;
-    } else if (kt_str_eq(level, KT_STR("session")) &&
-               kt_parse_u64(known[KT_H1_MIN_REVISION], &exchange->min_revision)) {
-        exchange->level = KT_LEVEL_SESSION;
+    exchange->by_leader = kt_str_eq(known[KT_H1_CONSISTENCY], KT_STR("leader")) ||
+                          kt_str_eq(known[KT_H1_CONSISTENCY], KT_STR("linearizable"));
+    if (!kt_parse_u64(known[KT_H1_MIN_REVISION], &exchange->min_revision)) {
+        exchange->min_revision = 0;
     }
 }
 
@@ -82,7 +81,7 @@ static enum kt_status check_headers(struct kt_exchange *exchange, struct kt_erro
         return kt_fail_field(err, KT_BAD_VALUE, "X-Request-Id",
                              "X-Request-Id: expected 1-128 visible ASCII characters");
     }
-    if (head->known[KT_H1_CONSISTENCY].data) {
+    if (head->known[KT_H1_CONSISTENCY].data || head->known[KT_H1_MIN_REVISION].data) {
         take_level(exchange);
     }
     if (head->known[KT_H1_TIMEOUT_MS].data && take_timeout(exchange, err) != KT_OK) {

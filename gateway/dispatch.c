@@ -21,7 +21,7 @@ static bool reads(const struct kt_exchange *exchange)
 
 static bool wants_leader(const struct kt_exchange *exchange)
 {
-    return !reads(exchange) || exchange->level == KT_LEVEL_LEADER;
+    return !reads(exchange) || exchange->by_leader;
 }
 
 static bool was_tried(const struct kt_exchange *exchange, const struct kt_gw_node *node)
@@ -34,7 +34,7 @@ static bool was_tried(const struct kt_exchange *exchange, const struct kt_gw_nod
     return false;
 }
 
-static bool has_revision(const struct kt_peer *peer, uint64_t revision)
+bool kt_dispatch_knows(const struct kt_peer *peer, uint64_t revision)
 {
     /* Relaxed: a hint; the node itself sees to it that no older answer leaves it. */
     return peer->revision >= revision ||
@@ -55,7 +55,7 @@ static struct kt_peer *choose(struct kt_exchange *exchange, uint64_t min_revisio
         struct kt_peer *peer = loop->peers[i];
 
         if (!peer || !kt_gw_node_is_up(peer->node) || was_tried(exchange, peer->node) ||
-            !has_revision(peer, min_revision)) {
+            !kt_dispatch_knows(peer, min_revision)) {
             continue;
         }
         if (kt_gw_node_is_refused(peer->node)) {
@@ -121,13 +121,13 @@ static struct kt_peer *leader_peer(const struct kt_exchange *exchange)
     return loop->table && loop->table->leader >= 0 ? loop->peers[loop->table->leader] : NULL;
 }
 
-/* Where a read of level any or session may go. When nobody is known to have the session's revision
- * the leader has it if anyone does; without a leader a node may have it by now, and waits. */
+/* Where a read may go that need not go to the leader. When nobody is known to have its revision the
+ * leader has it if anyone does; without a leader a node may have it by now, and waits. */
 static struct kt_peer *choose_for_read(struct kt_exchange *exchange)
 {
     struct kt_peer *peer = choose(exchange, exchange->min_revision);
 
-    if (!peer && exchange->level == KT_LEVEL_SESSION) {
+    if (!peer && exchange->min_revision > 0) {
         peer = leader_peer(exchange);
         if (!peer || !kt_gw_node_is_up(peer->node) || was_tried(exchange, peer->node)) {
             peer = choose(exchange, 0);

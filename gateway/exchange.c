@@ -295,12 +295,13 @@ static void on_deadline(struct kt_exchange *exchange)
 /* A node that hangs keeps its connections: what it did not begin to answer goes to another once it
  * took too long, or as soon as its probe, or etcd, or another read says that it is down. What it
  * was given is not given up for nothing: only while there are a node and a repetition left. A feed
- * or an export may rightly say nothing for long. */
+ * or an export may rightly say nothing for long, and a node that waits for a revision too. */
 static void leave_if_silent(struct kt_exchange *exchange, int64_t waited_ms)
 {
     struct kt_peer *peer = exchange->peer;
     struct kt_gw_node *node = peer->node;
-    bool silent = waited_ms >= exchange->loop->config->first_byte_ms && !exchange->route.idle_bound;
+    bool silent = waited_ms >= exchange->loop->config->first_byte_ms &&
+                  !exchange->route.idle_bound && kt_dispatch_knows(peer, exchange->min_revision);
     bool down = waited_ms >= HANG_MS && (!kt_gw_node_is_up(node) || kt_gw_node_is_refused(node) ||
                                          atomic_load(&node->gone));
 

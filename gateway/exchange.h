@@ -64,6 +64,8 @@ bool kt_request_take(struct kt_exchange *exchange, struct kt_str *ret_piece);
 
 /* dispatch.c */
 void kt_dispatch(struct kt_exchange *exchange);
+/* Is the node known to have applied the revision? By its probe, or an answer that passed by. */
+bool kt_dispatch_knows(const struct kt_peer *peer, uint64_t revision);
 /* Is there another node that a read could go to? */
 bool kt_dispatch_has_other(struct kt_exchange *exchange);
 void kt_exchange_on_failed(struct kt_exchange *exchange, enum kt_failure failure, const char *why);

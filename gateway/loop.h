@@ -77,13 +77,6 @@ struct kt_conn {
     char host[64];
 };
 
-/* X-Kamaitachi-Consistency as far as it decides where a read goes; the node judges the value. */
-enum kt_level {
-    KT_LEVEL_ANY,
-    KT_LEVEL_SESSION, /* with X-Kamaitachi-Min-Revision: nodes that are known to have it */
-    KT_LEVEL_LEADER,  /* linearizable too */
-};
-
 enum kt_body_mode {
     KT_BODY_NONE,
     KT_BODY_IN_PLACE, /* whole behind its head in the client's buffer */
@@ -116,10 +109,10 @@ struct kt_exchange {
     int64_t body_bytes; /* so far */
     struct kt_h1_chunks body_chunks;
     struct kt_buf body;
-    int64_t kept_bytes; /* of the loop's, for the body */
-    bool timeout_given; /* X-Kamaitachi-Timeout-Ms */
-    enum kt_level level;
-    uint64_t min_revision;
+    int64_t kept_bytes;    /* of the loop's, for the body */
+    bool timeout_given;    /* X-Kamaitachi-Timeout-Ms */
+    bool by_leader;        /* the levels leader and linearizable */
+    uint64_t min_revision; /* X-Kamaitachi-Min-Revision; 0 = none */
     bool body_done;
     bool stream_began; /* a piece was passed on that is not kept */
     bool stream_ended; /* the whole body was handed to the node's stream */

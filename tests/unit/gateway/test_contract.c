@@ -87,6 +87,23 @@ static void a_session_goes_to_nodes_that_are_known_to_have_its_revision(void)
         CHECK_SLICE(kt_buf_str(&answer.body), "c");
     }
     CHECK_INT(a->requests + b->requests, 0);
+    /* The bound holds at every level. */
+    CHECK(rig_call(&rig, READ_WITH("X-Kamaitachi-Min-Revision: 9\r\n"), &answer));
+    CHECK_SLICE(kt_buf_str(&answer.body), "c");
+    stop();
+}
+
+static void a_node_that_waits_for_a_revision_is_not_taken_for_hung(void)
+{
+    static const char *const settings[] = {"proxy.first_byte_ms=200", NULL};
+
+    CHECK(start(settings));
+    CHECK(rig_lead(&rig, b));
+    a->handler = b->handler = c->handler = stay_silent;
+    CHECK(rig_call(&rig, READ_WITH("X-Kamaitachi-Min-Revision: 100\r\n" TIMEOUT("1500")), &answer));
+    CHECK_INT(answer.status, 504);
+    CHECK_INT(b->requests, 1);
+    CHECK_INT(a->requests + c->requests, 0);
     stop();
 }
 
@@ -481,6 +498,7 @@ static void validators_and_encodings_pass_as_they_are(void)
 
 static const struct kt_test tests[] = {
     TEST(a_session_goes_to_nodes_that_are_known_to_have_its_revision),
+    TEST(a_node_that_waits_for_a_revision_is_not_taken_for_hung),
     TEST(probes_tell_of_revisions_too),
     TEST(a_session_that_a_node_cannot_serve_goes_to_the_leader),
     TEST(levels_of_the_leader_never_go_elsewhere),

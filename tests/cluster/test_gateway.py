@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""What of the contract's headers passes the gateway: validators, encodings, HEAD, times, levels. The
+same on a node and through the gateway, on connections that live on."""
+
+import contextlib
+import gzip
+import http.client
+import json
+import time
+
+from cluster import API, SLOW, Answer, check, equal, group
+
+TIMEOUT = "X-Kamaitachi-Timeout-Ms"
+SNAPSHOT = API + "/snapshot"
+
+
+class Kept:
+    """One connection for many requests: what is wrong with one answer's end spoils the next."""
+
+    def __init__(self, server):
+        host, port = server.addr.rsplit(":", 1)
+        self.server = server
+        self.connection = http.client.HTTPConnection(host, int(port), timeout=60 * SLOW)
+
+    def ask(self, method, path, body=None, headers=None):
+        self.connection.request(method, self.server.data_prefix + path, body, headers or {})
+        check(self.connection.sock is not None, "a connection")
+        answer = self.connection.getresponse()
+        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+
+    def close(self):
+        self.connection.close()
+
+
+@group
+class ThroughTheGateway:
+    def setup(self, bench):
+        self.cluster = bench.cluster(slaves=2)
+        self.gateway = self.cluster.gateway
+        self.gateway.save(records=[
+            {"subject": "s%03d" % i, "time": 0, "data": {"x": i, "y": -i}} for i in range(300)])
+        self.cluster.wait_level()
+
+    @contextlib.contextmanager
+    def _kept(self, server):
+        kept = Kept(server)
+        try:
+            yield kept
+        finally:
+            kept.close()
+
+    def what_a_client_has_is_304_on_every_node(self):
+        path = SNAPSHOT + "?topic=*&limit=200&order=1&field=x"
+        tags = set()
+        for server in self.cluster.everyone():
+            with self._kept(server) as kept:
+                for _ in range(6):
+                    full = kept.ask("GET", path)
+                    equal(full.status, 200, "a question at %s" % server.name)
+                    equal(full.headers["cache-control"], "no-cache", "Cache-Control")
+                    tags.add(full.headers["etag"])
+                    for value in (full.headers["etag"], "*", '"x", W/' + full.headers["etag"]):
+                        same = kept.ask("GET", path, None, {"If-None-Match": value})
+                        equal([same.status, same.body, same.headers["etag"]],
+                              [304, b"", full.headers["etag"]], "If-None-Match: " + value)
+                    other = kept.ask("GET", path, None, {"If-None-Match": '"another"'})
+                    equal([other.status, other.body], [200, full.body], "another tag")
+        equal(len(tags), 1, "tags of one answer")
+        before = tags.pop()
+        revision = self.gateway.save(records=[
+            {"subject": "s000", "time": 0, "data": {"x": 0.5}}])["revision"]
+        changed = self.gateway.get("/data" + path, {
+            "If-None-Match": before, "X-Kamaitachi-Consistency": "session",
+            "X-Kamaitachi-Min-Revision": str(revision)})
+        equal(changed.status, 200, "what has changed since")
+        check(changed.headers["etag"] != before, "the tag stays %s", before)
+        self.cluster.wait_level()
+
+    def answers_are_compressed_for_who_wants_it(self):
+        body = json.dumps({"topic": "*", "limit": 300, "field": "y"})
+        for server in self.cluster.everyone():
+            with self._kept(server) as kept:
+                plain = kept.ask("POST", SNAPSHOT, body)
+                equal(plain.headers.get("content-encoding"), None, "an encoding nobody asked for")
+                equal(plain.headers["vary"], "Accept-Encoding", "Vary")
+                for wish, zipped in (("gzip", True), ("gzip;q=0", False), ("br, gzip;q=0.5", True),
+                                     ("identity", False)):
+                    answer = kept.ask("POST", SNAPSHOT, body, {"Accept-Encoding": wish})
+                    equal(answer.headers.get("content-encoding"), "gzip" if zipped else None,
+                          "the encoding for " + wish)
+                    text = gzip.decompress(answer.body) if zipped else answer.body
+                    equal(text, plain.body, "the answer to " + wish)
+                export = kept.ask("GET", API + "/export", None, {"Accept-Encoding": "gzip"})
+                equal(export.headers.get("content-encoding"), "gzip", "an export's encoding")
+                equal(gzip.decompress(export.body), kept.ask("GET", API + "/export").body,
+                      "a compressed export")
+
+    def head_is_get_without_a_body(self):
+        for server in self.cluster.everyone():
+            with self._kept(server) as kept:
+                for path in (SNAPSHOT + "?subjects=s001", SNAPSHOT + "?topic=*&limit=300",
+                             API + "/subjects", "/cluster/leader", API + "/nothing"):
+                    full, head = kept.ask("GET", path), kept.ask("HEAD", path)
+                    equal([head.status, head.body], [full.status, b""], "HEAD " + path)
+                    equal(head.headers.get("content-length"), str(len(full.body)),
+                          "the length of HEAD " + path)
+                    equal(head.headers.get("etag"), full.headers.get("etag"), "its tag")
+
+    def bad_headers_are_refused_alike(self):
+        for name, value, code in [
+                (TIMEOUT, "0", "bad_value"), (TIMEOUT, "60001", "bad_value"),
+                (TIMEOUT, "", "bad_value"), (TIMEOUT, "1s", "bad_value"),
+                (TIMEOUT, "-5", "bad_value"),
+                ("X-Kamaitachi-Consistency", "strong", "bad_value"),
+                ("X-Kamaitachi-Consistency", "", "bad_value"),
+                ("X-Kamaitachi-Min-Revision", "new", "bad_value"),
+                ("X-Request-Id", "a b", "bad_value"), ("X-Request-Id", "", "bad_value"),
+                ("X-Request-Id", "x" * 129, "bad_value"),
+                ("Content-Encoding", "gzip", "media_type")]:
+            for server in (self.cluster.master, self.gateway):
+                answer = server.data_post("snapshot", {}, {name: value})
+                error = answer.error()
+                equal([answer.status, error.get("code"), error.get("field")],
+                      [415 if code == "media_type" else 400, code, name],
+                      "%s: %r at %s" % (name, value, server.name))
+                equal(answer.headers["content-type"], "application/json", "the type of a refusal")
+                check(answer.headers.get("x-request-id"), "a refusal without X-Request-Id")
+
+    def a_time_bounds_what_waits(self):
+        revision = self.cluster.master.revision()
+        for server in self.cluster.everyone():
+            start = time.monotonic()
+            answer = server.data_get("changes?after=%d&wait_ms=20000" % revision, {TIMEOUT: "600"})
+            check(answer.status in (200, 504), "changes at %s: %d", server.name, answer.status)
+            check(time.monotonic() - start < 10 * SLOW, "changes at %s took too long", server.name)
+        # Without one a feed may wait for as long as it was told to.
+        answer = self.gateway.data_get("changes?after=%d&wait_ms=2600" % revision)
+        equal([answer.status, answer.body], [200, b""], "a feed that has nothing to say")
+
+    def levels_of_the_leader_reach_the_leader(self):
+        leader = self.cluster.master.get("/health").json()["node"]
+        for _ in range(12):
+            answer = self.gateway.data_post("snapshot", {"subjects": "s001"},
+                                            {"X-Kamaitachi-Consistency": "leader"})
+            equal([answer.status, answer.headers["x-kamaitachi-node"]], [200, leader],
+                  "who answers at level leader")
+        answer = self.gateway.data_post("snapshot", {}, {"X-Kamaitachi-Consistency": "linearizable"})
+        equal([answer.status, answer.headers["x-kamaitachi-node"]], [400, leader],
+              "linearizable, not built yet")
+
+    def every_answer_names_its_request(self):
+        for path in ("/health", "/nowhere", "/data" + SNAPSHOT, "/data/nowhere", "//", "/data/%00"):
+            answer = self.gateway.get(path, {"X-Request-Id": "mine-1"})
+            equal(answer.headers.get("x-request-id"), "mine-1", "the id of " + path)
+            check(answer.headers.get("date"), "%s without Date", path)
+            if answer.status >= 400:
+                equal(answer.json()["status_code"], answer.status, "the body of " + path)
