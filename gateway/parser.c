@@ -115,7 +115,7 @@ static bool parse_version(struct kt_str text, int *ret_minor)
 }
 
 /* "http://host[:port]" before the path is checked and dropped; an empty path is "/". */
-static bool reduce_absolute(struct kt_str *target)
+static bool reduce_absolute(struct kt_str *target, struct kt_str *ret_authority)
 {
     static const char scheme[] = "http://";
     struct kt_str rest;
@@ -131,6 +131,7 @@ static bool reduce_absolute(struct kt_str *target)
     if (!kt_h1_is_host(kt_str_n(rest.data, authority))) {
         return false;
     }
+    *ret_authority = kt_str_n(rest.data, authority);
     *target = kt_str_n(rest.data + authority, rest.len - authority);
     return true;
 }
@@ -151,7 +152,7 @@ static enum kt_h1_verdict parse_target(struct kt_h1_request *request)
         return KT_H1_OK;
     }
     if (rest.data[0] != '/') {
-        if (!reduce_absolute(&rest)) {
+        if (!reduce_absolute(&rest, &request->authority)) {
             return refuse(head, "a target that is no path");
         }
         request->target = rest;
@@ -231,7 +232,7 @@ enum kt_h1_verdict kt_h1_parse_request(struct kt_str head, struct kt_h1_request 
     head_reset(&ret_request->head);
     ret_request->method = KT_HTTP_OTHER;
     ret_request->method_text = ret_request->target = kt_str(NULL);
-    ret_request->path = ret_request->query = kt_str(NULL);
+    ret_request->path = ret_request->query = ret_request->authority = kt_str(NULL);
     ret_request->expect_continue = false;
     verdict = parse_request_line(line, ret_request);
     if (verdict == KT_H1_OK) {
@@ -239,6 +240,11 @@ enum kt_h1_verdict kt_h1_parse_request(struct kt_str head, struct kt_h1_request 
     }
     if (verdict == KT_H1_OK) {
         verdict = kt_h1_check_request(&ret_request->head);
+    }
+    if (verdict == KT_H1_OK && ret_request->authority.data &&
+        ret_request->head.known[KT_H1_HOST].data &&
+        !kt_str_eq_nocase(ret_request->authority, ret_request->head.known[KT_H1_HOST])) {
+        verdict = refuse(&ret_request->head, "a target of another host than Host names");
     }
     return verdict == KT_H1_OK ? check_expect(ret_request) : verdict;
 }

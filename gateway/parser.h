@@ -4,7 +4,8 @@
  * Two readers that disagree about where a message ends are how a request is smuggled past a
  * gateway, so what could be read in two ways is refused with 400 and the connection is closed: bare
  * CR or LF, folded lines, space before a colon, no or two Host headers, Content-Length that is not
- * digits or is there twice, both framings, any Transfer-Encoding but chunked.
+ * digits or is there twice, both framings, any Transfer-Encoding but chunked, a target of one host
+ * and a Host of another.
  *
  * A head is first scanned for its end, incrementally and with next to no state (so that thousands
  * of half-sent heads cost nothing), and parsed in one go when it is whole. Names that matter here
@@ -73,9 +74,10 @@ struct kt_h1_request {
     struct kt_h1_head head;
     struct kt_str method_text;
     enum kt_http_method method;
-    struct kt_str target; /* origin-form or "*": what absolute-form is reduced to */
-    struct kt_str path;   /* raw, before '?'; "*" for asterisk-form */
-    struct kt_str query;  /* raw, behind '?' */
+    struct kt_str target;    /* origin-form or "*": what absolute-form is reduced to */
+    struct kt_str path;      /* raw, before '?'; "*" for asterisk-form */
+    struct kt_str query;     /* raw, behind '?' */
+    struct kt_str authority; /* of absolute-form; it is the Host's too. Else data NULL */
     bool expect_continue;
 };
 

@@ -110,8 +110,8 @@ class FromAnotherAddress:
             self._all_refused(PROCESSES, dress)
 
     def absolute_targets_are_judged_by_their_path(self):
-        requests = [(gateway.port, raw("POST", "http://127.0.0.1:%d%s%s" % (
-            self.cluster.master.port, prefix, path)))
+        host = "127.0.0.1:%d" % self.cluster.master.port
+        requests = [(gateway.port, raw("POST", "http://%s%s%s" % (host, prefix, path), host=host))
                     for gateway in (self.gateway, self.guarded) for prefix in ("", "/data")
                     for path in ("/cluster/failover", "/api/admin/reload", "/replication/v1/fetch")]
         for (_, sent), answer in zip(requests, self.outside.send(requests)):

@@ -36,7 +36,10 @@ static const struct head_case request_cases[] = {
     {LINE "Host: [::1]:9000\r\n\r\n", KT_H1_OK},
     {LINE "Host: a-b.example_1:80\r\n\r\n", KT_H1_OK},
     {"GET http://h/a?b HTTP/1.1\r\n" HOST "\r\n", KT_H1_OK},
-    {"GET HTTP://h:80/a HTTP/1.1\r\n" HOST "\r\n", KT_H1_OK},
+    {"GET HTTP://h:80/a HTTP/1.1\r\nHost: H:80\r\n\r\n", KT_H1_OK},
+    {"GET http://h/a HTTP/1.0\r\n\r\n", KT_H1_OK},
+    {"GET http://h:80/a HTTP/1.1\r\n" HOST "\r\n", KT_H1_BAD},
+    {"GET http://other/a HTTP/1.1\r\n" HOST "\r\n", KT_H1_BAD},
     {"GET http://h HTTP/1.1\r\n" HOST "\r\n", KT_H1_OK},
     {"OPTIONS * HTTP/1.1\r\n" HOST "\r\n", KT_H1_OK},
     {"BREW /pot HTTP/1.1\r\n" HOST "\r\n", KT_H1_OK},
@@ -246,8 +249,9 @@ static void absolute_targets_are_reduced_to_their_path(void)
 {
     struct kt_h1_request request;
 
-    CHECK_INT(kt_h1_parse_request(kt_str("GET http://h:80/a?b HTTP/1.1\r\n" HOST "\r\n"), &request),
-              KT_H1_OK);
+    CHECK_INT(
+        kt_h1_parse_request(kt_str("GET http://h:80/a?b HTTP/1.1\r\nHost: h:80\r\n\r\n"), &request),
+        KT_H1_OK);
     CHECK_SLICE(request.target, "/a?b");
     CHECK_SLICE(request.path, "/a");
     CHECK_INT(kt_h1_parse_request(kt_str("GET http://h HTTP/1.1\r\n" HOST "\r\n"), &request),
