@@ -64,16 +64,13 @@ static void pages_of_a_selection_and_of_named_subjects(void)
     CHECK_STR(world_rows(&world, "{\"subjects\":[\"E\",\"A\",\"C\"],\"limit\":1,\"order\":1}"),
               "A/3");
     CHECK_STR(page("\"subjects\":\"E,A,C\",\"order\":\"asc\"", world_next(&world)), "C E/3");
-    static const char body[] = "{\"selection\":{\"topic\":\"T\"},\"limit\":5";
     char text[1200], next[1024];
-    snprintf(text, sizeof text, "%s}", body);
-    kt_buf_clear(&world.response.body);
-    CHECK_INT(kt_query_selection_snapshot(&world.env, kt_str(text), &world.response, &world.err),
+    CHECK_INT(world_ask_of(&world, kt_query_selection_snapshot,
+                           "{\"selection\":{\"topic\":\"T\"},\"limit\":5}"),
               KT_OK);
-    snprintf(text, sizeof text, "%s,\"cursor\":\"%s\"}", body, copy_next(next));
-    kt_buf_clear(&world.response.body);
-    CHECK_INT(kt_query_selection_snapshot(&world.env, kt_str(text), &world.response, &world.err),
-              KT_OK);
+    snprintf(text, sizeof text, "{\"selection\":{\"topic\":\"T\"},\"cursor\":\"%s\"}",
+             copy_next(next));
+    CHECK_INT(world_ask_of(&world, kt_query_selection_snapshot, text), KT_OK);
     CHECK(strstr(world.response.body.data, "[{\"subject\":{\"subject\":\"A\"") != NULL);
     CHECK_STR(world_next(&world), "");
     world_close(&world);
@@ -254,6 +251,25 @@ static void a_cursor_belongs_to_its_question(void)
     world_close(&world);
 }
 
+static void a_cursor_of_a_selection_keeps_its_tag_and_keyword(void)
+{
+    static const char *const others[] = {"\"topic\":\"T\",\"id\":\"x\"",
+                                         "\"topic\":\"T\",\"keyword\":\"x\"", "\"topic\":\"*\"",
+                                         "\"subject\":\"A\""};
+    char next[1024], text[1200];
+    open_six("tags.db");
+    CHECK_INT(world_ask_of(&world, kt_query_selection_snapshot,
+                           "{\"selection\":{\"topic\":\"T\"},\"limit\":1}"),
+              KT_OK);
+    copy_next(next);
+    for (size_t i = 0; i < KT_ARRAY_LEN(others); i++) {
+        snprintf(text, sizeof text, "{\"selection\":{%s},\"cursor\":\"%s\"}", others[i], next);
+        CHECK_INT(world_ask_of(&world, kt_query_selection_snapshot, text), KT_BAD_VALUE);
+        CHECK_STR(world.err.field, "cursor");
+    }
+    world_close(&world);
+}
+
 static void a_replaced_key_ends_old_cursors_as_gone(void)
 {
     char next[1024];
@@ -353,8 +369,9 @@ static void a_node_behind_page_one_waits_before_it_goes_on(void)
     open_six("ahead.db");
     world_record(&world, "D", "2024-03-31", "Q1", NULL, "eps=0");
     world_commit_on(&world, "2024-07-02");
-    CHECK_STR(world_rows(&world, "{\"field\":\"eps\",\"order\":1,\"limit\":2}"), "D A/6");
-    copy_next(next);
+    CHECK_STR(world_rows(&world, "{\"field\":\"eps\",\"order\":1,\"limit\":1}"), "D/6");
+    CHECK_STR(page("\"field\":\"eps\",\"order\":1,\"limit\":1", world_next(&world)), "A/6");
+    copy_next(next); /* of page two, which says page one's revision too */
     world_close(&world);
 
     open_six("behind.db");
@@ -415,6 +432,7 @@ static const struct kt_test tests[] = {
     TEST(a_damaged_or_forged_cursor_is_refused),
     TEST(a_cursor_with_another_payload_needs_the_key),
     TEST(a_cursor_belongs_to_its_question),
+    TEST(a_cursor_of_a_selection_keeps_its_tag_and_keyword),
     TEST(a_replaced_key_ends_old_cursors_as_gone),
     TEST(pages_keep_the_moment_of_page_one),
     TEST(equal_questions_get_equal_cursors_at_any_time),
