@@ -194,7 +194,14 @@ static enum kt_status hold_as_leader(struct kt_replica *replica, uint64_t seq, i
         /* What was answered as past stays past: no later stamp may equal the bound either. */
         replica->stamp_floor_ms = bound_ms + 1;
     }
-    if (seq > kt_store_applied(replica->store)) {
+    /* A follower hears of a commit while it is applied here, and may have shown it already. */
+    while (seq > kt_store_applied(replica->store) && seq <= replica->core.end_seq &&
+           leads(replica) && !replica->fault) {
+        if (!kt_cond_wait(&replica->wall_cond, &replica->mutex, deadline_mono_ms)) {
+            return not_held(err);
+        }
+    }
+    if (seq > kt_store_applied(replica->store) && leads(replica) && !replica->fault) {
         return kt_fail_field(err, KT_BAD_VALUE, "recorded_by",
                              "recorded_by: revision %llu is beyond the newest, %llu",
                              (unsigned long long)seq,
