@@ -227,7 +227,7 @@ static void a_withdrawn_entry_goes_and_the_leader_key_stays(void)
     view = kt_coord_view(a.coord);
     kt_coord_withdraw(a.coord);
     CHECK_STR(look(&b), "1 services, leader 1, config 1, key there");
-    CHECK_STR(look(&a), "1 services, leader 1, config 1, key missing");
+    CHECK_STR(look(&a), "1 services, leader 1 mine, config 1, key missing");
     kt_coord_set_service(a.coord, &a.self);
     kt_coord_fake_renew(fake, a.self.addr);
     CHECK_STR(look(&b), "1 services, leader 1, config 1, key there");
