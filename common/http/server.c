@@ -112,6 +112,7 @@ static void meet_peer(struct kt_http_worker *worker, const struct mg_connection 
         return;
     }
     worker->met = true;
+    worker->accepted_ms = kt_now_mono_ms();
     worker->bytes_before = worker->bytes_here = 0;
     kt_str_copy(request->remote_host, sizeof(request->remote_host), kt_str(info->remote_addr));
     request->remote_port = (uint16_t)info->remote_port;
@@ -120,7 +121,12 @@ static void meet_peer(struct kt_http_worker *worker, const struct mg_connection 
     worker->sock =
         kt_http_socket_find(server->owned, info->remote_addr, request->remote_port, server->port);
     if (worker->sock != KT_NO_SOCKET) {
+        const struct kt_http_stranger *entry = &server->strangers[worker->sock];
+
         server->owned[worker->sock / 64] |= UINT64_C(1) << (worker->sock % 64);
+        if (entry->peer_port == request->remote_port) {
+            worker->accepted_ms = entry->since_ms;
+        }
     }
     kt_mutex_unlock(&server->lock);
 }
@@ -157,6 +163,8 @@ static void on_connection_close(const struct mg_connection *conn)
         server->owned[worker->sock / 64] &= ~(UINT64_C(1) << (worker->sock % 64));
         worker->sock = KT_NO_SOCKET;
     }
+    worker->shed = false;
+    worker->seen_ms = 0;
     kt_http_state(worker, KT_CONN_NONE, INT64_MAX);
     kt_mutex_unlock(&server->lock);
 }
@@ -248,6 +256,9 @@ static enum kt_status prepare(struct kt_http_worker *worker, const struct kt_htt
         }
     }
     status = kt_router_find(router, request, ret_route, ret_allowed, err);
+    if (status == KT_OK && request->pull && !kt_http_long_begin(worker)) {
+        return kt_fail(err, KT_BUSY, "half of the workers are busy with imports and streams");
+    }
     if (status == KT_OK && !request->pull && !signed_body) {
         status = kt_http_body_read_whole(worker, err);
     }
@@ -328,7 +339,7 @@ static int on_request(struct mg_connection *conn)
         if (worker) {
             meet_peer(worker, conn);
             worker->answered = true;
-            kt_http_socket_linger(worker->sock, KT_HTTP_LINGER_MS);
+            kt_http_socket_linger(worker->sock, KT_HTTP_LINGER_MS, &worker->server->pressed);
         }
         return 500;
     }
@@ -346,6 +357,7 @@ static int on_request(struct mg_connection *conn)
         log_request(worker, began_us);
     }
     end_response(worker);
+    kt_http_long_end(worker);
     return status;
 }
 

@@ -203,7 +203,10 @@ static bool send_stream(struct kt_http_worker *worker)
         return kt_buf_status(&worker->out) == KT_OK &&
                kt_http_write(worker, worker->out.data, worker->out.len_bytes);
     }
-    if (next_chunk(worker, &err) != KT_OK) {
+    if (!kt_http_long_begin(worker)) {
+        (void)kt_fail(&err, KT_BUSY, "half of the workers are busy with imports and streams");
+    }
+    if (err.status != KT_OK || next_chunk(worker, &err) != KT_OK) {
         /* Nothing has been sent: this can still become a proper error. */
         kt_envelope_error(response, &err);
         return send_whole(worker);
@@ -230,6 +233,12 @@ static void trim(struct kt_buf *buf)
     }
 }
 
+static bool has_had_its_turn(const struct kt_http_worker *worker)
+{
+    return atomic_load_explicit(&worker->server->pressed, memory_order_relaxed) &&
+           worker->now_ms - worker->accepted_ms >= KT_HTTP_TURN_MS;
+}
+
 void kt_http_answer_send(struct kt_http_worker *worker)
 {
     struct kt_http_response *response = &worker->response;
@@ -240,7 +249,7 @@ void kt_http_answer_send(struct kt_http_worker *worker)
     if (options->decorate) {
         options->decorate(options->decorate_ctx, response);
     }
-    if (response->close || !worker->body_done || worker->body_broken ||
+    if (response->close || !worker->body_done || worker->body_broken || has_had_its_turn(worker) ||
         atomic_load_explicit(&worker->server->draining, memory_order_relaxed)) {
         worker->keep_alive = false;
     }
@@ -254,7 +263,7 @@ void kt_http_answer_send(struct kt_http_worker *worker)
     }
     if (sent && (!worker->body_done || worker->body_broken)) {
         kt_http_state(worker, KT_CONN_BUSY, INT64_MAX);
-        kt_http_socket_linger(worker->sock, KT_HTTP_LINGER_MS);
+        kt_http_socket_linger(worker->sock, KT_HTTP_LINGER_MS, &worker->server->pressed);
     }
     if (worker->raw) {
         /* civetweb believes that the body is still to come. */

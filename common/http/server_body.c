@@ -90,6 +90,10 @@ static int read_until(struct kt_http_worker *worker, void *dest, size_t want, in
 {
     int len;
 
+    if (kt_http_is_hopeless(worker)) {
+        atomic_store_explicit(&worker->slow, true, memory_order_relaxed);
+        return -1;
+    }
     kt_http_state(worker, KT_CONN_READING, deadline_ms);
     len = worker->raw ? read_chunks(worker, dest, want < READ_BYTES_MAX ? want : READ_BYTES_MAX,
                                     deadline_ms)
@@ -115,6 +119,9 @@ static enum kt_status fail_whole(struct kt_http_worker *worker, int64_t deadline
                                  struct kt_error *err)
 {
     worker->body_broken = true;
+    if (atomic_load_explicit(&worker->slow, memory_order_relaxed)) {
+        return kt_fail(err, KT_BUSY, "others wait, and the body arrives too slowly");
+    }
     if (was_cut(worker, deadline_ms)) {
         return kt_fail(err, KT_BAD_REQUEST, "the body did not arrive within the request's time");
     }
@@ -239,6 +246,9 @@ static enum kt_status fail_pull(struct kt_http_worker *worker, int64_t deadline_
                                 struct kt_error *err)
 {
     worker->body_broken = true;
+    if (atomic_load_explicit(&worker->slow, memory_order_relaxed)) {
+        return kt_fail(err, KT_TIMEOUT, "others wait, and the body arrives too slowly");
+    }
     if (worker->request.deadline_given && kt_now_mono_ms() >= worker->request.deadline_mono_ms) {
         return kt_fail(err, KT_TIMEOUT, "the body did not arrive within the request's time");
     }

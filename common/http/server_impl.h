@@ -29,6 +29,8 @@ struct mg_request_info;
 
 #define KT_HTTP_FDS_MAX 65536
 #define KT_HTTP_LINGER_MS 1000
+#define KT_HTTP_QUEUE_MAX 1024        /* accepted connections that wait for a worker */
+#define KT_HTTP_TURN_MS 500           /* while others wait, a connection keeps its worker so long */
 #define KT_HTTP_KEEP_BYTES_MAX 262144 /* a worker's larger buffers go after the request */
 
 enum kt_http_conn_state {
@@ -49,6 +51,10 @@ struct kt_http_worker {
     atomic_llong deadline_mono_ms; /* of the state, but BUSY has none */
     atomic_bool cut;               /* the watch has shut this connection for being late */
     bool shed;                     /* shut to make room; under server->lock */
+    atomic_bool slow;              /* … for sending or taking too slowly */
+    int64_t seen_ms, seen_bytes;   /* what had moved when; the watch's own */
+    int64_t accepted_ms;           /* when the connection was first seen, in the queue or here */
+    bool is_long;                  /* an import or a stream, which last as long as they like */
     bool met;                      /* the peer and its socket were looked up */
     bool answered;                 /* something was sent for the present head */
     const char *head_base;         /* where civetweb puts heads; lowest address seen */
@@ -91,6 +97,9 @@ struct kt_http_server {
     uint64_t gone_requests, gone_errors, gone_connections; /* of workers that ended */
     uint64_t owned[KT_HTTP_FDS_MAX / 64];                  /* sockets known to belong to a worker */
     struct kt_http_stranger *strangers;                    /* by socket; the watch's own */
+    char *scratch;                                         /* room for a head; the watch's own */
+    atomic_bool pressed;     /* every worker is taken and somebody waits */
+    atomic_int long_running; /* imports and streams */
     struct kt_thread watch;
     atomic_bool draining, stopping, started;
     bool closing; /* civetweb was told to stop: wake everything, again and again */
@@ -130,6 +139,15 @@ void kt_http_state(struct kt_http_worker *worker, enum kt_http_conn_state state,
 void kt_http_watch_run(void *arg);                     /* the server */
 void kt_http_wake_idle(struct kt_http_server *server); /* takes the lock */
 
+/* server_shed.c: `waiting` connections have no worker; under server->lock */
+void kt_http_shed(struct kt_http_server *server, size_t waiting, int64_t now_ms);
+/* Others wait, and so little of the connection's first request has come since it was accepted that
+ * waiting for the rest of its body is not worth a worker. */
+bool kt_http_is_hopeless(const struct kt_http_worker *worker);
+/* A request that may last: false when half of the workers have one. Again for the same: true. */
+bool kt_http_long_begin(struct kt_http_worker *worker);
+void kt_http_long_end(struct kt_http_worker *worker);
+
 /* server_socket.c and server_port.c: the operating system's part. Each does nothing on
  * KT_NO_SOCKET. */
 kt_socket kt_http_socket_find(const uint64_t *owned, const char *peer, uint16_t peer_port,
@@ -145,18 +163,28 @@ bool kt_http_socket_at_end(kt_socket sock); /* the peer has closed its side */
 void kt_http_socket_shut_read(kt_socket sock);
 void kt_http_socket_shut_both(kt_socket sock);
 /* Ends our side and reads the rest away, so that closing does not reset the connection before the
- * peer has read our answer (RFC 9112 section 9.6). */
-void kt_http_socket_linger(kt_socket sock, int64_t wait_ms);
+ * peer has read our answer (RFC 9112 section 9.6). Not for long when `hurry` becomes true. */
+void kt_http_socket_linger(kt_socket sock, int64_t wait_ms, const atomic_bool *hurry);
+/* Bytes that came in and that the peer has confirmed so far; -1 where the system does not tell. */
+int64_t kt_http_socket_moved(kt_socket sock);
 void kt_http_socket_reset(kt_socket sock); /* an answer without framing breaks visibly */
 /* Shuts the sockets on the local port that belong to no worker: accepted, but no request has come
- * through yet. Those that it has seen since before `until_ms` only; `seen` remembers. Returns how
- * many there are. */
+ * through yet. Those that it has seen since before `until_ms` only; `seen` remembers. With
+ * `scratch`, KT_HTTP_HEAD_BYTES_MAX bytes, those are spared of which a whole head waits to be read,
+ * and shut are who has none at two looks. Returns how many there are. */
 struct kt_http_stranger {
     int64_t since_ms; /* 0 = free */
     uint16_t peer_port;
+    bool lacks; /* at the last look it had no whole head */
 };
-size_t kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
-                                     uint16_t local_port, int64_t now_ms, int64_t until_ms);
+struct kt_http_look {
+    const uint64_t *owned;
+    struct kt_http_stranger *seen;
+    char *scratch;
+    uint16_t local_port;
+    int64_t now_ms, until_ms;
+};
+size_t kt_http_socket_shut_strangers(const struct kt_http_look *look);
 void kt_http_socket_poke(const char *host, uint16_t port); /* connects and closes */
 /* "process 1234 (name)" or "" */
 void kt_http_port_holder(uint16_t port, char dest[96]);

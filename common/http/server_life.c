@@ -10,12 +10,15 @@
 #include <civetweb.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define DRAIN_LOOK_MS 5
+#define FILES_OF_OTHERS 256
+#define QUEUE_MIN 64
 
 /* civetweb counts its users itself, but not safely between threads. */
 static pthread_mutex_t library_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -56,10 +59,22 @@ static enum kt_status check_port(const struct kt_http_server_options *options, s
                    holder);
 }
 
+/* Bounded by the files that this process may open, or databases could not be opened in a flood. */
+static int queue_length(const struct kt_http_server_options *options)
+{
+    uint64_t other = (uint64_t)options->num_threads + FILES_OF_OTHERS;
+    uint64_t files = kt_process_raise_files(other + KT_HTTP_QUEUE_MAX);
+
+    if (files >= other + KT_HTTP_QUEUE_MAX) {
+        return KT_HTTP_QUEUE_MAX;
+    }
+    return files > other + QUEUE_MIN ? (int)(files - other) : QUEUE_MIN;
+}
+
 static enum kt_status start_civetweb(struct kt_http_server *server, struct kt_error *err)
 {
     const struct kt_http_server_options *options = &server->options;
-    char address[KT_ADDR_MAX], threads[16], idle[24], request[24], head[16];
+    char address[KT_ADDR_MAX], threads[16], queue[16], idle[24], request[24], head[16];
     struct mg_server_port ports[2];
     int64_t longest_ms = options->idle_timeout_ms;
     const char *settings[] = {
@@ -67,9 +82,10 @@ static enum kt_status start_civetweb(struct kt_http_server *server, struct kt_er
         address,
         "num_threads",
         threads,
-        /* Accepted and waiting for a worker; the rest waits in the system's backlog. */
+        /* Accepted and waiting for a worker; the rest waits in the system's backlog, where nobody
+         * sees who is silent. */
         "connection_queue",
-        "128",
+        queue,
         "listen_backlog",
         "1024",
         "tcp_nodelay",
@@ -93,6 +109,7 @@ static enum kt_status start_civetweb(struct kt_http_server *server, struct kt_er
 
     kt_addr_format(options->listen, options->port, address);
     (void)snprintf(threads, sizeof(threads), "%d", options->num_threads);
+    (void)snprintf(queue, sizeof(queue), "%d", queue_length(options));
     (void)snprintf(idle, sizeof(idle), "%lld", (long long)options->idle_timeout_ms);
     /* The watch ends waits in time; civetweb's own bound must not come before it. */
     if (longest_ms < options->first_byte_ms) {
@@ -154,11 +171,13 @@ enum kt_status kt_http_server_start(const struct kt_http_server_options *options
     server = kt_calloc(1, sizeof(*server));
     if (server) {
         server->strangers = kt_calloc(KT_HTTP_FDS_MAX, sizeof(*server->strangers));
+        server->scratch = kt_calloc(1, KT_HTTP_HEAD_BYTES_MAX);
         server->content = kt_content_new();
     }
-    if (!server || !server->strangers || !server->content) {
+    if (!server || !server->strangers || !server->scratch || !server->content) {
         if (server) {
             kt_content_free(&server->content);
+            kt_free(server->scratch);
             kt_free(server->strangers);
         }
         kt_free(server);
@@ -250,6 +269,7 @@ void kt_http_server_stop(struct kt_http_server **server, int64_t deadline_mono_m
     kt_cond_done(&self->wake);
     kt_mutex_done(&self->lock);
     kt_content_free(&self->content);
+    kt_free(self->scratch);
     kt_free(self->strangers);
     kt_free(self);
     *server = NULL;

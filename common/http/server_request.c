@@ -316,6 +316,7 @@ static void reset_request(struct kt_http_worker *worker)
     worker->bytes_before += worker->bytes_here;
     worker->raw = worker->raw_tried = worker->chunks_bad = false;
     atomic_store_explicit(&worker->cut, false, memory_order_relaxed);
+    atomic_store_explicit(&worker->slow, false, memory_order_relaxed);
 }
 
 enum kt_status kt_http_read_head(struct kt_http_worker *worker, const struct mg_request_info *info,

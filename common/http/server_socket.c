@@ -21,11 +21,16 @@ kt_socket kt_http_socket_find(const uint64_t *owned, const char *peer, uint16_t 
     return KT_NO_SOCKET;
 }
 
-size_t kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
-                                     uint16_t local_port, int64_t now_ms, int64_t until_ms)
+size_t kt_http_socket_shut_strangers(const struct kt_http_look *look)
 {
-    (void)owned, (void)seen, (void)local_port, (void)now_ms, (void)until_ms;
+    (void)look;
     return 0;
+}
+
+int64_t kt_http_socket_moved(kt_socket sock)
+{
+    (void)sock;
+    return -1;
 }
 
 void kt_http_socket_close_strangers(uint16_t local_port)
@@ -67,9 +72,9 @@ void kt_http_socket_shut_both(kt_socket sock)
     (void)sock;
 }
 
-void kt_http_socket_linger(kt_socket sock, int64_t wait_ms)
+void kt_http_socket_linger(kt_socket sock, int64_t wait_ms, const atomic_bool *hurry)
 {
-    (void)sock, (void)wait_ms;
+    (void)sock, (void)wait_ms, (void)hurry;
 }
 
 void kt_http_socket_reset(kt_socket sock)
@@ -100,6 +105,8 @@ void kt_http_socket_poke(const char *host, uint16_t port)
 #define GAP_MAX 1024
 #define TAKEN_TRIES_MAX 8
 #define POLL_MS_MAX 1000
+#define LINGER_STEP_MS 50
+#define HURRIED_MS 10
 
 union address {
     struct sockaddr any;
@@ -173,44 +180,54 @@ static uint16_t connection_peer(int fd, uint16_t local_port)
     return getpeername(fd, &address.any, &len) == 0 ? port_of(&address) : 0;
 }
 
-/* Through a duplicate, which nobody can close and open again as something else in between. */
-static void shut_if_still(int fd, uint16_t local_port, uint16_t peer_port)
+/* Is a whole head there to be read? */
+static bool holds_head(int fd, char *scratch)
+{
+    ssize_t len = recv(fd, scratch, KT_HTTP_HEAD_BYTES_MAX, MSG_PEEK | MSG_DONTWAIT);
+
+    return len > 0 && memmem(scratch, (size_t)len, "\r\n\r\n", 4) != NULL;
+}
+
+/* Through a duplicate, which nobody can close and open again as something else in between. A worker
+ * that has just taken the head has not said so yet: hence the second look. */
+static void shut_if_still(int fd, const struct kt_http_look *look, struct kt_http_stranger *entry)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    bool lacked = entry->lacks;
 
     if (copy < 0) {
         return;
     }
-    if (connection_peer(copy, local_port) == peer_port) {
-        (void)shutdown(copy, SHUT_RD);
+    if (connection_peer(copy, look->local_port) == entry->peer_port) {
+        entry->lacks = !look->scratch || !holds_head(copy, look->scratch);
+        if (entry->lacks && (lacked || !look->scratch)) {
+            (void)shutdown(copy, SHUT_RD);
+        }
     }
     (void)close(copy);
 }
 
-size_t kt_http_socket_shut_strangers(const uint64_t *owned, struct kt_http_stranger *seen,
-                                     uint16_t local_port, int64_t now_ms, int64_t until_ms)
+size_t kt_http_socket_shut_strangers(const struct kt_http_look *look)
 {
     size_t count = 0;
     int absent = 0;
 
     for (int fd = 3; fd < KT_HTTP_FDS_MAX && absent < GAP_MAX; fd++) {
-        struct kt_http_stranger *entry = &seen[fd];
+        struct kt_http_stranger *entry = &look->seen[fd];
         uint16_t peer_port = 0;
 
-        if (!(owned[fd / 64] >> (fd % 64) & 1)) {
-            peer_port = connection_peer(fd, local_port);
+        if (!(look->owned[fd / 64] >> (fd % 64) & 1)) {
+            peer_port = connection_peer(fd, look->local_port);
             absent = peer_port == 0 && errno == EBADF ? absent + 1 : 0;
         } else {
             absent = 0;
         }
-        if (peer_port == 0 || peer_port != entry->peer_port) {
-            if (peer_port != 0 || entry->peer_port != 0) {
-                *entry = (struct kt_http_stranger){now_ms, peer_port};
-            }
+        if (peer_port != entry->peer_port) {
+            *entry = (struct kt_http_stranger){look->now_ms, peer_port, false};
         }
         count += peer_port != 0;
-        if (peer_port != 0 && entry->since_ms <= until_ms) {
-            shut_if_still(fd, local_port, peer_port);
+        if (peer_port != 0 && entry->since_ms <= look->until_ms) {
+            shut_if_still(fd, look, entry);
         }
     }
     return count;
@@ -267,9 +284,27 @@ int64_t kt_http_socket_taken(kt_socket sock)
     return -1;
 }
 
+int64_t kt_http_socket_moved(kt_socket sock)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    memset(&info, 0, sizeof(info));
+    if (sock == KT_NO_SOCKET || getsockopt((int)sock, IPPROTO_TCP, TCP_INFO, &info, &len) != 0) {
+        return -1;
+    }
+    return (int64_t)(info.tcpi_bytes_received + info.tcpi_bytes_acked);
+}
+
 #else
 
 int64_t kt_http_socket_taken(kt_socket sock)
+{
+    (void)sock;
+    return -1;
+}
+
+int64_t kt_http_socket_moved(kt_socket sock)
 {
     (void)sock;
     return -1;
@@ -315,9 +350,9 @@ void kt_http_socket_shut_both(kt_socket sock)
     }
 }
 
-void kt_http_socket_linger(kt_socket sock, int64_t wait_ms)
+void kt_http_socket_linger(kt_socket sock, int64_t wait_ms, const atomic_bool *hurry)
 {
-    int64_t deadline_ms = kt_now_mono_ms() + wait_ms;
+    int64_t began_ms = kt_now_mono_ms();
     char scrap[4096];
 
     if (sock == KT_NO_SOCKET) {
@@ -326,10 +361,16 @@ void kt_http_socket_linger(kt_socket sock, int64_t wait_ms)
     (void)shutdown((int)sock, SHUT_WR);
     for (;;) {
         struct pollfd waiting = {(int)sock, POLLIN, 0};
-        int64_t left_ms = deadline_ms - kt_now_mono_ms();
+        int64_t left_ms =
+            began_ms - kt_now_mono_ms() +
+            (atomic_load_explicit(hurry, memory_order_relaxed) ? LINGER_STEP_MS : wait_ms);
+        int ready;
 
-        if (left_ms <= 0 || poll(&waiting, 1, (int)left_ms) <= 0 ||
-            recv((int)sock, scrap, sizeof(scrap), MSG_DONTWAIT) <= 0) {
+        if (left_ms <= 0) {
+            return;
+        }
+        ready = poll(&waiting, 1, left_ms < LINGER_STEP_MS ? (int)left_ms : LINGER_STEP_MS);
+        if (ready < 0 || (ready > 0 && recv((int)sock, scrap, sizeof(scrap), MSG_DONTWAIT) <= 0)) {
             return;
         }
     }

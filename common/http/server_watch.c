@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* server_watch.c - the thread that ends waits which have lasted too long.
  *
- * It looks at every worker five times a second: two atomic loads each. Shutting a socket makes
+ * It looks at every worker some ten times a second: two atomic loads each. Shutting a socket makes
  * civetweb's read or write in the worker return at once; the worker itself closes it. The lock is
  * held from the look to the shut, and a worker gives its socket up under the same lock, so the
  * number can't belong to somebody else by then.
@@ -10,10 +10,11 @@
 
 #include "base/clock.h"
 
-#define LOOK_EVERY_MS 200
+#define LOOK_MS_MIN 10
+#define LOOK_MS_MAX 200
+#define LOOKS_PER_FIRST_BYTE 20
 #define WAKE_EVERY_MS 5
 #define STRANGERS_EVERY_MS 1000
-#define SHED_IDLE_MS 1000
 
 void kt_http_state(struct kt_http_worker *worker, enum kt_http_conn_state state,
                    int64_t deadline_mono_ms)
@@ -73,40 +74,6 @@ static struct census look_at_all(struct kt_http_server *server)
     return census;
 }
 
-static struct kt_http_worker *longest_idle(struct kt_http_server *server, int64_t shed_ms)
-{
-    struct kt_http_worker *found = NULL;
-    int64_t first_ms = shed_ms;
-
-    for (struct kt_http_worker *worker = server->workers; worker; worker = worker->next) {
-        int64_t deadline_ms = atomic_load_explicit(&worker->deadline_mono_ms, memory_order_relaxed);
-
-        if (atomic_load_explicit(&worker->state, memory_order_acquire) == KT_CONN_IDLE &&
-            worker->sock != KT_NO_SOCKET && !worker->shed && deadline_ms < first_ms) {
-            first_ms = deadline_ms;
-            found = worker;
-        }
-    }
-    return found;
-}
-
-/* Every worker is taken and somebody waits for one: those who have been idle longest make room. A
- * connection that is used every now and then is spared: its next request may be on its way. */
-static void shed_idle(struct kt_http_server *server, size_t waiting)
-{
-    int64_t shed_ms = kt_now_mono_ms() + server->options.idle_timeout_ms - SHED_IDLE_MS;
-
-    for (size_t i = 0; i < waiting; i++) {
-        struct kt_http_worker *worker = longest_idle(server, shed_ms);
-
-        if (!worker) {
-            return;
-        }
-        worker->shed = true;
-        kt_http_socket_shut_read(worker->sock);
-    }
-}
-
 void kt_http_wake_idle(struct kt_http_server *server)
 {
     kt_mutex_lock(&server->lock);
@@ -116,35 +83,43 @@ void kt_http_wake_idle(struct kt_http_server *server)
 
 /* Connections that have not brought a request yet: their sockets are known to nobody. Who has just
  * come while we stop gets a 503 rather than an end without a word, so those are shut only when
- * civetweb ends. */
-static void look_at_strangers(struct kt_http_server *server, struct census census, int64_t *next_ms)
+ * civetweb ends. Returns how many wait for a worker. */
+static size_t look_at_strangers(struct kt_http_server *server, struct census census,
+                                int64_t *next_ms)
 {
-    int64_t now_ms = kt_now_mono_ms();
+    int64_t now_ms = kt_now_mono_ms(), allowed_ms = server->options.first_byte_ms;
+    struct kt_http_look look = {.owned = server->owned,
+                                .seen = server->strangers,
+                                .local_port = server->port,
+                                .now_ms = now_ms,
+                                .until_ms = now_ms};
     size_t count;
 
     if (server->port == 0 || (!server->closing && census.free > 0 && now_ms < *next_ms)) {
-        return;
+        return 0;
     }
     *next_ms = now_ms + STRANGERS_EVERY_MS;
-    count = kt_http_socket_shut_strangers(server->owned, server->strangers, server->port, now_ms,
-                                          server->closing ? now_ms
-                                                          : now_ms - server->options.first_byte_ms);
-    if (census.free == 0 && count > census.fresh) {
-        shed_idle(server, count - census.fresh);
+    if (!server->closing) {
+        look.scratch = server->scratch;
+        look.until_ms -= census.free == 0 ? allowed_ms / 2 : allowed_ms;
     }
+    count = kt_http_socket_shut_strangers(&look);
+    return census.free == 0 && count > census.fresh ? count - census.fresh : 0;
 }
 
 void kt_http_watch_run(void *arg)
 {
     struct kt_http_server *server = arg;
-    int64_t strangers_ms = 0;
+    int64_t strangers_ms = 0, every_ms = server->options.first_byte_ms / LOOKS_PER_FIRST_BYTE;
 
+    every_ms = every_ms < LOOK_MS_MIN ? LOOK_MS_MIN : every_ms;
+    every_ms = every_ms > LOOK_MS_MAX ? LOOK_MS_MAX : every_ms;
     kt_mutex_lock(&server->lock);
     while (!server->watch_ends) {
         bool closing = server->closing;
         struct census census = look_at_all(server);
 
-        look_at_strangers(server, census, &strangers_ms);
+        kt_http_shed(server, look_at_strangers(server, census, &strangers_ms), kt_now_mono_ms());
         if (closing) {
             /* civetweb's accept loop sleeps up to 2 s; a connection wakes it. */
             kt_mutex_unlock(&server->lock);
@@ -153,7 +128,7 @@ void kt_http_watch_run(void *arg)
         }
         if (!server->watch_ends) {
             (void)kt_cond_wait(&server->wake, &server->lock,
-                               kt_now_mono_ms() + (closing ? WAKE_EVERY_MS : LOOK_EVERY_MS));
+                               kt_now_mono_ms() + (closing ? WAKE_EVERY_MS : every_ms));
         }
     }
     kt_mutex_unlock(&server->lock);

@@ -301,6 +301,15 @@ static void answer_big(void *ctx, struct kt_http_request *request,
     }
 }
 
+/* More than any socket's buffers hold. */
+static void answer_huge(void *ctx, struct kt_http_request *request,
+                        struct kt_http_response *response)
+{
+    for (int i = 0; i < 7; i++) {
+        answer_big(ctx, request, response);
+    }
+}
+
 static void answer_close(void *ctx, struct kt_http_request *request,
                          struct kt_http_response *response)
 {
@@ -453,6 +462,7 @@ static const struct kt_http_route routes[] = {
     {KT_HTTP_POST, "/pull", KT_ACCESS_PUBLIC, true, answer_pull, true},
     {KT_HTTP_POST, "/half", KT_ACCESS_PUBLIC, true, answer_half, true},
     {KT_HTTP_GET, "/big", KT_ACCESS_PUBLIC, false, answer_big, true},
+    {KT_HTTP_GET, "/huge", KT_ACCESS_PUBLIC, false, answer_huge, true},
     {KT_HTTP_GET, "/close", KT_ACCESS_PUBLIC, false, answer_close, true},
     {KT_HTTP_GET, "/gate", KT_ACCESS_PUBLIC, false, answer_gate, true},
     {KT_HTTP_GET, "/error", KT_ACCESS_PUBLIC, false, answer_error, true},
