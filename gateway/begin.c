@@ -160,6 +160,11 @@ static enum kt_status classify(struct kt_exchange *exchange, struct kt_error *er
     return KT_OK;
 }
 
+static bool is_all_here(const struct kt_exchange *exchange)
+{
+    return exchange->conn->io.end - exchange->body_off >= (uint64_t)exchange->body_left;
+}
+
 /* How the body is taken, and whether it is too large. */
 static enum kt_status choose_mode(struct kt_exchange *exchange, struct kt_error *err)
 {
@@ -184,7 +189,8 @@ static enum kt_status choose_mode(struct kt_exchange *exchange, struct kt_error 
     } else if (exchange->body_left > config->retry_body_bytes && kind != KT_CLASS_OWN &&
                kind != KT_CLASS_ADMIN) {
         exchange->mode = KT_BODY_STREAM;
-    } else if (exchange->body_off + (uint64_t)exchange->body_left <= KT_IO_BUFFER_BYTES) {
+    } else if (exchange->body_off + (uint64_t)exchange->body_left <= KT_IO_BUFFER_BYTES &&
+               !(exchange->route.idle_bound && !is_all_here(exchange))) {
         exchange->mode = KT_BODY_IN_PLACE;
     } else if (!kt_request_keep(exchange, exchange->body_left)) {
         exchange->mode = KT_BODY_STREAM;

@@ -20,6 +20,8 @@
 #define NODE_TIMEOUT_MS 30000
 #define NODE_TIMEOUT_SLACK_MS 1000
 #define RETURN_MS 50
+/* An import that has not come whole by then is passed on as it comes, and not repeated. */
+#define SLOW_IMPORT_MS 500
 /* Host, X-Request-Id, Via, X-Forwarded-For, -Proto, -Host, the time and the framing. */
 #define ADDED_HEADERS_MAX 8
 
@@ -117,6 +119,14 @@ static bool must_be_whole(const struct kt_exchange *exchange)
     return exchange->route.kind == KT_CLASS_OWN || exchange->route.kind == KT_CLASS_ADMIN;
 }
 
+/* An import may take as long as its client likes. Who sends one slowly is to be heard by the leader
+ * meanwhile: a leader that stops waits for the imports that it knows of. */
+static bool is_slow_import(const struct kt_exchange *exchange)
+{
+    return exchange->route.idle_bound &&
+           kt_loop_now(exchange->loop) - exchange->started_ms >= SLOW_IMPORT_MS;
+}
+
 static void fail_keeping(struct kt_exchange *exchange, enum kt_status status, const char *why)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -147,7 +157,8 @@ static void collect_piece(struct kt_exchange *exchange)
     } else if (exchange->body_done) {
         kt_exchange_on_body(exchange);
     } else if (!must_be_whole(exchange) &&
-               (!kept || exchange->body_bytes > exchange->loop->config->retry_body_bytes)) {
+               (!kept || is_slow_import(exchange) ||
+                exchange->body_bytes > exchange->loop->config->retry_body_bytes)) {
         /* Too long to be kept: from here on it is passed on as it comes. */
         exchange->mode = KT_BODY_STREAM;
         kt_dispatch(exchange);

@@ -177,12 +177,12 @@ def sigterm_deregisters_and_finishes_requests(bench):
 SLOW_ROWS = 100000  # more than what is read ahead on the way, so that batches land all the time
 
 
-def slow_import(gateway, begun, seconds, prefix):
+def slow_import(gateway, begun, seconds, prefix, count):
     """An import through the gateway whose body takes so long; begun is set with the second part."""
     import socket
     import threading
     import time
-    rows = [b"%s%d,2000,%d\n" % (prefix, i, i) for i in range(SLOW_ROWS)]
+    rows = [b"%s%d,2000,%d\n" % (prefix, i, i) for i in range(count)]
     body = b"s,t,a\n" + b"".join(rows)
     step = len(body) // 50
     pause = threading.Event()
@@ -216,7 +216,7 @@ def sigterm_during_a_5_s_import_withdraws_at_once_and_the_import_ends_with_200(b
     for number in range(3):
         begun, answers = threading.Event(), []
         worker = threading.Thread(target=lambda: answers.append(  # pylint: disable=cell-var-from-loop
-            slow_import(cluster.gateway, begun, 5.0, b"r%dk" % number)), daemon=True)
+            slow_import(cluster.gateway, begun, 5.0, b"r%dk" % number, SLOW_ROWS)), daemon=True)
         revision = cluster.slaves[0].revision()
         worker.start()
         wait_until(begun.is_set, "the import has begun")
@@ -249,6 +249,29 @@ def sigterm_during_a_5_s_import_withdraws_at_once_and_the_import_ends_with_200(b
         if fastest <= 0.2:
             break
     check(fastest <= 0.2 * SLOW, "the key was gone after %.3f s at best", fastest)
+
+
+@test
+def sigterm_during_a_slow_small_import_lets_it_end_too(bench):
+    """The gateway keeps small bodies to be able to repeat them, but not for as long as it takes."""
+    import threading
+    cluster = bench.cluster(slaves=1)
+    begun, answers = threading.Event(), []
+    worker = threading.Thread(target=lambda: answers.append(
+        slow_import(cluster.gateway, begun, 4.0, b"k", 200)), daemon=True)
+    active = cluster.master.stats()["http"]["active"]
+    worker.start()
+    wait_until(begun.is_set, "the import has begun")
+    wait_until(lambda: cluster.master.stats()["http"]["active"] > active, "the master knows of it")
+    cluster.master.signal(signal.SIGTERM)
+    wait_until(lambda: cluster.etcd.service_key(cluster.master.addr) is None,
+               "the master's service key is gone")
+    check(worker.is_alive() and cluster.master.is_running(), "the import still runs")
+    worker.join(60)
+    check(answers and answers[0].startswith(b"HTTP/1.1 200 ") and b'"records":200' in answers[0],
+          "the import was finished: %s", answers)
+    equal(cluster.master.wait_exit(), 0, "exit status")
+    cluster.master.start()
 
 
 @test
