@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """How fresh an answer must be: X-Kamaitachi-Consistency and X-Kamaitachi-Min-Revision."""
 
+import http.client
+import json
 import signal
 import threading
 import time
@@ -132,6 +134,19 @@ class Sessions:
                     error = answer.error()
                     equal([answer.status, error.get("code"), error.get("field")],
                           [400, code, name], "%s: %r" % (name, value))
+
+    def a_header_that_is_given_twice_is_refused_by_name(self):
+        for name, value in ((REVISION, "1"), (LEVEL, "any")):
+            connection = http.client.HTTPConnection("127.0.0.1", self.slave.port, timeout=30 * SLOW)
+            connection.putrequest("GET", API + "/snapshot")
+            connection.putheader(name, value)
+            connection.putheader(name, value)
+            connection.endheaders()
+            answer = connection.getresponse()
+            error = json.loads(answer.read())["error"]
+            connection.close()
+            equal([answer.status, error["code"], error["field"]], [400, "bad_value", name],
+                  "twice " + name)
 
 
 @test

@@ -76,6 +76,26 @@ static void pages_of_a_selection_and_of_named_subjects(void)
     world_close(&world);
 }
 
+static void pages_of_a_batch(void)
+{
+    char next[1024], text[2048];
+    open_six("batch.db");
+    CHECK_INT(world_ask_of(&world, kt_query_batch,
+                           "{\"queries\":[{\"id\":\"p\",\"op\":\"snapshot\","
+                           "\"body\":{\"limit\":5}}]}"),
+              KT_OK);
+    snprintf(text, sizeof text,
+             "{\"queries\":[{\"id\":\"bad\",\"op\":\"snapshot\",\"body\":{\"cursor\":\"AAAA\"}},"
+             "{\"id\":\"p\",\"op\":\"snapshot\",\"body\":{\"cursor\":\"%s\"}}]}",
+             copy_next(next));
+    CHECK(next[0]);
+    CHECK_INT(world_ask_of(&world, kt_query_batch, text), KT_OK);
+    CHECK(strstr(world.response.body.data, "\"code\":\"bad_value\",\"field\":\"cursor\"") != NULL);
+    CHECK(strstr(world.response.body.data, "\"data\":[{\"subject\":{\"subject\":\"A\"") != NULL);
+    CHECK_STR(world_next(&world), "");
+    world_close(&world);
+}
+
 enum { STILL = 40, MOVING = 20 };
 
 /* Changes of those that move: values, dates, names, all between the others', and newcomers. */
@@ -428,6 +448,7 @@ static void the_longest_names_fit_into_a_cursor(void)
 static const struct kt_test tests[] = {
     TEST(a_cursor_leads_to_the_next_page_until_the_end),
     TEST(pages_of_a_selection_and_of_named_subjects),
+    TEST(pages_of_a_batch),
     TEST(rows_that_did_not_change_come_exactly_once),
     TEST(a_damaged_or_forged_cursor_is_refused),
     TEST(a_cursor_with_another_payload_needs_the_key),
