@@ -2,7 +2,7 @@
  *
  * node.c      start and stop          main.c     the program around it
  * routes.c    path -> handler         answers.c  headers and small helpers of all handlers
- * data.c      snapshot, period, import, stats    writes.c    save, delete
+ * data.c      questions, import, stats           writes.c    save, delete
  * export.c    export                  level.c    how fresh an answer must be
  * changes.c   the feed of changes
  * generic.c   the first Kamaitachi's generic series
