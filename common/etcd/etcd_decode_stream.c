@@ -207,16 +207,17 @@ static bool read_error(const struct kt_json_value *root, int64_t *ret_code, char
     if (error && kt_json_type(error) == KT_JSON_OBJECT) {
         from = error;
     }
-    code = kt_json_member(from, "grpc_code");
-    code = code ? code : kt_json_member(from, "code");
+    const char *name = kt_json_member(from, "grpc_code") ? "grpc_code" : "code";
+
+    code = kt_json_member(from, name);
     message = kt_json_member(from, "message");
     if (!message && error && kt_json_type(error) == KT_JSON_STRING) {
         message = error;
     }
-    if (!code || kt_json_type(code) != KT_JSON_NUMBER) {
+    if (!code || kt_json_type(code) != KT_JSON_NUMBER ||
+        kt_etcd_i64(from, name, ret_code, NULL) != KT_OK) {
         return false;
     }
-    *ret_code = (int64_t)kt_json_number(code);
     kt_str_copy(text, size,
                 message && kt_json_type(message) == KT_JSON_STRING ? kt_json_string(message)
                                                                    : kt_str("no message"));

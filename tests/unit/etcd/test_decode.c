@@ -193,12 +193,60 @@ static void created_and_cancelled_parts_are_told_apart(void)
     kt_etcd_watch_part_done(&part);
 }
 
+static void a_reason_for_cancelling_is_cut_to_what_fits_a_line(void)
+{
+    struct kt_etcd_watch_part part;
+    struct kt_buf text;
+
+    kt_buf_init(&text, 0);
+    kt_buf_append_text(&text, "{\"result\":{" HEADER ",\"canceled\":true,\"cancel_reason\":\"no");
+    for (int i = 0; i < 1000; i++) {
+        kt_buf_append_byte(&text, '!');
+    }
+    kt_buf_append_text(&text, "\"}}");
+    CHECK_OK(kt_etcd_decode_watch(kt_buf_str(&text), &part, &err));
+    CHECK(part.canceled);
+    CHECK_INT(strlen(part.cancel_reason), sizeof(part.cancel_reason) - 1);
+    CHECK(strncmp(part.cancel_reason, "no!!!", 5) == 0);
+    kt_etcd_watch_part_done(&part);
+    kt_buf_done(&text);
+}
+
+/* It becomes a header's value. */
+static void a_token_is_visible_text_and_nothing_else(void)
+{
+    static const char *const bad[] = {
+        "{}",
+        "{\"token\":7}",
+        "{\"token\":null}",
+        "{\"token\":\"\"}",
+        "{\"token\":\"a b\"}",
+        "{\"token\":\"a\\r\\nX: y\"}",
+        "{\"token\":\"\\u00e9\"}",
+        "[\"token\"]",
+        "token",
+    };
+    struct kt_buf token;
+
+    kt_buf_init(&token, 0);
+    CHECK_OK(kt_etcd_decode_token(KT_STR("{" HEADER ",\"token\":\"aB.1\"}"), &token, &err));
+    CHECK_SLICE(kt_buf_str(&token), "aB.1");
+    for (size_t i = 0; i < KT_ARRAY_LEN(bad); i++) {
+        if (kt_etcd_decode_token(kt_str(bad[i]), &token, &err) != KT_CORRUPT) {
+            kt_test_fail(__FILE__, __LINE__, "accepted: %s", bad[i]);
+        }
+    }
+    CHECK_SLICE(kt_buf_str(&token), "aB.1");
+    kt_buf_done(&token);
+}
+
 static void broken_parts_of_a_watch_are_refused(void)
 {
     static const char *const texts[] = {
         "{\"result\":1}",
         "{\"result\":{}}",
         "{\"result\":{" HEADER ",\"created\":1}}",
+        "{\"result\":{" HEADER ",\"canceled\":true,\"cancel_reason\":7}}",
         "{\"result\":{" HEADER ",\"events\":{}}}",
         "{\"result\":{" HEADER ",\"events\":[null]}}",
         "{\"result\":{" HEADER ",\"events\":[{}]}}",
@@ -244,6 +292,11 @@ static void errors_have_two_shapes_and_sometimes_no_json(void)
          "HTTP status 502: <html>bad gateway</html>"},
         {401, "go away", KT_UNAUTHORIZED, "HTTP status 401: go away"},
         {500, "{\"pong\":true}", KT_BAD_GATEWAY, "HTTP status 500: {\"pong\":true}"},
+        {500, "{\"code\":1e300}", KT_BAD_GATEWAY, "HTTP status 500: {\"code\":1e300}"},
+        {400, "{\"code\":3,\"message\":\"etcdserver: user name is empty\"}", KT_UNAUTHORIZED,
+         "etcdserver: user name is empty (code 3)"},
+        {412, "{\"code\":9,\"message\":\"etcdserver: authentication is not enabled\"}",
+         KT_NOT_SUPPORTED, "etcdserver: authentication is not enabled (code 9)"},
         {500, "{\"code\":\"5\"}", KT_BAD_GATEWAY, "HTTP status 500: {\"code\":\"5\"}"},
     };
 
@@ -363,6 +416,8 @@ static const struct kt_test tests[] = {
     TEST(an_events_type_missing_means_put),
     TEST(a_delete_carries_no_value_but_its_key),
     TEST(created_and_cancelled_parts_are_told_apart),
+    TEST(a_reason_for_cancelling_is_cut_to_what_fits_a_line),
+    TEST(a_token_is_visible_text_and_nothing_else),
     TEST(broken_parts_of_a_watch_are_refused),
     TEST(errors_have_two_shapes_and_sometimes_no_json),
     TEST(range_end_is_the_last_byte_plus_one_truncated_there),
