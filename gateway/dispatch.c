@@ -14,6 +14,8 @@
 
 #include <string.h>
 
+#define ANOTHER_MS 200
+
 static bool reads(const struct kt_exchange *exchange)
 {
     return exchange->route.kind == KT_CLASS_READ;
@@ -353,6 +355,14 @@ static bool reroute(struct kt_exchange *exchange)
     return true;
 }
 
+/* A refusal that came at the end of the time, such as a node's that waited for a revision, is a
+ * better answer than a time-out of the next node's. */
+static bool has_time_for_another(const struct kt_exchange *exchange)
+{
+    return exchange->deadline_ms == 0 ||
+           exchange->deadline_ms - kt_loop_now(exchange->loop) >= ANOTHER_MS;
+}
+
 bool kt_dispatch_instead(struct kt_exchange *exchange)
 {
     int status = exchange->answer.status;
@@ -370,7 +380,7 @@ bool kt_dispatch_instead(struct kt_exchange *exchange)
         return reroute(exchange);
     }
     if (status != 503 || !kt_exchange_may_repeat(exchange) ||
-        exchange->attempts >= KT_ATTEMPTS_MAX) {
+        exchange->attempts >= KT_ATTEMPTS_MAX || !has_time_for_another(exchange)) {
         return false;
     }
     if (!wants_leader(exchange)) {

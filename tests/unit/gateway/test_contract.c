@@ -149,6 +149,41 @@ static void a_session_that_a_node_cannot_serve_goes_to_the_leader(void)
     stop();
 }
 
+static struct rig_link *late_link;
+
+static void remember(struct rig_node *node, const struct rig_request *request)
+{
+    (void)node;
+    late_link = request->link;
+}
+
+static bool somebody_was_asked(void *ctx)
+{
+    (void)ctx;
+    return late_link != NULL;
+}
+
+static void a_refusal_at_the_end_of_the_time_is_passed_on(void)
+{
+    static const char refusal[] = "HTTP/1.1 503 Unavailable\r\nContent-Length: 5\r\n\r\nolder";
+    struct rig_client client;
+
+    CHECK(start(NULL));
+    late_link = NULL;
+    a->handler = b->handler = c->handler = remember;
+    CHECK(rig_client_open(&rig, &client));
+    rig_client_send(&client, READ_WITH(TIMEOUT("1000")));
+    CHECK(rig_wait(&rig, somebody_was_asked, NULL, "a request at a node"));
+    rig_turn(&rig, 850);
+    rig_link_write(late_link, refusal, sizeof(refusal) - 1);
+    CHECK(rig_client_take(&client, &answer, false));
+    /* On a machine that stood still meanwhile the time itself may have run out. */
+    CHECK(answer.status == 503 || answer.status == 504);
+    CHECK_INT(a->requests + b->requests + c->requests, 1);
+    rig_client_close(&client);
+    stop();
+}
+
 static void levels_of_the_leader_never_go_elsewhere(void)
 {
     static const char *const levels[] = {
@@ -501,6 +536,7 @@ static const struct kt_test tests[] = {
     TEST(a_node_that_waits_for_a_revision_is_not_taken_for_hung),
     TEST(probes_tell_of_revisions_too),
     TEST(a_session_that_a_node_cannot_serve_goes_to_the_leader),
+    TEST(a_refusal_at_the_end_of_the_time_is_passed_on),
     TEST(levels_of_the_leader_never_go_elsewhere),
     TEST(a_level_that_is_none_is_for_a_node_to_refuse),
     TEST(a_time_out_of_range_is_refused),
