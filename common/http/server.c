@@ -357,6 +357,7 @@ static int on_request(struct mg_connection *conn)
         log_request(worker, began_us);
     }
     end_response(worker);
+    kt_http_body_release(worker);
     kt_http_long_end(worker);
     return status;
 }

@@ -6,6 +6,11 @@
  * bounded by silence, and in total only when the client gave a time, so there it is asked for no
  * more than what has already arrived, or for one byte.
  *
+ * Whole bodies are bounded in their sum too. A body of two bytes a value takes forty times its
+ * length when it is parsed, so what counts is an estimate: the buffer as it grows, then, before the
+ * handler sees it, the values that it can hold at most. Beyond [limits] body_memory_bytes a request
+ * waits a second, then gets 503. Bodies of 16 KB and less are not counted: num_threads bounds them.
+ *
  * civetweb reads chunk sizes with strtoul, which takes signs, prefixes and spaces. So chunks are
  * read from the socket itself, by the decoder that the gateway uses, behind what civetweb has in
  * its buffer already. Where that can't be told, civetweb reads them. Either way the connection ends
@@ -16,6 +21,7 @@
 #include <civetweb.h>
 
 #include "base/clock.h"
+#include "json/read.h"
 
 #include <string.h>
 
@@ -24,6 +30,10 @@
 #define SKIP_BYTES_MAX 65536
 #define SKIP_WAIT_MS 2000
 #define FIRST_CAP_BYTES 16384
+#define SMALL_BYTES 16384            /* a body that is not counted … */
+#define FREE_BYTES (SMALL_BYTES * 4) /* … nor is its buffer */
+#define HOLD_WAIT_MS 1000
+#define VALUE_BYTES 96 /* a node of cJSON's, the heap's share, and a short text's block */
 
 static bool send_continue(struct kt_http_worker *worker)
 {
@@ -139,6 +149,63 @@ static enum kt_status fail_too_large(struct kt_http_worker *worker, struct kt_er
                    (long long)worker->server->options.body_max_bytes);
 }
 
+/* Makes the worker's share at least `total`; small bodies need none. Waits for others, but not for
+ * long: they may be slow. */
+static enum kt_status hold(struct kt_http_worker *worker, size_t total, struct kt_error *err)
+{
+    struct kt_http_server *server = worker->server;
+    int64_t more = (int64_t)total - worker->held_bytes, now_ms;
+    int64_t deadline_ms = worker->request.deadline_mono_ms;
+
+    if (more <= 0 || total <= FREE_BYTES) {
+        return KT_OK;
+    }
+    if (!kt_budget_take(server->bodies, worker->held_bytes, more, 0)) {
+        now_ms = kt_now_mono_ms();
+        atomic_store_explicit(&server->starved_ms, now_ms, memory_order_relaxed);
+        deadline_ms = deadline_ms < now_ms + HOLD_WAIT_MS ? deadline_ms : now_ms + HOLD_WAIT_MS;
+        if (!kt_budget_take(server->bodies, worker->held_bytes, more, deadline_ms)) {
+            return kt_fail(err, KT_BUSY, "too many large bodies are under way at once");
+        }
+    }
+    worker->held_bytes += more;
+    return KT_OK;
+}
+
+/* What parsing the body may take: the reader's copy of the text, and a node for each value, of
+ * which there are no more than these bytes (and the reader refuses more than KT_JSON_VALUES_MAX).
+ */
+static size_t parse_bytes(struct kt_str body)
+{
+    size_t values = 1;
+
+    for (size_t i = 0; i < body.len; i++) {
+        char c = body.data[i];
+
+        values += (size_t)(c == ',') + (size_t)(c == '[') + (size_t)(c == '{');
+    }
+    return body.len + VALUE_BYTES * (values < KT_JSON_VALUES_MAX ? values : KT_JSON_VALUES_MAX);
+}
+
+/* Before it is parsed: the buffer, and what comes of it. */
+static enum kt_status hold_parsed(struct kt_http_worker *worker, struct kt_error *err)
+{
+    struct kt_str body = kt_buf_str(&worker->body);
+
+    if (body.len <= SMALL_BYTES) {
+        return KT_OK;
+    }
+    return hold(worker, worker->body.cap_bytes + parse_bytes(body), err);
+}
+
+void kt_http_body_release(struct kt_http_worker *worker)
+{
+    if (worker->held_bytes > 0) {
+        kt_budget_give(worker->server->bodies, worker->held_bytes);
+        worker->held_bytes = 0;
+    }
+}
+
 /* Room for the next piece: doubles, so that a length that was only claimed costs nothing. */
 static size_t make_room(struct kt_http_worker *worker, int64_t max)
 {
@@ -160,9 +227,15 @@ static enum kt_status read_all(struct kt_http_worker *worker, int64_t deadline_m
 
     begin_chunks(worker);
     while (!worker->body_done) {
-        size_t want = make_room(worker, max);
+        size_t want;
         int len;
 
+        /* The buffer doubles when it is full: four times what it holds bounds what it will take. */
+        if (hold(worker, body->len_bytes * 4, err) != KT_OK) {
+            worker->body_broken = true;
+            return err->status;
+        }
+        want = make_room(worker, max);
         if (want == 0) {
             worker->body_broken = true;
             return kt_fail(err, KT_NO_MEMORY, "no memory for the body");
@@ -197,6 +270,9 @@ enum kt_status kt_http_body_read_whole(struct kt_http_worker *worker, struct kt_
         return kt_fail(err, KT_BAD_REQUEST, "the peer has left");
     }
     status = read_all(worker, worker->request.deadline_mono_ms, max, err);
+    if (status == KT_OK) {
+        status = hold_parsed(worker, err);
+    }
     if (status == KT_OK) {
         worker->request.body = kt_buf_str(&worker->body);
     }

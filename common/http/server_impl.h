@@ -15,6 +15,7 @@
 #ifndef KT_HTTP_SERVER_IMPL_H
 #define KT_HTTP_SERVER_IMPL_H
 
+#include "base/budget.h"
 #include "base/net.h"
 #include "base/thread.h"
 #include "http/chunks.h"
@@ -62,6 +63,7 @@ struct kt_http_worker {
     struct kt_buf out;    /* head and body of an answer, as sent */
     struct kt_buf chunk;  /* of a stream */
     struct kt_buf body;   /* of a request */
+    int64_t held_bytes;   /* of server->bodies, for it */
     struct kt_buf answer; /* memory lent to response.body */
     struct kt_http_header headers[KT_HTTP_HEADERS_MAX];
     struct kt_http_request request;
@@ -91,6 +93,7 @@ struct kt_http_server {
     uint16_t port;
     struct mg_context *context;
     struct kt_content *content;
+    struct kt_budget *bodies;
     struct kt_mutex lock;
     struct kt_cond wake; /* of the watch */
     struct kt_http_worker *workers;
@@ -100,6 +103,7 @@ struct kt_http_server {
     char *scratch;                                         /* room for a head; the watch's own */
     atomic_bool pressed;     /* every worker is taken and somebody waits */
     atomic_int long_running; /* imports and streams */
+    atomic_llong starved_ms; /* when a body last found no memory left for it */
     struct kt_thread watch;
     atomic_bool draining, stopping, started;
     bool closing; /* civetweb was told to stop: wake everything, again and again */
@@ -119,6 +123,8 @@ enum kt_status kt_http_read_head(struct kt_http_worker *worker, const struct mg_
 /* server_body.c */
 enum kt_status kt_http_body_read_whole(struct kt_http_worker *worker, struct kt_error *err);
 void kt_http_body_pull_init(struct kt_http_worker *worker);
+/* The request is done with: gives its share of server->bodies back. */
+void kt_http_body_release(struct kt_http_worker *worker);
 /* Reads away what a refused request brought, when that is little; else the connection is closed. */
 void kt_http_body_skip(struct kt_http_worker *worker);
 

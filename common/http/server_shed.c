@@ -20,6 +20,7 @@
 #include "base/clock.h"
 
 #define SLOWEST_BYTES_PER_MS 16
+#define STARVED_MS 2000   /* so long after a body found no memory, slow ones are looked for */
 #define WINDOW_MS_MIN 250 /* a peer far away needs so long for a round trip or two */
 
 static int64_t half_time(const struct kt_http_server *server)
@@ -93,6 +94,8 @@ static void shed_if_slow(struct kt_http_worker *worker, int64_t now_ms, int64_t 
 
 void kt_http_shed(struct kt_http_server *server, size_t waiting, int64_t now_ms)
 {
+    int64_t starved_ms = atomic_load_explicit(&server->starved_ms, memory_order_relaxed);
+    bool hurry;
     int64_t window_ms = half_time(server) / (1 + (int64_t)waiting / server->options.num_threads);
 
     window_ms = window_ms < WINDOW_MS_MIN ? WINDOW_MS_MIN : window_ms;
@@ -100,8 +103,9 @@ void kt_http_shed(struct kt_http_server *server, size_t waiting, int64_t now_ms)
     if (waiting > 0) {
         shed_idle(server, waiting, now_ms);
     }
+    hurry = waiting > 0 || (starved_ms > 0 && now_ms - starved_ms < STARVED_MS);
     for (struct kt_http_worker *worker = server->workers; worker; worker = worker->next) {
-        if (waiting > 0) {
+        if (hurry) {
             shed_if_slow(worker, now_ms, window_ms);
         } else {
             worker->seen_ms = 0;

@@ -138,6 +138,11 @@ static const struct kt_conf_key keys[] = {
      "Bearer token for writes. Empty: everybody may write.", NULL},
     {"limits", "body_bytes", KT_CONF_BYTES, AT(limits.body_bytes), 1024, GB, "16m", "bytes", NULL,
      "The largest request body that is read as a whole; imports are not bound by it.", NULL},
+    {"limits", "body_memory_bytes", KT_CONF_BYTES, AT(limits.body_memory_bytes), 16 * MB, 1024 * GB,
+     "1g", "bytes", NULL,
+     "Memory for request bodies of more than 16k that are held and parsed at the same time, as "
+     "estimated. A request beyond it waits a second, then 503; one alone is always taken.",
+     NULL},
     {"limits", "response_bytes", KT_CONF_BYTES, AT(limits.response_bytes), 65536, 4 * GB, "512m",
      "bytes", NULL, "The largest answer.", NULL},
     {"limits", "subjects", KT_CONF_INT, AT(limits.subjects), 1, 1000000, "10000", "", NULL,

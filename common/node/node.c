@@ -135,6 +135,7 @@ static enum kt_status start_server(struct kt_node *node, struct kt_error *err)
     options.port = (uint16_t)config->server.port;
     options.num_threads = (int)config->server.num_threads;
     options.body_max_bytes = config->limits.body_bytes;
+    options.body_memory_bytes = config->limits.body_memory_bytes;
     options.response_max_bytes = config->limits.response_bytes;
     options.request_timeout_ms = config->server.request_timeout_ms;
     options.idle_timeout_ms = config->server.keep_alive_ms;

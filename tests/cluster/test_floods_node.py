@@ -67,7 +67,8 @@ class NodeFloods:
     """One node with few workers, and what strangers do to it."""
 
     def setup(self, bench):
-        self.node = Node(bench, "master", None, server_num_threads=THREADS).start()
+        self.node = Node(bench, "master", None, server_num_threads=THREADS,
+                         limits_body_memory_bytes="256m").start()
         self.node.save(subjects=[{"subject": "s"}],
                        records=[{"subject": "s", "time": 0, "data": {"x": 1}}])
 
@@ -124,6 +125,26 @@ class NodeFloods:
     def _peak_kb(self):
         with open("/proc/%d/status" % self.node.popen.pid) as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+    def many_large_bodies_share_a_bounded_memory(self):
+        """Two bytes a value is the most that a body can become: forty times its length."""
+        body = b'{"ids":[' + b"1," * ((7 << 20) // 2) + b"1]}"
+        statuses = []
+
+        def ask():
+            statuses.append(self.node.data_post("snapshot", body).status)
+        before_kb = self._peak_kb()
+        threads = [threading.Thread(target=ask, daemon=True) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        self._probe("large bodies")
+        for thread in threads:
+            thread.join(60 * SLOW)
+        check(len(statuses) == 12 and set(statuses) <= {400, 413, 503} and statuses.count(503) < 12,
+              "statuses %s", statuses)
+        # The first of them fills the budget of 256 MB, so they come one after the other.
+        grown_mb = (self._peak_kb() - before_kb) >> 10
+        check(grown_mb < 600 * (1 if SLOW == 1 else 4), "the node grew by %d MB", grown_mb)
 
     def a_steady_load_goes_on_meanwhile(self):
         with Load(self.node, 50, {"limit": 1}, threads=4) as load:

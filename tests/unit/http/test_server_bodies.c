@@ -176,6 +176,111 @@ static void a_large_chunked_body_arrives_whole(void)
     end();
 }
 
+#define LARGE 90000
+
+/* A POST of LARGE bytes of this character. */
+static bool send_large(struct wire *to, const char *path, char what)
+{
+    static char body[LARGE];
+    char head[200];
+
+    memset(body, what, sizeof(body));
+    snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", path,
+             LARGE);
+    return wire_open(to, port) && wire_text(to, head) && wire_send(to, body, sizeof(body));
+}
+
+static bool begin_with_memory(int64_t bytes)
+{
+    world_defaults();
+    world_options.body_memory_bytes = bytes;
+    if (!world_start()) {
+        return false;
+    }
+    port = kt_http_server_port(world);
+    return true;
+}
+
+static void wait_for_gate(void)
+{
+    int64_t deadline_ms = kt_now_mono_ms() + WIRE_WAIT_MS;
+
+    while (atomic_load(&world_gated) == 0 && kt_now_mono_ms() < deadline_ms) {
+        kt_test_pause();
+    }
+}
+
+static void large_bodies_share_a_bounded_memory(void)
+{
+    struct wire second;
+
+    CHECK(begin_with_memory(300000));
+    CHECK(send_large(&wire, "/gate", 'x'));
+    wait_for_gate();
+    CHECK(send_large(&second, "/echo", 'x'));
+    CHECK(wire_answer(&second, &answer, false));
+    CHECK_INT(answer.status, 503);
+    CHECK_STR(wire_header(&answer, "Retry-After"), "1");
+    CHECK_STR(wire_header(&answer, "Connection"), "close");
+    CHECK(strstr(answer.body, "\"code\":\"busy\"") != NULL);
+    wire_close(&second);
+    wire_answer_free(&answer);
+    /* Small ones are not concerned. */
+    CHECK_INT(
+        wire_once(port, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi", &answer),
+        200);
+    wire_answer_free(&answer);
+    atomic_store(&world_gate, true);
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 200);
+    wire_answer_free(&answer);
+    wire_close(&wire);
+    CHECK(send_large(&wire, "/echo", 'x'));
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.body_len, LARGE);
+    end();
+}
+
+static void a_large_body_waits_for_memory_that_is_given_back_soon(void)
+{
+    struct wire second;
+    int64_t until_ms;
+
+    CHECK(begin_with_memory(300000));
+    CHECK(send_large(&wire, "/gate", 'x'));
+    wait_for_gate();
+    CHECK(send_large(&second, "/echo", 'x'));
+    until_ms = kt_now_mono_ms() + 100;
+    while (kt_now_mono_ms() < until_ms) {
+        kt_test_pause();
+    }
+    atomic_store(&world_gate, true);
+    CHECK(wire_answer(&second, &answer, false));
+    CHECK_INT(answer.status, 200);
+    CHECK_INT(answer.body_len, LARGE);
+    wire_close(&second);
+    end();
+}
+
+/* What counts is what a body becomes: the same length in many values takes forty times as much. */
+static void a_body_of_many_values_counts_for_what_it_becomes(void)
+{
+    struct wire second;
+
+    CHECK(begin_with_memory(4 << 20));
+    CHECK(send_large(&wire, "/gate", ','));
+    wait_for_gate();
+    CHECK(send_large(&second, "/echo", 'x'));
+    CHECK(wire_answer(&second, &answer, false));
+    CHECK_INT(answer.status, 503);
+    wire_close(&second);
+    wire_answer_free(&answer);
+    atomic_store(&world_gate, true);
+    CHECK(wire_answer(&wire, &answer, false));
+    CHECK_INT(answer.status, 200); /* more than there is, but alone */
+    end();
+}
+
 static void chunks_beyond_the_bound_are_413(void)
 {
     static char chunk[10000];
@@ -532,6 +637,9 @@ static const struct kt_test tests[] = {
     TEST(chunks_are_put_together),
     TEST(chunks_are_found_behind_earlier_requests),
     TEST(a_large_chunked_body_arrives_whole),
+    TEST(large_bodies_share_a_bounded_memory),
+    TEST(a_large_body_waits_for_memory_that_is_given_back_soon),
+    TEST(a_body_of_many_values_counts_for_what_it_becomes),
     TEST(chunks_beyond_the_bound_are_413),
     TEST(broken_chunks_are_400_and_end_the_connection),
     TEST(a_trailer_ends_the_connection),
