@@ -2,6 +2,7 @@
 /* The handlers of questions, imports and figures; writes.c has save and delete. */
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/envelope.h"
 #include "node/import.h"
@@ -122,6 +123,7 @@ void kt_node_indicators(void *ctx, struct kt_http_request *request,
 
 struct import_run {
     struct kt_node *node;
+    struct kt_str key;  /* of the request; "" = none */
     int64_t timeout_ms; /* of one batch */
 };
 
@@ -130,9 +132,10 @@ static enum kt_status submit_batch(void *ctx, uint64_t batch, struct kt_str body
 {
     struct import_run *run = ctx;
     struct kt_submit_result result;
-    (void)batch;
-    enum kt_status status = kt_node_submit(run->node, KT_STR(""), body,
-                                           kt_now_mono_ms() + run->timeout_ms, &result, err);
+    char dest[KT_REQUEST_BATCH_KEY_MAX + 1];
+    struct kt_str key = run->key.len > 0 ? kt_request_batch_key(run->key, batch, dest) : run->key;
+    enum kt_status status =
+        kt_node_submit(run->node, key, body, kt_now_mono_ms() + run->timeout_ms, &result, err);
     if (status == KT_OK) {
         *ret_revision = result.revision;
     }
@@ -162,7 +165,9 @@ static void run_import(struct kt_node *node, struct kt_http_request *request,
                        struct kt_http_response *response)
 {
     struct kt_error err = KT_ERROR_INIT;
-    struct import_run run = {node, node->config->server.request_timeout_ms};
+    struct import_run run = {node, kt_node_request_key(request),
+                             node->config->server.request_timeout_ms};
+    int64_t begun_mono_ms = kt_now_mono_ms();
     const struct kt_node_config *config = node->config;
     struct kt_import_limits limits = {.line_max_bytes = config->limits.import_line_bytes,
                                       .batch_records = config->limits.import_batch_records,
@@ -172,8 +177,15 @@ static void run_import(struct kt_node *node, struct kt_http_request *request,
                                       .spool_beside = config->store.db,
                                       .spool_bytes = config->limits.import_spool_bytes,
                                       .step_ms = config->server.request_timeout_ms};
+    kt_log(INFO, "import", "begun", "request=%s key=\"" KT_STR_FMT "\"", request->request_id,
+           KT_STR_ARG(run.key));
     enum kt_status status =
         kt_import_run(options, &limits, request->pull, submit_batch, &run, report, &err);
+    kt_log(INFO, "import", "ended",
+           "request=%s status=%s revision=%llu batches=%llu records=%llu rejected=%llu ms=%lld",
+           request->request_id, kt_status_code(status), (unsigned long long)report->revision,
+           (unsigned long long)report->batches, (unsigned long long)report->records,
+           (unsigned long long)report->rejected, (long long)(kt_now_mono_ms() - begun_mono_ms));
     if (status != KT_OK) {
         write_import_failure(node, response, report, &err);
         return;
@@ -193,10 +205,6 @@ void kt_node_import(void *ctx, struct kt_http_request *request, struct kt_http_r
     /* Counted before the flag is read: a stop sees the import or the import sees the stop. */
     atomic_fetch_add(&node->imports_running, 1);
     enum kt_status status = kt_node_admit_write(node, request, &err);
-    if (status == KT_OK && kt_http_header(request, "Idempotency-Key").data) {
-        status = kt_fail_field(&err, KT_NOT_SUPPORTED, "Idempotency-Key",
-                               "Idempotency-Key is not supported yet for an import");
-    }
     if (status == KT_OK) {
         status = kt_import_options_parse(request, &options, &err);
     }

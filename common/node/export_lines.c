@@ -262,7 +262,7 @@ enum kt_status export_subject_line(struct export *export, const struct kt_subjec
     }
     write_tags(subject, &jw);
     kt_jw_object_end(&jw);
-    status = write_recorded(export, subject->changed_revision, &jw, err);
+    status = write_recorded(export, subject->touched_revision, &jw, err);
     kt_jw_object_end(&jw);
     end_line(chunk);
     export->subject_lines++;

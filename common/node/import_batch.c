@@ -175,6 +175,10 @@ enum kt_status import_flush(struct import *import, struct kt_error *err)
         status = kt_change_add_subject(import->builder, &pending->subject, err);
     }
     kt_buf_clear(&import->encoded);
+    if (import->recorded_revision != 0) {
+        kt_change_set_recorded(import->builder, import->recorded_revision,
+                               import->recorded_wall_ms);
+    }
     if (status == KT_OK) {
         status = kt_change_encode(import->builder, &import->encoded, err);
     }
@@ -195,10 +199,11 @@ enum kt_status import_flush(struct import *import, struct kt_error *err)
 
 static enum kt_status too_large(const struct import *import, struct kt_error *err)
 {
-    return kt_fail_field(err, KT_TOO_LARGE, "atomic",
-                         "atomic: more than the %lld bytes that are taken at once "
+    const char *field = import->options->atomic ? "atomic" : "recorded";
+    return kt_fail_field(err, KT_TOO_LARGE, field,
+                         "%s: more than the %lld bytes that are taken at once "
                          "([limits] import_atomic_bytes)",
-                         (long long)import->limits->atomic_bytes);
+                         field, (long long)import->limits->atomic_bytes);
 }
 
 /* One more item is in: is the batch full? */
@@ -209,7 +214,7 @@ static enum kt_status count_item(struct import *import, struct kt_str subject, s
     }
     import->batch_items++;
     size_t bytes = kt_change_bytes(import->builder) + import->pending_bytes;
-    if (import->options->atomic) {
+    if (import->whole) {
         return (int64_t)bytes > import->limits->atomic_bytes ? too_large(import, err) : KT_OK;
     }
     bool full = (int64_t)import->batch_items >= import->limits->batch_records ||
@@ -269,7 +274,9 @@ enum kt_status import_reject(struct import *import, uint64_t line, const char *r
 enum kt_status import_init(struct import *import, struct kt_error *err)
 {
     const struct kt_import_limits *limits = import->limits;
-    int64_t batch = import->options->atomic ? limits->atomic_bytes : limits->batch_bytes;
+    int64_t batch =
+        limits->atomic_bytes > limits->batch_bytes ? limits->atomic_bytes : limits->batch_bytes;
+    import->whole = import->options->atomic;
     size_t max = (size_t)(batch + limits->line_max_bytes) * BUILDER_SLACK;
     import->builder = kt_change_builder_new(max);
     import->text = kt_arena_new(TEXT_FIRST_BYTES, max);

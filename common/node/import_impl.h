@@ -4,6 +4,7 @@
  *   import_columns.c  csv: the header line
  *   import_rows.c     csv: lines into subjects and records
  *   import_ndjson.c   ndjson: the same
+ *   import_restore.c  ndjson with `recorded`: the same, by revision
  *   import_finance.c  rows of a SQLite file: the same
  *   import_batch.c    subjects and records into batches
  *   import.c          the stream, csv, the report
@@ -16,6 +17,7 @@
 #include "base/map.h"
 #include "node/csv.h"
 #include "node/import.h"
+#include "json/read.h"
 
 enum import_role {
     ROLE_SUBJECT,
@@ -117,6 +119,9 @@ struct import {
     uint64_t batch_items, batch_values, batch_records; /* items: subjects and records */
     size_t pending_bytes; /* what the batch's subjects will add to it, roughly */
     struct kt_buf encoded;
+    bool whole;                 /* a batch is not cut: atomic, or a recorded revision */
+    uint64_t recorded_revision; /* of the batch at hand; 0 = none */
+    int64_t recorded_wall_ms;
 };
 
 enum kt_status import_init(struct import *import, struct kt_error *err) KT_MUST_CHECK;
@@ -138,6 +143,29 @@ typedef kt_csv_source_fn kt_import_source_fn;
 /* import_ndjson.c */
 enum kt_status import_ndjson(struct import *import, kt_import_source_fn source, void *source_ctx,
                              struct kt_error *err) KT_MUST_CHECK;
+/* A line of ndjson; its strings stand in the document, its arrays in the arena. */
+struct import_line {
+    bool is_record;
+    struct kt_change_subject subject;
+    struct kt_change_record record;
+    bool recorded; /* with these: */
+    uint64_t revision;
+    int64_t wall_ms;
+};
+enum kt_status import_line_parse(struct kt_str text, int json_depth, struct kt_arena *arena,
+                                 struct kt_json **ret_json, struct import_line *ret_line,
+                                 struct kt_error *err) KT_MUST_CHECK;
+enum kt_status import_line_add(struct import *import, const struct import_line *line,
+                               struct kt_error *err) KT_MUST_CHECK;
+/* import_restore.c: lines with `recorded` are kept, then written by run in order of revision. */
+struct import_restore; /* opaque */
+enum kt_status import_restore_new(struct import *import, struct import_restore **ret_restore,
+                                  struct kt_error *err) KT_MUST_CHECK;
+void import_restore_free(struct import_restore **restore);
+enum kt_status import_restore_add(struct import_restore *restore, const struct import_line *line,
+                                  struct kt_str text, struct kt_error *err) KT_MUST_CHECK;
+enum kt_status import_restore_run(struct import_restore *restore, struct kt_arena *arena,
+                                  struct kt_error *err) KT_MUST_CHECK;
 /* import_finance.c */
 enum kt_status import_finance(struct import *import, kt_import_source_fn source, void *source_ctx,
                               struct kt_error *err) KT_MUST_CHECK;

@@ -30,11 +30,21 @@ static enum kt_status fail_beyond(uint64_t revision, uint64_t newest, struct kt_
 }
 
 /* Does this view certainly have all that the bound speaks of? Stamps never run backwards, but
- * neighbours may share one. */
+ * neighbours may share one; and while a history is brought in from elsewhere, the next revision may
+ * be of long ago. */
 static bool view_holds(const struct kt_catalogue *view, const struct question *q)
 {
-    return q->recorded == RECORDED_REVISION ? q->recorded_revision <= kt_catalogue_revision(view)
-                                            : kt_catalogue_wall_ms(view) > q->recorded_wall_ms;
+    if (q->recorded == RECORDED_REVISION) {
+        return q->recorded_revision <= kt_catalogue_revision(view);
+    }
+    return kt_catalogue_stamps_certain(view) && kt_catalogue_wall_ms(view) > q->recorded_wall_ms;
+}
+
+/* The moment up to which the node must hold everything. */
+static int64_t held_wall_ms(const struct plan *plan)
+{
+    int64_t wall_ms = plan->q.recorded_wall_ms, now_ms = plan->env->now_wall_ms;
+    return kt_catalogue_stamps_certain(plan->view) || wall_ms > now_ms ? wall_ms : now_ms;
 }
 
 /* Waits until the node holds the bound; the plan's view is then a newer one. */
@@ -54,7 +64,7 @@ static enum kt_status hold(struct plan *plan, struct kt_error *err)
     }
     enum kt_status status =
         env->hold(env->hold_ctx, by_revision ? q->recorded_revision : 0,
-                  by_revision ? 0 : q->recorded_wall_ms, env->deadline_mono_ms, err);
+                  by_revision ? 0 : held_wall_ms(plan), env->deadline_mono_ms, err);
     if (status == KT_BAD_VALUE && err) {
         return kt_fail_field(err, status, "recorded_by", "%s", err->message);
     }

@@ -18,6 +18,8 @@ static const char *const data_sql[DATA_STMTS] = {
                                " period=? ORDER BY declare_time DESC LIMIT 1"),
     [DATA_LAST_TIME] = "SELECT time FROM version WHERE subject=? ORDER BY time DESC LIMIT 1",
     [DATA_INSERT_REVISION] = "INSERT INTO revision(seq,wall_ms) VALUES(?,?)",
+    [DATA_LOWER_STAMPS] = "UPDATE revision SET wall_ms=?1 WHERE wall_ms>?1",
+    [DATA_ANY_GENERIC] = "SELECT 1 FROM generic_series LIMIT 1",
     [DATA_INSERT_INDICATOR] = "INSERT INTO indicator(number,key) VALUES(?,?)",
     [DATA_INSERT_TOPIC] = "INSERT INTO topic(number,key) VALUES(?,?)",
     [DATA_INSERT_SUBJECT] =
@@ -456,8 +458,8 @@ static enum kt_status apply_save(struct applier *a, const struct kt_change *chan
     return status;
 }
 
-static enum kt_status set_meta(struct applier *a, const char *name, int64_t value,
-                               struct kt_error *err)
+enum kt_status apply_set_meta(struct applier *a, const char *name, int64_t value,
+                              struct kt_error *err)
 {
     struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_SET_META];
     db_bind_text(stmt, 1, kt_str(name));
@@ -472,9 +474,10 @@ static enum kt_status apply_epoch_start(struct applier *a,
     if (!start->first) {
         return KT_OK;
     }
-    struct store_settings settings = {
-        start->max_indicators, start->max_keys ? start->max_keys : STORE_MAX_KEYS,
-        start->key_window_ms ? start->key_window_ms : STORE_KEY_WINDOW_MS};
+    struct store_settings settings = a->settings;
+    settings.max_indicators = start->max_indicators;
+    settings.max_keys = start->max_keys ? start->max_keys : STORE_MAX_KEYS;
+    settings.key_window_ms = start->key_window_ms ? start->key_window_ms : STORE_KEY_WINDOW_MS;
     a->settings = settings;
     a->has_cursor_key = true;
     memcpy(a->cursor_key, start->cursor_key, sizeof(a->cursor_key));
@@ -489,7 +492,7 @@ static enum kt_status apply_epoch_start(struct applier *a,
                 {"max_keys", settings.max_keys},
                 {"key_window_ms", settings.key_window_ms}};
     for (size_t i = 0; i < KT_ARRAY_LEN(rows) && status == KT_OK; i++) {
-        status = set_meta(a, rows[i].name, rows[i].value, err);
+        status = apply_set_meta(a, rows[i].name, rows[i].value, err);
     }
     return status;
 }
@@ -505,17 +508,26 @@ static enum kt_status apply_change(struct applier *a, const struct kt_change *ch
             return status;
         }
     }
+    if (change->recorded_revision != 0) {
+        status = restore_judge(a, change, entry, result, err);
+        if (status != KT_OK || result->status != KT_OK) {
+            return status;
+        }
+    }
     switch (change->kind) {
     case KT_CHANGE_SAVE:
-        return apply_save(a, change, entry->seq, result, err);
-    case KT_CHANGE_DELETE:
-        return apply_delete(a, &change->erase, entry->seq, result, err);
-    case KT_CHANGE_GENERIC:
-        return apply_generic(a, &change->generic, entry->wall_ms, result, err);
-    case KT_CHANGE_EPOCH_START:
+        status = apply_save(a, change, entry->seq, result, err);
         break;
+    case KT_CHANGE_DELETE:
+        status = apply_delete(a, &change->erase, entry->seq, result, err);
+        break;
+    case KT_CHANGE_GENERIC:
+        status = apply_generic(a, &change->generic, entry->wall_ms, result, err);
+        break;
+    case KT_CHANGE_EPOCH_START:
+        return apply_epoch_start(a, &change->epoch_start, err);
     }
-    return apply_epoch_start(a, &change->epoch_start, err);
+    return status == KT_OK && result->status == KT_OK ? restore_note(a, change, err) : status;
 }
 
 static enum kt_status apply_entry(struct applier *a, const struct kt_entry *entry,
@@ -524,6 +536,7 @@ static enum kt_status apply_entry(struct applier *a, const struct kt_entry *entr
 {
     bool keyed = entry->key.len > 0, go_on = true;
     *result = (struct kt_apply_result){.seq = entry->seq, .revision = entry->seq};
+    a->stamp_ms = entry->wall_ms;
     enum kt_status status = requests_expire(a, entry->wall_ms, err);
     if (status == KT_OK && keyed) {
         status = requests_judge(a, entry, result, &go_on, err);
@@ -542,7 +555,7 @@ static enum kt_status apply_entry(struct applier *a, const struct kt_entry *entr
     }
     struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_INSERT_REVISION];
     db_bind_u64(stmt, 1, entry->seq);
-    db_bind_i64(stmt, 2, entry->wall_ms);
+    db_bind_i64(stmt, 2, a->stamp_ms);
     status = db_run(stmt, err);
     return status == KT_OK ? touched_write(a, entry->seq, err) : status;
 }
@@ -577,12 +590,13 @@ static enum kt_status write_all(struct applier *a, const struct kt_entry *entrie
         status = apply_no_memory(err);
     }
     a->edit->revision = entries[count - 1].seq;
-    a->edit->wall_ms = entries[count - 1].wall_ms;
+    a->edit->wall_ms = a->stamp_ms;
+    a->edit->restored = a->settings.restored_revision != 0;
     if (status == KT_OK) {
-        status = set_meta(a, "applied_seq", (int64_t)a->edit->revision, err);
+        status = apply_set_meta(a, "applied_seq", (int64_t)a->edit->revision, err);
     }
     if (status == KT_OK) {
-        status = set_meta(a, "record_count", (int64_t)a->edit->record_count, err);
+        status = apply_set_meta(a, "record_count", (int64_t)a->edit->record_count, err);
     }
     return status;
 }

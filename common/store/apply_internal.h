@@ -88,7 +88,8 @@ struct applier {
     struct kt_store *store;
     struct kt_catalogue *edit;
     struct store_settings settings;
-    uint64_t erased; /* newest revision of the transaction that took records away; 0 = none */
+    uint64_t erased;  /* newest revision of the transaction that took records away; 0 = none */
+    int64_t stamp_ms; /* of the entry at hand: the log's, or what it says */
     bool has_cursor_key;
     unsigned char cursor_key[KT_CURSOR_KEY_BYTES];
 };
@@ -151,6 +152,16 @@ enum kt_status touched_write(struct applier *a, uint64_t seq, struct kt_error *e
 enum kt_status apply_generic(struct applier *a, const struct kt_generic_change *change,
                              int64_t wall_ms, struct kt_apply_result *result,
                              struct kt_error *err) KT_MUST_CHECK;
+enum kt_status apply_set_meta(struct applier *a, const char *name, int64_t value,
+                              struct kt_error *err) KT_MUST_CHECK;
+
+/* apply_restore.c: may a change that was recorded elsewhere be taken? Else the result says why. */
+enum kt_status restore_judge(struct applier *a, const struct kt_change *change,
+                             const struct kt_entry *entry, struct kt_apply_result *result,
+                             struct kt_error *err) KT_MUST_CHECK;
+/* After any change that was carried out, an epoch's start apart. */
+enum kt_status restore_note(struct applier *a, const struct kt_change *change,
+                            struct kt_error *err) KT_MUST_CHECK;
 /* apply_rows.c: sorts and writes what was collected. */
 enum kt_status apply_rows(struct applier *a, struct kt_error *err) KT_MUST_CHECK;
 

@@ -97,6 +97,11 @@ int64_t kt_catalogue_wall_ms(const struct kt_catalogue *view)
     return view->wall_ms;
 }
 
+bool kt_catalogue_stamps_certain(const struct kt_catalogue *view)
+{
+    return view->subject_count > 0 && !view->restored;
+}
+
 size_t kt_catalogue_subject_count(const struct kt_catalogue *view)
 {
     return view->subject_count;

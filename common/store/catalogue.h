@@ -49,6 +49,9 @@ struct kt_catalogue *kt_catalogue_ref(struct kt_catalogue *view);
 void kt_catalogue_unref(struct kt_catalogue **view);
 uint64_t kt_catalogue_revision(const struct kt_catalogue *view); /* applied */
 int64_t kt_catalogue_wall_ms(const struct kt_catalogue *view);   /* stamp of that revision */
+/* While nothing is here, or only changes that were recorded elsewhere, a revision to come may have
+ * a stamp of long ago. */
+bool kt_catalogue_stamps_certain(const struct kt_catalogue *view);
 size_t kt_catalogue_subject_count(const struct kt_catalogue *view);
 uint64_t kt_catalogue_record_count(const struct kt_catalogue *view); /* records, not versions */
 /* One past the greatest subject number; kt_catalogue_subject gives NULL for gaps. */

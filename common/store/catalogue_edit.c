@@ -89,6 +89,7 @@ struct kt_catalogue *catalogue_edit(const struct kt_catalogue *view)
                                   .revision = view->revision,
                                   .wall_ms = view->wall_ms,
                                   .record_count = view->record_count,
+                                  .restored = view->restored,
                                   .subject_count = view->subject_count,
                                   .names = names_ref(view->names),
                                   .topic_names = names_ref(view->topic_names),

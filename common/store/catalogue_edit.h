@@ -64,6 +64,7 @@ struct kt_catalogue {
     uint64_t revision;
     int64_t wall_ms;
     uint64_t record_count;
+    bool restored; /* see kt_catalogue_stamps_certain */
     size_t subject_count;
     struct names *names; /* of subjects */
     struct names *topic_names;

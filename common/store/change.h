@@ -11,7 +11,8 @@
  *   SAVE: string table (count, texts) | subjects | records | options; keys, periods, indicators,
  * dates and names are indices into the table
  *   DELETE: u8 flags | subjects | from, to | periods | options; texts as they are
- *   options: u8 1, if_revision varint; absent when nothing is asked for, as in older logs
+ *   options: u8 1, if_revision varint; u8 2, recorded revision varint, its stamp in ms; absent when
+ *     nothing is asked for, as in older logs
  *
  * Threads: one at a time per object.
  * Owns:    the builder its bytes; a decoded change borrows strings from the bytes and owns its
@@ -88,6 +89,10 @@ enum kt_status kt_change_add_record(struct kt_change_builder *builder,
 /* if_revision: apply refuses the change with KT_CHANGED when a subject that it names changed later.
  */
 void kt_change_set_if_revision(struct kt_change_builder *builder, uint64_t revision);
+/* The change was recorded elsewhere before, as that revision at that time, and keeps its stamp.
+ * Apply takes it while the data is empty or has been filled by such changes alone, in rising order
+ * of revision and stamp, none of them in the future; else it refuses with KT_BAD_VALUE. */
+void kt_change_set_recorded(struct kt_change_builder *builder, uint64_t revision, int64_t wall_ms);
 size_t kt_change_record_count(const struct kt_change_builder *builder);
 size_t kt_change_subject_count(const struct kt_change_builder *builder);
 size_t kt_change_bytes(const struct kt_change_builder *builder); /* approximately, so far */
@@ -131,6 +136,8 @@ struct kt_change { /* decoded */
     struct kt_change_delete erase;
     bool has_if_revision; /* of a SAVE or DELETE */
     uint64_t if_revision;
+    uint64_t recorded_revision; /* of a SAVE: 0 = recorded here and now */
+    int64_t recorded_wall_ms;
     struct kt_generic_change generic;
     void *memory; /* the arrays */
 };

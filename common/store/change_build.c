@@ -26,6 +26,8 @@ struct kt_change_builder {
     size_t subject_count, stay_count, tag_count, tag_value_count, record_count, value_count;
     bool has_if_revision;
     uint64_t if_revision;
+    uint64_t recorded_revision;
+    int64_t recorded_wall_ms;
 };
 
 struct kt_change_builder *kt_change_builder_new(size_t max_bytes)
@@ -66,6 +68,13 @@ void kt_change_builder_reset(struct kt_change_builder *b)
     b->subject_count = b->stay_count = b->tag_count = b->tag_value_count = 0;
     b->record_count = b->value_count = 0;
     b->has_if_revision = false;
+    b->recorded_revision = 0;
+}
+
+void kt_change_set_recorded(struct kt_change_builder *builder, uint64_t revision, int64_t wall_ms)
+{
+    builder->recorded_revision = revision;
+    builder->recorded_wall_ms = wall_ms;
 }
 
 void kt_change_set_if_revision(struct kt_change_builder *builder, uint64_t revision)
@@ -440,6 +449,11 @@ enum kt_status kt_change_encode(const struct kt_change_builder *b, struct kt_buf
     kt_buf_put_varint(ret_bytes, b->value_count);
     kt_buf_append(ret_bytes, b->records.data, b->records.len_bytes);
     put_options(ret_bytes, b->has_if_revision, b->if_revision);
+    if (b->recorded_revision != 0) {
+        kt_buf_append_byte(ret_bytes, OPTION_RECORDED);
+        kt_buf_put_varint(ret_bytes, b->recorded_revision);
+        kt_buf_put_svarint(ret_bytes, b->recorded_wall_ms);
+    }
     return encoded(ret_bytes, before, err);
 }
 

@@ -309,20 +309,28 @@ static bool decode_delete(struct decoder *d, struct kt_change *change)
     return true;
 }
 
-/* What may follow a save or a delete. */
+/* What may follow a save or a delete, in this order. */
 static void decode_options(struct decoder *d, struct kt_change *change)
 {
-    if (is_bad(d) || kt_rd_left(&d->rd) == 0) {
-        return;
+    unsigned last = 0;
+    while (!is_bad(d) && kt_rd_left(&d->rd) > 0) {
+        unsigned option = kt_rd_u8(&d->rd);
+        if (option <= last) {
+            d->bad = true;
+        } else if (option == OPTION_IF_REVISION) {
+            change->has_if_revision = true;
+            change->if_revision = kt_rd_varint(&d->rd);
+            change->erase.has_if_revision = change->kind == KT_CHANGE_DELETE;
+            change->erase.if_revision = change->if_revision;
+        } else if (option == OPTION_RECORDED && change->kind == KT_CHANGE_SAVE) {
+            change->recorded_revision = kt_rd_varint(&d->rd);
+            change->recorded_wall_ms = kt_rd_svarint(&d->rd);
+            d->bad |= change->recorded_revision == 0 || change->recorded_revision > KT_REVISION_MAX;
+        } else {
+            d->bad = true; /* a condition that we would not obey must not be passed over */
+        }
+        last = option;
     }
-    if (kt_rd_u8(&d->rd) != OPTION_IF_REVISION) {
-        d->bad = true; /* a condition that we would not obey must not be passed over */
-        return;
-    }
-    change->has_if_revision = true;
-    change->if_revision = kt_rd_varint(&d->rd);
-    change->erase.has_if_revision = change->kind == KT_CHANGE_DELETE;
-    change->erase.if_revision = change->if_revision;
 }
 
 /* --- an epoch-start --- */

@@ -9,6 +9,7 @@
  *   record*: subject | time | period | u8 flags | [declare] [end_date] [year] | count, values
  *   value: indicator * 2 + is_null | [f64]
  *   [u8 OPTION_IF_REVISION | revision]                only when asked for
+ *   [u8 OPTION_RECORDED | revision | wall_ms]         the same
  * a DELETE is:
  *   u8 flags (1 = all) | count, subjects | from | to | count, periods | [options as above]
  * In a SAVE texts are indices into the table, numbers varints, times zigzag varints.
@@ -32,6 +33,7 @@
 #define RECORD_FLAGS_MAX 31u
 
 #define OPTION_IF_REVISION 1u
+#define OPTION_RECORDED 2u
 #define DELETE_ALL 1u
 
 #define SETTING_MAX_INDICATORS "max_indicators"

@@ -53,6 +53,9 @@ static const char *pragmas_of(enum db_mode mode)
         return "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF;"
                "PRAGMA secure_delete=OFF; PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY;"
                "PRAGMA wal_autocheckpoint=4000";
+    case DB_SCRATCH: /* after a failure it is thrown away */
+        return "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;"
+               "PRAGMA cache_size=-32000; PRAGMA secure_delete=OFF";
     default:
         return "PRAGMA query_only=ON; PRAGMA cache_size=-8000";
     }
@@ -88,7 +91,8 @@ enum kt_status db_open(const char *path, enum db_mode mode, struct sqlite3 **ret
     }
     sqlite3_extended_result_codes(db, 1);
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
-    enum kt_status status = mode == DB_READER ? KT_OK : set_wal(db, path, err);
+    enum kt_status status =
+        mode == DB_READER || mode == DB_SCRATCH ? KT_OK : set_wal(db, path, err);
     if (status == KT_OK) {
         status = db_exec(db, pragmas_of(mode), err);
     }

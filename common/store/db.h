@@ -16,7 +16,7 @@
 struct sqlite3;
 struct sqlite3_stmt;
 
-enum db_mode { DB_LOG, DB_DATA, DB_READER };
+enum db_mode { DB_LOG, DB_DATA, DB_READER, DB_SCRATCH /* a temporary file: no journal */ };
 enum kt_status db_open(const char *path, enum db_mode mode, struct sqlite3 **ret_db,
                        struct kt_error *err) KT_MUST_CHECK;
 void db_close(struct sqlite3 **db);

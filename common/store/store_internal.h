@@ -35,6 +35,9 @@
 #define STORE_KEY_WINDOW_MS INT64_C(86400000)
 struct store_settings {
     int64_t max_indicators, max_keys, key_window_ms;
+    /* Of the newest change that was recorded elsewhere, while no other has been applied since; 0 =
+     * there is none. */
+    int64_t restored_revision, restored_wall_ms;
 };
 
 extern const char *const store_log_migrations[];
@@ -95,6 +98,8 @@ enum data_stmt {
     DATA_GREATEST_DECLARE,
     DATA_LAST_TIME,
     DATA_INSERT_REVISION,
+    DATA_LOWER_STAMPS,
+    DATA_ANY_GENERIC,
     DATA_INSERT_INDICATOR,
     DATA_INSERT_TOPIC,
     DATA_INSERT_SUBJECT,

@@ -264,8 +264,16 @@ static enum kt_status load_settings(struct kt_store *store, struct kt_error *err
     if (status == KT_OK) {
         status = db_meta_get_i64(store->data, "max_keys", STORE_MAX_KEYS, &settings->max_keys, err);
     }
-    return status == KT_OK ? db_meta_get_i64(store->data, "key_window_ms", STORE_KEY_WINDOW_MS,
-                                             &settings->key_window_ms, err)
+    if (status == KT_OK) {
+        status = db_meta_get_i64(store->data, "key_window_ms", STORE_KEY_WINDOW_MS,
+                                 &settings->key_window_ms, err);
+    }
+    if (status == KT_OK) {
+        status =
+            db_meta_get_i64(store->data, "restored_revision", 0, &settings->restored_revision, err);
+    }
+    return status == KT_OK ? db_meta_get_i64(store->data, "restored_wall_ms", 0,
+                                             &settings->restored_wall_ms, err)
                            : status;
 }
 
@@ -291,6 +299,7 @@ static enum kt_status load_facts(struct loading *l, struct kt_error *err)
     }
     l->view->revision = (uint64_t)applied;
     l->view->record_count = (uint64_t)records;
+    l->view->restored = store->settings.restored_revision != 0;
     store->has_cursor_key = key.len_bytes == KT_CURSOR_KEY_BYTES;
     if (store->has_cursor_key) {
         memcpy(store->cursor_key, key.data, KT_CURSOR_KEY_BYTES);

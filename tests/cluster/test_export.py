@@ -2,10 +2,14 @@
 """Data in and out: what an export says, and that an import reads it back as it was."""
 
 import gzip
+import http.client
 import json
+import random
 import socket
+import threading
+import time as clock
 
-from cluster import API, Node, check, data_file, equal, group, test, wait_until
+from cluster import API, SLOW, Node, check, data_file, equal, group, test, wait_until
 
 SP500 = "subject=symbol&time=date&name=name&category=sector&topic==literal:sp500"
 CO2 = "subject=Country&time=Year"
@@ -205,3 +209,104 @@ def atomic_imports_are_one_revision_or_nothing(bench):
         answer = node.data_post("import?subject=k&time=t&atomic=1" + query, body)
         equal([answer.status, answer.headers["x-kamaitachi-outcome"]], [status, "none"], "status")
         equal(node.revision(), before + 1, "the revision after")
+
+
+class Writers:
+    """Clients that save and delete at about 1,000 requests a second in total; what each revision
+    did."""
+
+    def __init__(self, server, threads=6, rate=1000):
+        self.server, self.rate, self.count = server, rate, threads
+        self.changes, self.failures = [], []
+        self.stopping, self.lock = threading.Event(), threading.Lock()
+
+    def __enter__(self):
+        self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True)
+                        for i in range(self.count)]
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(60 * SLOW)
+
+    def _change(self, rng):
+        """A name of what is done, its path, its body."""
+        subject = "s%02d" % rng.randrange(40)
+        time, data = rng.randrange(1, 40), {rng.choice("xyz"): rng.choice((None, rng.random()))}
+        return (("save", subject, time, data), "save",
+                {"records": [{"subject": subject, "time": time, "data": data}]})
+
+    def _run(self, number):
+        rng = random.Random(number)
+        host, port = self.server.addr.rsplit(":", 1)
+        connection = http.client.HTTPConnection(host, int(port), timeout=60 * SLOW)
+        due = clock.monotonic()
+        try:
+            while not self.stopping.is_set():
+                what, path, body = self._change(rng)
+                connection.request("POST", self.server.data_prefix + API + "/" + path,
+                                   json.dumps(body), {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                said = json.loads(answer.read())
+                with self.lock:
+                    if answer.status == 200:
+                        self.changes.append((said["data"]["revision"], what))
+                    else:
+                        self.failures.append(said)
+                due = max(due + self.count / self.rate, clock.monotonic() - 1)
+                self.stopping.wait(max(0.0, due - clock.monotonic()))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.failures.append(repr(error))
+        connection.close()
+
+    def state_at(self, revision):
+        """What the changes up to a revision come to, as an export says it."""
+        subjects, records = set(), {}
+        for at, what in sorted(self.changes, key=lambda change: change[0]):
+            if at > revision:
+                break
+            if what[0] == "save":
+                subjects.add(what[1])
+                records.setdefault((what[1], what[2]), {}).update(what[3])
+            else:
+                for key in [k for k in records
+                            if k[0] == what[1] and (what[0] == "drop" or k[1] <= 20)]:
+                    del records[key]
+                if what[0] == "drop":
+                    subjects.discard(what[1])
+        return ([{"subject": {"subject": key}} for key in sorted(subjects)] +
+                [{"record": {"subject": key[0], "time": key[1], "data": {
+                    name: value for name, value in sorted(data.items()) if value is not None}}}
+                 for key, data in sorted(records.items())])
+
+
+@test
+def an_export_under_a_thousand_writes_a_second_is_the_state_at_its_revision(bench):
+    node = fresh(bench, "master")
+    # What an export says first, so that writes land while it is on its way.
+    node.bring("subject=k&time=t&time_format=seconds",
+               "k,t,v\n" + "".join("b%d,%d,%d\n" % (i % 200, i, i) for i in range(40000)))
+    exports = []
+    with Writers(node) as writers:
+        begun = clock.monotonic()
+        while len(exports) < 10 or len(writers.changes) < 3000:
+            count = len(writers.changes)
+            wait_until(lambda c=count: len(writers.changes) > c + 100, "writes land", 30)
+            exports.append(export(node))
+            check(clock.monotonic() < begun + 120 * SLOW, "so many writes in two minutes")
+        took = clock.monotonic() - begun
+    equal(writers.failures, [], "failed writes")
+    print("  %d writes in %.1f s, %d exports" % (len(writers.changes), took, len(exports)))
+    for answer in exports:
+        revision = int(answer.headers["x-kamaitachi-revision"])
+        lines = lines_of(answer)
+        base = [line for line in lines if next(iter(line.values()))["subject"][0] == "b"]
+        equal(len(base), 200 + 40000, "lines that nobody changes")
+        lines = [line for line in lines if next(iter(line.values()))["subject"][0] == "s"]
+        wanted = writers.state_at(revision)
+        check(lines == wanted, "the export at %d has %s, not %s", revision,
+              [line for line in lines if line not in wanted][:5],
+              [line for line in wanted if line not in lines][:5])

@@ -83,6 +83,11 @@ bool change_text(struct kt_str change, struct kt_buf *ret_text)
         kt_buf_printf(ret_text, "undecodable: %s\n", err.message);
         return false;
     }
+    if (decoded.recorded_revision) {
+        kt_buf_printf(ret_text, "recorded %llu at %lld\n",
+                      (unsigned long long)decoded.recorded_revision,
+                      (long long)decoded.recorded_wall_ms);
+    }
     for (size_t i = 0; i < decoded.subject_count; i++) {
         put_subject(ret_text, &decoded.subjects[i]);
     }

@@ -222,6 +222,82 @@ static void lack_of_memory_is_said_and_nothing_leaks(void)
     importer_done(&importer);
 }
 
+#define AT(revision, wall) ",\"recorded\":{\"revision\":" #revision ",\"wall_ms\":" #wall "}}\n"
+#define SUBJECT(key) "{\"subject\":{\"subject\":\"" key "\"}"
+#define RECORD(key, more) "{\"record\":{\"subject\":\"" key "\",\"time\":1" more "}"
+
+static void recorded_lines_are_written_by_revision_with_their_stamps(void)
+{
+    struct importer importer;
+    char beside[320];
+    importer_init(&importer);
+    kt_test_path(beside, sizeof(beside), "restore.db");
+    importer.limits.spool_beside = beside;
+    importer.limits.spool_bytes = 1 << 20;
+    importer.limits.batch_records = 1; /* a revision is not cut */
+    importer.query = "format=ndjson";
+    run(&importer,
+        SUBJECT("a") AT(7, 300) SUBJECT("none") AT(0, 0) RECORD("a", ",\"data\":{\"x\":1}")
+            AT(5, 200) RECORD("a", ",\"declare_date\":9") AT(7, 300)
+                RECORD("a", ",\"period\":\"p\"") AT(7, 300) RECORD("b", "") AT(6, 200),
+        "batch 1\nrecorded 5 at 200\nsubject none\nrecord a 1 x=1\n"
+        "batch 2\nrecorded 6 at 200\nrecord b 1\n"
+        "batch 3\nrecorded 7 at 300\nsubject a\nrecord a 1 period=\"p\"\nrecord a 1 declared=9\n"
+        "{\"revision\":103,\"records\":4,\"subjects\":3,\"values\":1,\"rejected\":0,"
+        "\"errors\":[]}\n");
+    run(&importer, SUBJECT("a") AT(0, 0) SUBJECT("b") AT(0, 0),
+        "batch 1\nsubject a\nsubject b\n"
+        "{\"revision\":101,\"records\":0,\"subjects\":2,\"values\":0,\"rejected\":0,"
+        "\"errors\":[]}\n");
+    importer_done(&importer);
+}
+
+static void recorded_lines_that_do_not_fit_are_refused_before_anything_is_written(void)
+{
+    static const struct {
+        const char *query, *body;
+        enum kt_status status;
+        const char *field, *word;
+    } examples[] = {
+        {"", SUBJECT("a") AT(1, 5) RECORD("a", "") "}\n", KT_BAD_VALUE, "recorded", "line 2"},
+        {"", SUBJECT("a") "}\n" RECORD("a", "") AT(1, 5), KT_BAD_VALUE, "recorded", "line 2"},
+        {"&atomic=1", RECORD("a", "") AT(1, 5), KT_BAD_VALUE, "atomic", "recorded"},
+        {"", RECORD("a", "") AT(2, 5) RECORD("b", "") AT(1, 6), KT_BAD_VALUE, "recorded",
+         "backwards"},
+        {"", RECORD("a", "") AT(2, 5) RECORD("b", "") AT(2, 6), KT_BAD_VALUE, "recorded", "twice"},
+        {"", RECORD("a", "") AT(2, 9000000000000), KT_BAD_VALUE, "recorded", "future"},
+    };
+    struct importer importer;
+    char beside[320];
+    importer_init(&importer);
+    kt_test_path(beside, sizeof(beside), "refused.db");
+    for (size_t i = 0; i < KT_ARRAY_LEN(examples); i++) {
+        char query[64];
+        snprintf(query, sizeof(query), "format=ndjson%s", examples[i].query);
+        importer.query = query;
+        importer.limits.spool_beside = beside;
+        importer.limits.spool_bytes = 1 << 20;
+        importer.body = kt_str(examples[i].body);
+        CHECK_INT(importer_run(&importer), examples[i].status);
+        CHECK_STR(importer.err.field, examples[i].field);
+        CHECK(kt_str_find(kt_str(importer.err.message), kt_str(examples[i].word)) >= 0);
+        CHECK_INT(importer.report.batches, 0);
+    }
+    importer.query = "format=ndjson";
+    importer.limits.spool_bytes = 100;
+    importer.body = KT_STR(RECORD("a", "") AT(1, 5) RECORD("b", "") AT(1, 5));
+    CHECK_INT(importer_run(&importer), KT_TOO_LARGE);
+    CHECK_STR(importer.err.field, "body");
+    importer.limits.spool_bytes = 1 << 20;
+    importer.body =
+        KT_STR(RECORD("a", "") AT(0, 5) RECORD("a", "") AT(1.5, 5)
+                   RECORD("a", "") ",\"recorded\":{\"revision\":1}}\n" RECORD(
+                       "a", "") ",\"recorded\":{\"revision\":1,\"wall_ms\":1,\"x\":1}}\n");
+    CHECK_INT(importer_run(&importer), KT_OK);
+    CHECK_INT(importer.report.rejected, 4);
+    importer_done(&importer);
+}
+
 static const struct kt_test tests[] = {
     TEST(lines_have_the_shapes_of_save),
     TEST(subjects_alone_make_batches_too),
@@ -230,6 +306,8 @@ static const struct kt_test tests[] = {
     TEST(atomic_is_one_batch_or_nothing),
     TEST(atomic_is_bounded_and_stores_nothing_beyond),
     TEST(parameters_of_csv_are_refused),
+    TEST(recorded_lines_are_written_by_revision_with_their_stamps),
+    TEST(recorded_lines_that_do_not_fit_are_refused_before_anything_is_written),
     TEST(lack_of_memory_is_said_and_nothing_leaks),
 };
 KT_TEST_MAIN(tests)

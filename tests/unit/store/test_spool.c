@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* test_spool.c - temporary files beside a database: bounded, few, and gone at every end. */
+/* test_spool.c - temporary files beside a database: bounded, few, and gone at every end; and what
+ * is sorted in one. */
+#include "store/sorter.h"
 #include "store/spool.h"
 #include "store_help.h"
 
@@ -71,9 +73,77 @@ static void a_disk_that_fails_is_said_and_leaves_nothing(void)
     }
 }
 
+/* --- sorting --- */
+
+static void pieces_come_back_in_order_as_often_as_asked(void)
+{
+    static const struct kt_sorted pieces[] = {
+        {7, 2, -1, {"e", 1}}, {3, 1, 5, {"b", 1}},  {7, 1, 0, {"c", 1}},
+        {3, 0, 9, {"", 0}},   {7, 2, -2, {"f", 1}}, {7, 1, INT64_MIN, {"d", 1}},
+    };
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_sorter *sorter = NULL;
+    struct kt_sorted piece;
+    char beside[320];
+    kt_test_path(beside, sizeof(beside), "d.db");
+    CHECK_INT(kt_sorter_new(beside, 1 << 20, &sorter, &err), KT_OK);
+    for (size_t i = 0; i < KT_ARRAY_LEN(pieces); i++) {
+        CHECK_INT(kt_sorter_add(sorter, &pieces[i], &err), KT_OK);
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        static const int order[] = {3, 1, 2, 5, 0, 4};
+        kt_sorter_rewind(sorter);
+        for (size_t i = 0; i < KT_ARRAY_LEN(order); i++) {
+            const struct kt_sorted *wanted = &pieces[order[i]];
+            CHECK_INT(kt_sorter_next(sorter, &piece, &err), KT_OK);
+            CHECK_INT(piece.major, wanted->major);
+            CHECK_INT(piece.minor, wanted->minor);
+            CHECK_INT(piece.number, wanted->number);
+            CHECK(kt_str_eq(piece.text, wanted->text));
+        }
+        CHECK_INT(kt_sorter_next(sorter, &piece, &err), KT_NOT_FOUND);
+    }
+    kt_sorter_free(&sorter);
+    char path[400];
+    snprintf(path, sizeof(path), "%s.spool-0", beside);
+    CHECK(!kt_fs_exists(path));
+}
+
+static void a_sorter_is_bounded_and_takes_more_than_its_memory(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_sorter *sorter = NULL;
+    struct kt_sorted piece = {.text = KT_STR("a line of some length, so that pages fill up well")};
+    char beside[320], path[400];
+    uint64_t state = 1, count = 0;
+    kt_test_path(beside, sizeof(beside), "e.db");
+    snprintf(path, sizeof(path), "%s.spool-0", beside);
+    CHECK_INT(kt_sorter_new(beside, 8 << 20, &sorter, &err), KT_OK);
+    enum kt_status status = KT_OK;
+    while (status == KT_OK) {
+        state = state * UINT64_C(6364136223846793005) + 1442695040888963407;
+        piece.major = state >> 44;
+        status = kt_sorter_add(sorter, &piece, &err);
+        count += status == KT_OK;
+    }
+    CHECK_INT(status, KT_TOO_LARGE);
+    CHECK(kt_fs_size(path) <= 8 << 20);
+    uint64_t before = 0, seen = 0;
+    kt_sorter_rewind(sorter);
+    while (kt_sorter_next(sorter, &piece, &err) == KT_OK) {
+        CHECK(piece.major >= before);
+        before = piece.major;
+        seen++;
+    }
+    CHECK_INT(seen, count);
+    kt_sorter_free(&sorter);
+}
+
 static const struct kt_test tests[] = {
     TEST(what_is_written_is_there_until_it_is_freed),
     TEST(there_are_only_so_many_and_a_start_removes_them),
     TEST(a_disk_that_fails_is_said_and_leaves_nothing),
+    TEST(pieces_come_back_in_order_as_often_as_asked),
+    TEST(a_sorter_is_bounded_and_takes_more_than_its_memory),
 };
 KT_TEST_MAIN(tests)
