@@ -27,9 +27,9 @@ PROGRAMS = ["master", "slave", "gateway", "bench"]
 
 # Header (a regular expression) -> where .c files may include it.
 LIBRARIES = [
-    (r"sqlite3\.h", ["common/store"]),
+    (r"sqlite3\.h", ["common/store", "bench/raw_sqlite"]),
     (r"curl/.*", ["common/http"]),
-    (r"civetweb\.h", ["common/http"]),
+    (r"civetweb\.h", ["common/http", "bench/peers"]),
     (r"(cjson/)?cJSON\.h", ["common/json"]),
     (r"ini\.h", ["common/conf"]),
     (r"uv\.h", ["gateway"]),
@@ -175,7 +175,7 @@ PLANTED = [
     ("common/base/planted.h", '#include "json/read.h"\n', "later layer json"),
     ("common/node/planted.c", '#include "gateway/front.h"\n', "built upon it"),
     ("master/planted.c", '#include "gateway/front.h"\n', "another program"),
-    ("common/query/planted.c", "#include <sqlite3.h>\n", "only common/store may"),
+    ("common/query/planted.c", "#include <sqlite3.h>\n", "only common/store and bench/raw_sqlite may"),
     ("common/store/planted.h", "#include <sqlite3.h>\n", "a header includes"),
     ("common/base/planted.c", "#include <openssl/evp.h>\n", "only common/base/hash"),
     ("gateway/planted.c", "#include <curl/curl.h>\n", "only common/http may"),
@@ -185,7 +185,8 @@ PLANTED = [
     ("common/store/planted.c", "int f(void)\n{\n    return fsync(3);\n}\n", "calls fsync"),
     ("common/base/planted.c", "#include <sys/socket.h>\nint f(void) { return fsync(3); }\n", None),
     ("common/http/planted.c", "#include <sys/socket.h>\n#include <openssl/ssl.h>\n", None),
-    ("bench/peers/planted.c", "#include <sys/socket.h>\n", None),
+    ("bench/peers/planted.c", "#include <sys/socket.h>\n#include <civetweb.h>\n", None),
+    ("bench/planted.c", "#include <civetweb.h>\n", "only common/http and bench/peers may"),
     ("common/base/hash.c", "#include <openssl/evp.h>\n", None),
     ("tests/unit/store/planted.c", '#include <sqlite3.h>\n#include "node/save.h"\n',
      "later layer node"),
