@@ -52,11 +52,34 @@ static enum kt_status read_question(const struct kt_http_request *request, struc
     return status;
 }
 
+/* As often as one who waits would try: each time sees the deletes that stood in its way. */
+#define ASK_AGAIN_MAX 5
+
+static enum kt_status ask_whole(struct kt_node *node, const struct kt_http_request *request,
+                                struct kt_str body, query_fn query,
+                                struct kt_http_response *response, struct kt_error *err)
+{
+    struct kt_query_env env;
+    size_t headers = response->header_count, len_bytes = response->body.len_bytes;
+    enum kt_status status = KT_OK;
+    for (int i = 0; i < ASK_AGAIN_MAX; i++) {
+        bool erased = false;
+        fill_env(node, request, &env);
+        env.erased = &erased;
+        response->header_count = headers;
+        response->body.len_bytes = len_bytes;
+        status = query(&env, body, response, err);
+        if (!erased) {
+            break;
+        }
+    }
+    return status;
+}
+
 static void ask(struct kt_node *node, struct kt_http_request *request,
                 struct kt_http_response *response, query_fn query)
 {
     struct kt_error err = KT_ERROR_INIT;
-    struct kt_query_env env;
     struct kt_buf params;
     struct kt_str body = {NULL, 0};
     kt_buf_init(&params, 0);
@@ -65,8 +88,7 @@ static void ask(struct kt_node *node, struct kt_http_request *request,
         status = read_question(request, &params, &body, &err);
     }
     if (status == KT_OK) {
-        fill_env(node, request, &env);
-        status = query(&env, body, response, &err);
+        status = ask_whole(node, request, body, query, response, &err);
     }
     if (status != KT_OK) {
         kt_node_fail(node, response, false, &err);

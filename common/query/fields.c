@@ -132,6 +132,13 @@ enum kt_status kt_field_list(struct kt_json_fields *fields, const char *name, si
     return query_list(fields, name, 1, max_items, arena, ret_items, ret_count, ret_present, err);
 }
 
+enum kt_status kt_field_texts(struct kt_json_fields *fields, const char *name, size_t max_items,
+                              struct kt_arena *arena, struct kt_str **ret_items, size_t *ret_count,
+                              bool *ret_present, struct kt_error *err)
+{
+    return query_list(fields, name, 0, max_items, arena, ret_items, ret_count, ret_present, err);
+}
+
 static enum kt_status fail_time(const char *field, struct kt_error *err)
 {
     return kt_fail_field(err, KT_BAD_VALUE, field,

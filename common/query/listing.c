@@ -243,10 +243,7 @@ static enum kt_status count_records(struct listing *l, const struct kt_subject *
                                     struct found *found, struct kt_error *err)
 {
     struct kt_series *series = NULL;
-    enum kt_status status = query_tick(&l->plan, err);
-    if (status == KT_OK) {
-        status = kt_series_cache_get(l->plan.env->cache, subject, &series, err);
-    }
+    enum kt_status status = query_series(&l->plan, subject, &series, err);
     if (status != KT_OK) {
         return status;
     }
@@ -297,10 +294,7 @@ static enum kt_status count_topic(struct listing *l, const bool *wanted, uint32_
     size_t pos = 0;
     while ((subject = next_subject(l, topic, &pos)) != NULL) {
         struct kt_series *series = NULL;
-        enum kt_status status = query_tick(&l->plan, err);
-        if (status == KT_OK) {
-            status = kt_series_cache_get(l->plan.env->cache, subject, &series, err);
-        }
+        enum kt_status status = query_series(&l->plan, subject, &series, err);
         if (status == KT_OK) {
             status = count_values(l, series, wanted, limit, founds, err);
         }

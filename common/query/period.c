@@ -41,10 +41,7 @@ static enum kt_status write_one(struct plan *plan, const struct kt_subject *subj
 {
     struct kt_jw jw;
     struct kt_series *series = NULL;
-    enum kt_status status = query_tick(plan, err);
-    if (status == KT_OK) {
-        status = kt_series_cache_get(plan->env->cache, subject, &series, err);
-    }
+    enum kt_status status = query_series(plan, subject, &series, err);
     if (status != KT_OK) {
         return status;
     }

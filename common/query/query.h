@@ -12,7 +12,8 @@
  * Owns:    nothing beyond the call.
  * Fails:   KT_BAD_VALUE / KT_UNKNOWN_FIELD naming the field, KT_TOO_LARGE (answer beyond the
  *          limit), KT_UNAVAILABLE (recorded_by or a cursor's revision not yet held by this node),
- *          KT_GONE (a cursor under a replaced key), KT_TIMEOUT, store faults. On failure the
+ *          KT_GONE (a cursor under a replaced key), KT_BUSY (see kt_query_env.erased), KT_TIMEOUT,
+ *          store faults. On failure the
  *          response is untouched.
  */
 #ifndef KT_QUERY_QUERY_H
@@ -44,6 +45,9 @@ struct kt_query_env {
     enum kt_status (*hold)(void *ctx, uint64_t seq, int64_t wall_ms, int64_t deadline_mono_ms,
                            struct kt_error *err);
     void *hold_ctx;
+    /* Set when an answer failed, or an entry of a batch, since records were deleted while it was
+     * made: asked again it sees them gone. May be NULL. */
+    bool *erased;
 };
 
 /* POST …/data/v1/snapshot and …/period: body in, the whole envelope into response->body, and the
@@ -95,6 +99,10 @@ enum kt_status kt_query_body_of_params(const struct kt_http_request *request,
 enum kt_status kt_field_list(struct kt_json_fields *fields, const char *name, size_t max_items,
                              struct kt_arena *arena, struct kt_str **ret_items, size_t *ret_count,
                              bool *ret_present, struct kt_error *err) KT_MUST_CHECK;
+/* The same, but an array may hold "": periods. */
+enum kt_status kt_field_texts(struct kt_json_fields *fields, const char *name, size_t max_items,
+                              struct kt_arena *arena, struct kt_str **ret_items, size_t *ret_count,
+                              bool *ret_present, struct kt_error *err) KT_MUST_CHECK;
 enum kt_time_rule { KT_TIME_STORED, KT_TIME_LOWER, KT_TIME_UPPER };
 /* A number of seconds, digits in a string, or "YYYY-MM-DD". STORED: a date is 00:00:00. LOWER: a
  * date is 00:00:00, UPPER: 23:59:59; for both the number 0 counts as absent (not the string

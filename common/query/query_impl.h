@@ -143,6 +143,11 @@ enum kt_status query_plan_listing(struct plan *plan, struct kt_error *err) KT_MU
 void query_plan_done(struct plan *plan);
 /* Called for each subject and record; looks at the clock now and then. */
 enum kt_status query_tick(struct plan *plan, struct kt_error *err) KT_MUST_CHECK;
+/* A tick, then the series of a subject of the plan's view (a counted reference); all of query/ asks
+ * for them here. KT_BUSY, and env->erased says so, when a delete took away what the view still has:
+ * the question is to be asked again, of a newer view. */
+enum kt_status query_series(struct plan *plan, const struct kt_subject *subject,
+                            struct kt_series **ret_series, struct kt_error *err) KT_MUST_CHECK;
 /* Is it one of the periods asked for? */
 bool query_wants_period(const struct question *question, struct kt_str period);
 /* The record that a snapshot shows of this series, or -1. */

@@ -139,10 +139,7 @@ static enum kt_status add_row(struct by_date *b, uint32_t subject, const struct 
 static enum kt_status get_series(struct plan *plan, uint32_t subject, struct kt_series **ret_series,
                                  struct kt_error *err)
 {
-    enum kt_status status = query_tick(plan, err);
-    return status == KT_OK
-               ? kt_series_cache_get(plan->env->cache, plan->subjects[subject], ret_series, err)
-               : status;
+    return query_series(plan, plan->subjects[subject], ret_series, err);
 }
 
 static enum kt_status add_subject(struct by_date *b, uint32_t subject, struct kt_error *err)

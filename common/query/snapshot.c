@@ -123,10 +123,7 @@ static enum kt_status select_rows(struct plan *plan, struct selection *s, struct
 {
     for (size_t i = 0; i < plan->subject_count; i++) {
         struct kt_series *series = NULL;
-        enum kt_status status = query_tick(plan, err);
-        if (status == KT_OK) {
-            status = kt_series_cache_get(plan->env->cache, plan->subjects[i], &series, err);
-        }
+        enum kt_status status = query_series(plan, plan->subjects[i], &series, err);
         if (status != KT_OK) {
             return status;
         }
@@ -200,10 +197,7 @@ static enum kt_status write_page(struct plan *plan, const struct candidate *page
 {
     for (size_t i = 0; i < count; i++) {
         struct kt_series *series = NULL;
-        enum kt_status status = query_tick(plan, err);
-        if (status == KT_OK) {
-            status = kt_series_cache_get(plan->env->cache, page[i].subject, &series, err);
-        }
+        enum kt_status status = query_series(plan, page[i].subject, &series, err);
         if (status != KT_OK) {
             return status;
         }
