@@ -118,35 +118,90 @@ static enum kt_status parse_stay(struct items *ctx, const struct kt_json_value *
     return KT_OK;
 }
 
-static enum kt_status parse_topics(struct items *ctx, struct kt_json_fields *fields,
-                                   struct kt_change_subject *subject)
+/* The array of that name, NULL when it is absent. */
+static enum kt_status get_topics(struct items *ctx, struct kt_json_fields *fields, const char *name,
+                                 const struct kt_json_value **ret_array)
 {
-    const struct kt_json_value *array = NULL;
     bool present = false;
-    enum kt_status status = kt_json_get_array(fields, "topics", &array, &present, ctx->err);
-    if (status != KT_OK || !present) {
-        return status;
+    *ret_array = NULL;
+    enum kt_status status = kt_json_get_array(fields, name, ret_array, &present, ctx->err);
+    if (status == KT_OK && present && kt_json_count(*ret_array) > STAYS_MAX) {
+        return bad(ctx, fields, name, "at most 1000 topics");
     }
+    return status;
+}
+
+static enum kt_status parse_stays(struct items *ctx, struct kt_json_fields *fields,
+                                  const char *name, const struct kt_json_value *array,
+                                  struct kt_change_subject *subject)
+{
     size_t count = kt_json_count(array);
-    if (count > STAYS_MAX) {
-        return bad(ctx, fields, "topics", "at most 1000 topics");
-    }
     struct kt_change_stay *stays = kt_arena_zalloc(ctx->arena, count + 1, sizeof(*stays));
     if (!stays) {
         return no_memory(ctx);
     }
     size_t i = 0;
+    enum kt_status status = KT_OK;
     for (const struct kt_json_value *item = kt_json_next(array, NULL); item && status == KT_OK;
          item = kt_json_next(array, item)) {
-        char path[160], ctxpath[200];
-        kt_json_field_path(fields, "topics", path);
-        snprintf(ctxpath, sizeof(ctxpath), "%s[%zu]", path, i);
-        status = parse_stay(ctx, item, ctxpath, &stays[i++]);
+        char path[160], item_path[200];
+        kt_json_field_path(fields, name, path);
+        snprintf(item_path, sizeof(item_path), "%s[%zu]", path, i);
+        status = parse_stay(ctx, item, item_path, &stays[i++]);
     }
-    subject->topics_mode = KT_TOPICS_REPLACE;
     subject->stays = stays;
     subject->stay_count = count;
     return status;
+}
+
+static enum kt_status parse_leaves(struct items *ctx, struct kt_json_fields *fields,
+                                   const struct kt_json_value *array,
+                                   struct kt_change_subject *subject)
+{
+    struct kt_str *leaves = kt_arena_zalloc(ctx->arena, kt_json_count(array) + 1, sizeof(*leaves));
+    if (!leaves) {
+        return no_memory(ctx);
+    }
+    for (const struct kt_json_value *item = kt_json_next(array, NULL); item;
+         item = kt_json_next(array, item)) {
+        if (kt_json_type(item) != KT_JSON_STRING || !topic_ok(kt_json_string(item))) {
+            return bad(ctx, fields, "topics_remove",
+                       "an array of topics' names of 1 to 128 bytes (not *)");
+        }
+        leaves[subject->leave_count++] = kt_json_string(item);
+    }
+    subject->leaves = leaves;
+    return KT_OK;
+}
+
+/* topics_remove comes before topics_add, whatever their order: so both together can replace the
+ * stays of one topic and leave those of others. */
+static enum kt_status parse_topics(struct items *ctx, struct kt_json_fields *fields,
+                                   struct kt_change_subject *subject)
+{
+    const struct kt_json_value *topics, *add, *leave;
+    enum kt_status status = get_topics(ctx, fields, "topics", &topics);
+    if (status == KT_OK) {
+        status = get_topics(ctx, fields, "topics_add", &add);
+    }
+    if (status == KT_OK) {
+        status = get_topics(ctx, fields, "topics_remove", &leave);
+    }
+    if (status == KT_OK && topics && (add || leave)) {
+        return bad(ctx, fields, add ? "topics_add" : "topics_remove",
+                   "absent beside topics, which replaces them all");
+    }
+    if (status == KT_OK && topics) {
+        subject->topics_mode = KT_TOPICS_REPLACE;
+        return parse_stays(ctx, fields, "topics", topics, subject);
+    }
+    if (status == KT_OK && (add || leave)) {
+        subject->topics_mode = KT_TOPICS_EDIT;
+    }
+    if (status == KT_OK && add) {
+        status = parse_stays(ctx, fields, "topics_add", add, subject);
+    }
+    return status == KT_OK && leave ? parse_leaves(ctx, fields, leave, subject) : status;
 }
 
 /* --- tags --- */
@@ -218,24 +273,10 @@ static enum kt_status parse_tags(struct items *ctx, struct kt_json_fields *field
 
 /* --- subjects --- */
 
-static enum kt_status refuse_unbuilt(struct items *ctx, struct kt_json_fields *fields,
-                                     const char *const *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (kt_json_get(fields, names[i], true)) {
-            char path[160];
-            kt_json_field_path(fields, names[i], path);
-            return kt_fail_field(ctx->err, KT_NOT_SUPPORTED, path, "%s is not supported yet", path);
-        }
-    }
-    return KT_OK;
-}
-
 enum kt_status kt_item_subject(const struct kt_json_value *value, const char *path,
                                struct kt_arena *arena, struct kt_change_subject *ret_subject,
                                struct kt_error *err)
 {
-    static const char *const unbuilt[] = {"topics_add", "topics_remove"};
     struct items items = {arena, err}, *ctx = &items;
     struct kt_json_fields fields;
     struct kt_change_subject subject;
@@ -259,9 +300,6 @@ enum kt_status kt_item_subject(const struct kt_json_value *value, const char *pa
     }
     if (status == KT_OK) {
         status = parse_tags(ctx, &fields, &subject);
-    }
-    if (status == KT_OK) {
-        status = refuse_unbuilt(ctx, &fields, unbuilt, KT_ARRAY_LEN(unbuilt));
     }
     if (status == KT_OK) {
         status = kt_json_fields_finish(&fields, err);

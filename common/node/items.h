@@ -1,13 +1,12 @@
 /* items.h - one subject and one record as JSON, in the shapes of save.
  *
  * POST …/save has arrays of them, an import of ndjson one a line; both are judged by the same
- * rules. What the contract names and this version does not build (topics_add, topics_remove) is
- * refused as not_supported.
+ * rules.
  *
  * Threads: any.
  * Owns:    nothing: strings borrow from the document, arrays stand in the arena.
- * Fails:   KT_BAD_VALUE / KT_UNKNOWN_FIELD / KT_NOT_SUPPORTED naming the field behind `path`
- *          ("records[3].time"), KT_NO_MEMORY; the output is then untouched.
+ * Fails:   KT_BAD_VALUE / KT_UNKNOWN_FIELD naming the field behind `path` ("records[3].time"),
+ *          KT_NO_MEMORY; the output is then untouched.
  */
 #ifndef KT_NODE_ITEMS_H
 #define KT_NODE_ITEMS_H

@@ -19,6 +19,7 @@ const struct kt_http_route kt_node_routes[] = {
     {KT_HTTP_POST | KT_HTTP_GET, API "/indicators", KT_ACCESS_PUBLIC, false, kt_node_indicators,
      true},
     {KT_HTTP_POST, API "/save", KT_ACCESS_WRITE, false, kt_node_save, false},
+    {KT_HTTP_POST, API "/delete", KT_ACCESS_WRITE, false, kt_node_delete, false},
     {KT_HTTP_POST, API "/import", KT_ACCESS_WRITE, true, kt_node_import, true},
     {KT_HTTP_GET, API "/export", KT_ACCESS_PUBLIC, false, kt_node_export, true},
     {KT_HTTP_GET, API "/changes", KT_ACCESS_PUBLIC, false, kt_node_changes, true},

@@ -47,20 +47,6 @@ static enum kt_status parse_record(struct save *save, const struct kt_json_value
     return status == KT_OK ? kt_change_add_record(save->builder, &record, save->err) : status;
 }
 
-static enum kt_status refuse_unbuilt(struct save *save, struct kt_json_fields *fields,
-                                     const char *const *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (kt_json_get(fields, names[i], true)) {
-            char path[160];
-            kt_json_field_path(fields, names[i], path);
-            return kt_fail_field(save->err, KT_NOT_SUPPORTED, path, "%s is not supported yet",
-                                 path);
-        }
-    }
-    return KT_OK;
-}
-
 /* --- the body --- */
 
 typedef enum kt_status (*item_fn)(struct save *save, const struct kt_json_value *value,
@@ -91,12 +77,17 @@ static enum kt_status parse_items(struct save *save, struct kt_json_fields *fiel
 
 static enum kt_status parse_body(struct save *save, const struct kt_json_value *root)
 {
-    static const char *const unbuilt[] = {"if_revision"};
     struct kt_json_fields fields;
     size_t subjects = 0, records = 0;
+    int64_t if_revision = 0;
+    bool conditional = false;
     enum kt_status status = kt_json_fields_init(&fields, root, "", save->err);
     if (status == KT_OK) {
-        status = refuse_unbuilt(save, &fields, unbuilt, KT_ARRAY_LEN(unbuilt));
+        status = kt_json_get_int(&fields, "if_revision", 0, KT_IF_REVISION_MAX, &if_revision,
+                                 &conditional, save->err);
+    }
+    if (status == KT_OK && conditional) {
+        kt_change_set_if_revision(save->builder, (uint64_t)if_revision);
     }
     if (status == KT_OK) {
         status = parse_items(save, &fields, "subjects", save->limits->max_subjects, parse_subject,

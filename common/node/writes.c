@@ -2,6 +2,7 @@
 /* The handlers of save and delete, and what all writes share. */
 #include "base/mem.h"
 #include "http/envelope.h"
+#include "node/delete.h"
 #include "node/node_impl.h"
 #include "node/save.h"
 #include "json/read.h"
@@ -116,5 +117,75 @@ void kt_node_save(void *ctx, struct kt_http_request *request, struct kt_http_res
         kt_node_fail(node, response, true, &err);
     } else {
         write_save_answer(response, &result);
+    }
+}
+
+/* --- delete --- */
+
+/* Nothing is written, so a key means nothing here: a gateway gives one to every write. */
+static enum kt_status count_only(struct kt_node *node, const struct kt_http_request *request,
+                                 const struct kt_change_delete *erase,
+                                 struct kt_http_response *response, struct kt_error *err)
+{
+    uint64_t records = 0, subjects = 0;
+    struct kt_jw jw;
+    enum kt_status status = kt_store_count_records(node->store, erase, request->deadline_mono_ms,
+                                                   &records, &subjects, err);
+    if (status == KT_OK) {
+        kt_envelope_begin(response, &jw);
+        kt_jw_object(&jw);
+        kt_jw_kv_u64(&jw, "revision", kt_store_applied(node->store));
+        kt_jw_kv_u64(&jw, "records", records);
+        kt_jw_kv_u64(&jw, "subjects", subjects);
+        kt_jw_kv_bool(&jw, "dry_run", true);
+        kt_jw_object_end(&jw);
+        kt_envelope_end(&jw);
+    }
+    return status;
+}
+
+static enum kt_status carry_out(struct kt_node *node, const struct kt_http_request *request,
+                                const struct kt_change_delete *erase,
+                                struct kt_http_response *response, struct kt_error *err)
+{
+    struct kt_submit_result result;
+    struct kt_buf change;
+    struct kt_jw jw;
+    kt_buf_init(&change, 0);
+    enum kt_status status = kt_change_encode_delete(erase, &change, err);
+    if (status == KT_OK) {
+        status = kt_node_submit(node, kt_node_request_key(request), kt_buf_str(&change),
+                                request->deadline_mono_ms, &result, err);
+    }
+    kt_buf_done(&change);
+    if (status == KT_OK) {
+        kt_envelope_begin(response, &jw);
+        kt_jw_object(&jw);
+        kt_jw_kv_u64(&jw, "revision", result.revision);
+        kt_jw_kv_u64(&jw, "records", result.apply.records);
+        kt_jw_kv_u64(&jw, "subjects", result.apply.subjects);
+        kt_jw_object_end(&jw);
+        kt_envelope_end(&jw);
+    }
+    return status;
+}
+
+void kt_node_delete(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    struct kt_node *node = ctx;
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_delete delete;
+    enum kt_status status = kt_node_admit_write(node, request, &err);
+    if (status == KT_OK) {
+        status = kt_delete_parse(request->body, node->config->limits.subjects,
+                                 KT_JSON_DEPTH_DEFAULT, &delete, &err);
+        if (status == KT_OK) {
+            status = delete.dry_run ? count_only(node, request, &delete.erase, response, &err)
+                                    : carry_out(node, request, &delete.erase, response, &err);
+        }
+        kt_delete_done(&delete);
+    }
+    if (status != KT_OK) {
+        kt_node_fail(node, response, true, &err);
     }
 }

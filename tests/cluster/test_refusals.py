@@ -140,12 +140,40 @@ SAVE = [
     ({"subjects": [{"subject": "s", "topics": [{"topic": "p", "from": 5, "to": 1}]}]},
      "bad_value", "from"),
     ({"subjects": [{"subject": "s", "tags": ["x"]}]}, "bad_value", "tags"),
-    ({"subjects": [{"subject": "s", "topics_add": ["p"]}]}, "not_supported", "topics_add"),
-    ({"subjects": [{"subject": "s", "topics_remove": ["p"]}]}, "not_supported", "topics_remove"),
-    ({"records": [], "if_revision": 1}, "not_supported", "if_revision"),
+    ({"subjects": [{"subject": "s", "topics_add": "p"}]}, "bad_value", "topics_add"),
+    ({"subjects": [{"subject": "s", "topics_remove": [{"topic": "p"}]}]}, "bad_value",
+     "topics_remove"),
+    ({"subjects": [{"subject": "s", "topics": ["q"], "topics_add": ["p"]}]}, "bad_value",
+     "topics_add"),
+    ({"records": [], "if_revision": 1}, "bad_value", "records"),
+    ({"subjects": [{"subject": "s"}], "if_revision": "1"}, "bad_value", "if_revision"),
+    ({"subjects": [{"subject": "s"}], "if_revision": -1}, "bad_value", "if_revision"),
     # The second record is at fault: the first must not be stored either.
     ({"records": [{"subject": "half", "time": 0, "data": {"x": 1}},
                   {"subject": "half", "time": "no", "data": {"x": 1}}]}, "bad_value", "records[1]"),
+]
+
+DELETE = [
+    ({}, "bad_value", "subjects"),
+    ({"all": True}, "bad_value", "subjects"),
+    ({"subjects": [], "all": True}, "bad_value", "subjects"),
+    ({"subjects": ["*"], "all": True}, "bad_value", "subjects"),
+    ({"subjects": "*", "from": 1}, "bad_value", "subjects"),
+    ({"subjects": ["kept"]}, "bad_value", "all"),
+    ({"subjects": ["kept"], "all": False}, "bad_value", "all"),
+    ({"subjects": ["kept"], "dry_run": True}, "bad_value", "all"),
+    ({"subjects": ["kept"], "periods": []}, "bad_value", "all"),
+    ({"subjects": ["kept"], "from": 0}, "bad_value", "all"),
+    ({"subjects": ["kept"], "all": True, "to": 5}, "bad_value", "all"),
+    ({"subjects": ["kept"], "all": 1}, "bad_value", "all"),
+    ({"subjects": ["kept"], "from": 6, "to": 5}, "bad_value", "from"),
+    ({"subjects": ["kept"], "from": "then"}, "bad_value", "from"),
+    ({"subjects": ["kept"], "to": "2024-13-01"}, "bad_value", "to"),
+    ({"subjects": ["kept"], "periods": [4]}, "bad_value", "periods"),
+    ({"subjects": ["kept"], "all": True, "dry_run": "yes"}, "bad_value", "dry_run"),
+    ({"subjects": ["kept"], "all": True, "if_revision": 0.5}, "bad_value", "if_revision"),
+    ({"subjects": ["kept"], "all": True, "topic": "t"}, "unknown_field", "topic"),
+    ({"subjects": ["s%d" % i for i in range(10001)], "all": True}, "too_large", "subjects", 413),
 ]
 
 # method, path below the API (or absolute), headers, body, status, code, message
@@ -162,7 +190,11 @@ REQUESTS = [
      "idempotency-key"),
     ("POST", "save", {"Idempotency-Key": "k" * 129}, b'{"records":[]}', 400, "bad_value",
      "idempotency-key"),
+    ("POST", "delete", {"Idempotency-Key": ""}, b'{"subjects":["kept"],"all":true}', 400,
+     "bad_value", "idempotency-key"),
     ("GET", "save", {}, None, 405, "method_not_allowed", ""),
+    ("GET", "delete", {}, None, 405, "method_not_allowed", ""),
+    ("POST", "delete?all=1", {}, b'{"subjects":["kept"],"all":true}', 400, "unknown_field", "all"),
     ("DELETE", "snapshot", {}, None, 405, "method_not_allowed", ""),
     ("POST", "nothing_of_that_name", {}, b"{}", 404, "not_found", ""),
     ("GET", "/kamaitachi/nowhere", {}, None, 404, "not_found", ""),
@@ -280,6 +312,12 @@ class Refusals:
 
     def wrong_fields_are_refused_by_save(self):
         self._each("save", SAVE)
+
+    def broken_json_is_refused_by_delete(self):
+        self._each("delete", BROKEN_JSON)
+
+    def wrong_fields_are_refused_by_delete(self):
+        self._each("delete", DELETE)
 
     def numbers_that_are_none_are_refused_by_save(self):
         self._each("save", [

@@ -23,7 +23,7 @@ static void put_bound(struct kt_buf *out, int64_t time_s, int64_t open)
 
 static void put_subject(struct kt_buf *out, const struct kt_change_subject *subject)
 {
-    static const char *const modes[] = {"keep", "replace", "add"};
+    static const char *const modes[] = {"keep", "replace", "add", "edit"};
     kt_buf_printf(out, "subject " KT_STR_FMT, KT_STR_ARG(subject->key));
     put_opt(out, "name", &subject->name);
     put_opt(out, "status", &subject->status);
@@ -39,6 +39,9 @@ static void put_subject(struct kt_buf *out, const struct kt_change_subject *subj
             put_bound(out, stay->to_s, KT_TIME_MAX);
         }
         kt_buf_append_byte(out, ']');
+    }
+    for (size_t i = 0; i < subject->leave_count; i++) {
+        kt_buf_printf(out, "%s" KT_STR_FMT, i ? "," : " leaves=", KT_STR_ARG(subject->leaves[i]));
     }
     for (size_t i = 0; i < subject->tag_count; i++) {
         const struct kt_change_tag *tag = &subject->tags[i];
@@ -87,6 +90,9 @@ bool change_text(struct kt_str change, struct kt_buf *ret_text)
         kt_buf_printf(ret_text, "recorded %llu at %lld\n",
                       (unsigned long long)decoded.recorded_revision,
                       (long long)decoded.recorded_wall_ms);
+    }
+    if (decoded.has_if_revision) {
+        kt_buf_printf(ret_text, "if_revision %llu\n", (unsigned long long)decoded.if_revision);
     }
     for (size_t i = 0; i < decoded.subject_count; i++) {
         put_subject(ret_text, &decoded.subjects[i]);

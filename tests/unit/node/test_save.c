@@ -165,6 +165,21 @@ static void topics_are_names_or_stays_and_replace(void)
     check_good(cases, KT_ARRAY_LEN(cases));
 }
 
+static void topics_are_added_and_removed_beside_those_that_stay(void)
+{
+    static const struct good cases[] = {
+        {SUBJECT(",'topics_add':['p']"), "subject a topics=edit[p@open..open]\n"},
+        {SUBJECT(",'topics_add':[{'topic':'p','from':5,'to':'7'}]"),
+         "subject a topics=edit[p@5..7]\n"},
+        {SUBJECT(",'topics_remove':['p','q']"), "subject a topics=edit[] leaves=p,q\n"},
+        {SUBJECT(",'topics_remove':['p'],'topics_add':['p','q'],'topics':null"),
+         "subject a topics=edit[p@open..open,q@open..open] leaves=p\n"},
+        {SUBJECT(",'topics_add':[],'topics_remove':[],'tags':{'t':['x']}"),
+         "subject a topics=edit[] tags{t=[x]}\n"},
+    };
+    check_good(cases, KT_ARRAY_LEN(cases));
+}
+
 static void a_tag_is_replaced_and_null_or_nothing_removes_it(void)
 {
     static const struct good cases[] = {
@@ -203,6 +218,9 @@ static void a_record_carries_its_times_texts_and_values(void)
         {"{'subjects':[],'records':[{'time':1,'subject':'b'}]}", "record b 1\n"},
         {"{'records':[{'time':1,'subject':'b'}],'subjects':[{'subject':'c'}],'if_revision':null}",
          "subject c\nrecord b 1\n"},
+        {"{'if_revision':0,'subjects':[{'subject':'c'}]}", "if_revision 0\nsubject c\n"},
+        {"{'subjects':[{'subject':'c'}],'if_revision':9007199254740992}",
+         "if_revision 9007199254740992\nsubject c\n"},
         {" \n{ 'records' :\t[ { 'subject' : 'a' , 'time' : 1 } ] } \r\n", "record a 1\n"},
     };
     check_good(cases, KT_ARRAY_LEN(cases));
@@ -270,9 +288,11 @@ static void the_body_is_an_object_that_names_something(void)
         {"{'subjects':'a'}", KT_BAD_VALUE, "subjects", "an array, not a string"},
         {"{'record':[]}", KT_UNKNOWN_FIELD, "record", "unknown field record"},
         {"{'Records':[]}", KT_UNKNOWN_FIELD, "Records", "unknown"},
-        {"{'if_revision':5,'records':[{'subject':'a','time':1}]}", KT_NOT_SUPPORTED, "if_revision",
-         "not supported yet"},
-        {"{'if_revision':'x'}", KT_NOT_SUPPORTED, "if_revision", "not supported yet"},
+        {"{'if_revision':'x'}", KT_BAD_VALUE, "if_revision", "a number, not a string"},
+        {"{'if_revision':-1}", KT_BAD_VALUE, "if_revision", "if_revision"},
+        {"{'if_revision':1.5}", KT_BAD_VALUE, "if_revision", "if_revision"},
+        {"{'if_revision':1e300}", KT_BAD_VALUE, "if_revision", "if_revision"},
+        {"{'if_revision':5}", KT_BAD_VALUE, "records", "at least one"},
         {"{'records':[1]}", KT_BAD_VALUE, "records[0]", "must be an object, not a number"},
         {"{'records':[{'subject':'a','time':1},null]}", KT_BAD_VALUE, "records[1]",
          "must be an object, not null"},
@@ -304,9 +324,6 @@ static void a_wrong_subject_is_named_with_its_path(void)
         {SUBJECT(",'listing_date':20240101"), KT_BAD_VALUE, "subjects[0].listing_date", "a text"},
         {SUBJECT(",'category':{}"), KT_BAD_VALUE, "subjects[0].category", "must be a text"},
         {SUBJECT(",'nmae':'x'"), KT_UNKNOWN_FIELD, "subjects[0].nmae", "unknown field"},
-        {SUBJECT(",'topics_add':['p']"), KT_NOT_SUPPORTED, "subjects[0].topics_add", "supported"},
-        {SUBJECT(",'topics_remove':[]"), KT_NOT_SUPPORTED, "subjects[0].topics_remove",
-         "not supported"},
     };
     check_bad(cases, KT_ARRAY_LEN(cases));
 }
@@ -314,6 +331,18 @@ static void a_wrong_subject_is_named_with_its_path(void)
 static void wrong_topics_are_named_with_their_path(void)
 {
     static const struct bad cases[] = {
+        {SUBJECT(",'topics_add':'p'"), KT_BAD_VALUE, "subjects[0].topics_add", "an array"},
+        {SUBJECT(",'topics_add':['*']"), KT_BAD_VALUE, "subjects[0].topics_add[0]", "not *"},
+        {SUBJECT(",'topics_add':['p',{'topic':'q','from':5,'to':4}]"), KT_BAD_VALUE,
+         "subjects[0].topics_add[1].from", "at or before to"},
+        {SUBJECT(",'topics_remove':['p',{'topic':'q'}]"), KT_BAD_VALUE, "subjects[0].topics_remove",
+         "topics' names"},
+        {SUBJECT(",'topics_remove':['*']"), KT_BAD_VALUE, "subjects[0].topics_remove", "not *"},
+        {SUBJECT(",'topics_remove':'p'"), KT_BAD_VALUE, "subjects[0].topics_remove", "an array"},
+        {SUBJECT(",'topics':[],'topics_add':['p']"), KT_BAD_VALUE, "subjects[0].topics_add",
+         "absent beside topics"},
+        {SUBJECT(",'topics':[],'topics_remove':['p']"), KT_BAD_VALUE, "subjects[0].topics_remove",
+         "absent beside topics"},
         {SUBJECT(",'topics':'p'"), KT_BAD_VALUE, "subjects[0].topics", "an array"},
         {SUBJECT(",'topics':{'topic':'p'}"), KT_BAD_VALUE, "subjects[0].topics", "an array"},
         {SUBJECT(",'topics':['p',1]"), KT_BAD_VALUE, "subjects[0].topics[1]", "an object"},
@@ -776,6 +805,7 @@ static void damaged_bodies_are_refused_or_right(void)
 static const struct kt_test tests[] = {
     TEST(a_subject_says_what_it_names_and_no_more),
     TEST(topics_are_names_or_stays_and_replace),
+    TEST(topics_are_added_and_removed_beside_those_that_stay),
     TEST(a_tag_is_replaced_and_null_or_nothing_removes_it),
     TEST(a_record_carries_its_times_texts_and_values),
     TEST(numbers_are_the_doubles_they_say),

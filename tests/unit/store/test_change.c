@@ -155,29 +155,216 @@ static void a_change_that_is_cut_anywhere_is_refused(void)
     kt_buf_done(&bytes);
 }
 
-static void damaged_bytes_are_never_read_beyond_their_end(void)
+static void encode_delete(struct kt_buf *bytes, bool conditional)
 {
     struct kt_error err = KT_ERROR_INIT;
-    struct kt_buf bytes;
-    kt_buf_init(&bytes, 0);
-    encode_sample(&bytes);
+    static const struct kt_str subjects[] = {{"33:1", 4}, {"b", 1}},
+                               periods[] = {{"", 0}, {"Q", 1}};
+    struct kt_change_delete what = {.subjects = subjects,
+                                    .subject_count = 2,
+                                    .from_s = KT_TIME_MIN,
+                                    .to_s = -7,
+                                    .periods = periods,
+                                    .period_count = 2,
+                                    .has_if_revision = conditional,
+                                    .if_revision = 300};
+    CHECK_OK(kt_change_encode_delete(&what, bytes, &err));
+}
+
+static void damage(const struct kt_buf *bytes, uint64_t *seed)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    char *copy = kt_strndup(bytes->data, bytes->len_bytes);
+    for (uint64_t n = 1 + kt_prng_next(seed) % 3; n > 0; n--) {
+        copy[kt_prng_next(seed) % bytes->len_bytes] = (char)kt_prng_next(seed);
+    }
+    struct kt_change change;
+    if (kt_change_decode(kt_str_n(copy, bytes->len_bytes), &change, &err) == KT_OK) {
+        for (size_t j = 0; j < change.record_count; j++) {
+            CHECK(change.records[j].subject.len > 0);
+            CHECK(change.records[j].time_s >= KT_TIME_MIN);
+        }
+        for (size_t j = 0; j < change.erase.subject_count; j++) {
+            CHECK(change.erase.subjects[j].len > 0);
+        }
+        kt_change_done(&change);
+    }
+    kt_free(copy);
+}
+
+static void damaged_bytes_are_never_read_beyond_their_end(void)
+{
     uint64_t seed = 1;
     int rounds = kt_test_is_slow() ? 5000 : 200000;
-    for (int i = 0; i < rounds; i++) {
-        char *copy = kt_strndup(bytes.data, bytes.len_bytes);
-        for (uint64_t n = 1 + kt_prng_next(&seed) % 3; n > 0; n--) {
-            copy[kt_prng_next(&seed) % bytes.len_bytes] = (char)kt_prng_next(&seed);
+    for (int kind = 0; kind < 2; kind++) {
+        struct kt_buf bytes;
+        kt_buf_init(&bytes, 0);
+        if (kind == 0) {
+            encode_sample(&bytes);
+        } else {
+            encode_delete(&bytes, true);
         }
-        struct kt_change change;
-        if (kt_change_decode(kt_str_n(copy, bytes.len_bytes), &change, &err) == KT_OK) {
-            for (size_t j = 0; j < change.record_count; j++) {
-                CHECK(change.records[j].subject.len > 0);
-                CHECK(change.records[j].time_s >= KT_TIME_MIN);
-            }
-            kt_change_done(&change);
+        for (int i = 0; i < rounds; i++) {
+            damage(&bytes, &seed);
         }
-        kt_free(copy);
+        kt_buf_done(&bytes);
     }
+}
+
+static void a_delete_comes_back_as_it_was(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    for (int conditional = 0; conditional < 2; conditional++) {
+        struct kt_buf bytes;
+        struct kt_change change;
+        kt_buf_init(&bytes, 0);
+        encode_delete(&bytes, conditional);
+        CHECK_INT(kt_change_kind_of(kt_buf_str(&bytes)), KT_CHANGE_DELETE);
+        CHECK_OK(kt_change_decode(kt_buf_str(&bytes), &change, &err));
+        CHECK_INT(change.erase.subject_count, 2);
+        CHECK_SLICE(change.erase.subjects[1], "b");
+        CHECK(!change.erase.all);
+        CHECK(change.erase.from_s == KT_TIME_MIN && change.erase.to_s == -7);
+        CHECK_INT(change.erase.period_count, 2);
+        CHECK_SLICE(change.erase.periods[0], "");
+        CHECK_INT(change.has_if_revision, conditional);
+        CHECK_INT(change.if_revision, conditional ? 300 : 0);
+        CHECK_INT(change.subject_count + change.record_count, 0);
+        kt_change_done(&change);
+        size_t whole = bytes.len_bytes - (conditional ? 3 : 0);
+        for (size_t len = 0; len < bytes.len_bytes; len++) {
+            if (len != whole) { /* without its condition it is another change, and whole */
+                CHECK_FAILS(kt_change_decode(kt_str_n(bytes.data, len), &change, &err), KT_CORRUPT);
+            }
+        }
+        kt_buf_done(&bytes);
+    }
+}
+
+static void a_delete_that_no_encoder_makes_is_damaged(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } cases[] = {
+#define BYTES(text) {"\1\3" text, sizeof("\1\3" text) - 1}
+        BYTES("\0\1\1a\2\4\0\1"),       /* bytes behind the end */
+        BYTES("\0\1\1a\2\4\0\2\1"),     /* an option that nobody knows */
+        BYTES("\0\1\1a\2\4\0\1\1\1\1"), /* an option twice */
+        BYTES("\2\1\1a\2\4\0"),         /* a flag that nobody knows */
+        BYTES("\0\1\0\2\4\0"),          /* an empty key */
+        BYTES("\0\x7f\1a\2\4\0"),       /* more subjects than bytes */
+        BYTES("\0\1\1a\2\4\2\1Q\1A"),   /* periods that descend */
+        BYTES("\0\1\1a\2\4\2\1Q\1Q"),   /* a period twice */
+        BYTES("\0\1\1a\xfe\xff\xff\xff\xff\xff\xff\xff\xff\1\4\0"), /* no time */
+    };
+    struct kt_change change;
+    struct kt_str good = KT_STR("\1\3\0\1\1a\2\4\0");
+    CHECK_OK(kt_change_decode(good, &change, &err));
+    kt_change_done(&change);
+    for (size_t i = 0; i < KT_ARRAY_LEN(cases); i++) {
+        if (kt_change_decode(kt_str_n(cases[i].bytes, cases[i].len), &change, &err) != KT_CORRUPT) {
+            kt_test_fail(__FILE__, __LINE__, "case %zu is taken", i);
+        }
+    }
+}
+
+static void topics_edited_and_a_condition_come_back_as_they_were(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_change_builder *builder = kt_change_builder_new(1 << 20);
+    struct kt_change_stay stay = {KT_STR("in"), 3, 4};
+    struct kt_str leaves[] = {KT_STR("out"), KT_STR("off")};
+    struct kt_change_tag tag = {KT_STR("concept"), tag_values, 2};
+    struct kt_change_subject subject = {.key = KT_STR("s"),
+                                        .topics_mode = KT_TOPICS_EDIT,
+                                        .stays = &stay,
+                                        .stay_count = 1,
+                                        .leaves = leaves,
+                                        .leave_count = 2,
+                                        .tags = &tag,
+                                        .tag_count = 1};
+    struct kt_change change;
+    struct kt_buf bytes;
+    kt_buf_init(&bytes, 0);
+    CHECK_OK(kt_change_add_subject(builder, &subject, &err));
+    kt_change_set_if_revision(builder, UINT64_MAX);
+    CHECK_OK(kt_change_encode(builder, &bytes, &err));
+    CHECK_OK(kt_change_decode(kt_buf_str(&bytes), &change, &err));
+    const struct kt_change_subject *s = &change.subjects[0];
+    CHECK_INT(s->topics_mode, KT_TOPICS_EDIT);
+    CHECK_INT(s->stays[0].to_s, 4);
+    CHECK_INT(s->leave_count, 2);
+    CHECK_SLICE(s->leaves[1], "off");
+    CHECK_INT(s->tags[0].count, 2);
+    CHECK_SLICE(s->tags[0].values[0], "a");
+    CHECK(change.has_if_revision && change.if_revision == UINT64_MAX);
+    kt_change_done(&change);
+    leaves[0] = KT_STR("");
+    CHECK_FAILS(kt_change_add_subject(builder, &subject, &err), KT_BAD_VALUE);
+    CHECK_STR(err.field, "topics_remove");
+    /* The condition goes with the change that it was for. */
+    kt_change_builder_reset(builder);
+    subject.leave_count = 0;
+    CHECK_OK(kt_change_add_subject(builder, &subject, &err));
+    kt_buf_clear(&bytes);
+    CHECK_OK(kt_change_encode(builder, &bytes, &err));
+    CHECK_OK(kt_change_decode(kt_buf_str(&bytes), &change, &err));
+    CHECK(!change.has_if_revision);
+    kt_change_done(&change);
+    kt_buf_done(&bytes);
+    kt_change_builder_free(&builder);
+}
+
+/* What a log of an earlier version holds: nothing of what came later in it. */
+static void changes_of_earlier_versions_are_read_as_before(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    static const char save[] = "\1\2"
+                               "\4\1s\1p\1Q\1a"                    /* texts: s p Q a */
+                               "\1\1\0\0"                          /* a subject with a stay */
+                               "\0\0\1\1\1\2\4\0"                  /* s: replaces by p@1..2 */
+                               "\1\1"                              /* a record with a value */
+                               "\0\2\2\0\1\6\0\0\0\0\0\0\xf8\x3f"; /* (s, 1, Q): a=1.5 */
+    static const char start[] = "\1\1\x10"
+                                "0123456789abcdef\1\x0emax_indicators\x9a\1\x20"
+                                "abcdefghijklmnopqrstuvwxyzabcdef";
+    struct kt_change change;
+    CHECK_OK(kt_change_decode(kt_str_n(save, sizeof(save) - 1), &change, &err));
+    CHECK_SLICE(change.subjects[0].stays[0].topic, "p");
+    CHECK_INT(change.subjects[0].leave_count, 0);
+    CHECK_SLICE(change.records[0].period, "Q");
+    CHECK(change.records[0].values[0].number == 1.5);
+    CHECK(!change.has_if_revision);
+    kt_change_done(&change);
+    CHECK_OK(kt_change_decode(kt_str_n(start, sizeof(start) - 1), &change, &err));
+    CHECK_INT(change.epoch_start.max_indicators, 77);
+    CHECK_INT(change.epoch_start.max_keys, 0);
+    CHECK_INT(change.epoch_start.key_window_ms, 0);
+    kt_change_done(&change);
+}
+
+static void settings_that_are_said_are_read_and_none_may_be_less_than_one(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_change_epoch_start start = {.epoch_id = KT_STR("0123456789abcdef"),
+                                          .first = true,
+                                          .max_indicators = 77,
+                                          .max_keys = 5,
+                                          .key_window_ms = 1000};
+    struct kt_change change;
+    struct kt_buf bytes;
+    kt_buf_init(&bytes, 0);
+    kt_change_encode_epoch_start(&start, &bytes);
+    CHECK_OK(kt_change_decode(kt_buf_str(&bytes), &change, &err));
+    CHECK_INT(change.epoch_start.max_keys, 5);
+    CHECK_INT(change.epoch_start.key_window_ms, 1000);
+    kt_change_done(&change);
+    start.max_keys = -1;
+    kt_buf_clear(&bytes);
+    kt_change_encode_epoch_start(&start, &bytes);
+    CHECK_FAILS(kt_change_decode(kt_buf_str(&bytes), &change, &err), KT_CORRUPT);
     kt_buf_done(&bytes);
 }
 
@@ -342,6 +529,11 @@ static const struct kt_test tests[] = {
     TEST(an_empty_change_is_a_change),
     TEST(a_change_that_is_cut_anywhere_is_refused),
     TEST(damaged_bytes_are_never_read_beyond_their_end),
+    TEST(a_delete_comes_back_as_it_was),
+    TEST(a_delete_that_no_encoder_makes_is_damaged),
+    TEST(topics_edited_and_a_condition_come_back_as_they_were),
+    TEST(changes_of_earlier_versions_are_read_as_before),
+    TEST(settings_that_are_said_are_read_and_none_may_be_less_than_one),
     TEST(epoch_starts_carry_settings_only_when_first),
     TEST(what_does_not_fit_is_too_large_and_leaves_the_builder),
     TEST(what_no_row_could_hold_is_a_bad_value),

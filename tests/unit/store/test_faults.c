@@ -235,7 +235,140 @@ static void any_failing_allocation_leaves_files_that_open_again(void)
     walk(KT_FAULT_ALLOC, true, true);
 }
 
+/* --- deletes and requests: one transaction with all of them, failing at each call --- */
+
+enum { WRITES = 6 };
+
+struct writes {
+    struct kt_store *store;
+    struct kt_buf bodies[WRITES];
+    struct kt_entry entries[WRITES];
+};
+
+static void put_delete(struct kt_buf *body, const char *key, bool all, bool conditional)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_str subject = kt_str(key), period = KT_STR("Q");
+    struct kt_change_delete what = {.subjects = &subject,
+                                    .subject_count = 1,
+                                    .all = all,
+                                    .from_s = 0,
+                                    .to_s = 9,
+                                    .periods = &period,
+                                    .period_count = all ? 0 : 1,
+                                    .has_if_revision = conditional,
+                                    .if_revision = 1};
+    if (kt_change_encode_delete(&what, body, &err) != KT_OK) {
+        help_fatal("encode", &err);
+    }
+}
+
+/* 2: a save; 3: it takes one record; 4: the same request again; 5: refused by its condition;
+ * 6: drops a subject; 7: which comes again. */
+static void begin_writes(struct writes *w)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    static const char *const keys[WRITES] = {"", "k", "k", "c", "", ""};
+    struct kt_change_builder *builder = kt_change_builder_new(1 << 20);
+    struct kt_change_stay stay = {KT_STR("pool"), 0, 9};
+    struct kt_change_subject gone = {
+        .key = KT_STR("gone"), .topics_mode = KT_TOPICS_EDIT, .stays = &stay, .stay_count = 1};
+    memset(w, 0, sizeof(*w));
+    w->store = help_new();
+    for (int i = 0; i < WRITES; i++) {
+        kt_buf_init(&w->bodies[i], 0);
+    }
+    help_add(builder, &(struct help_record){"s", 1, "Q", HELP_NO_D, "a", 1});
+    help_add(builder, &(struct help_record){"s", 2, "H", HELP_NO_D, "a", 2});
+    help_add(builder, &(struct help_record){"gone", 2, "Q", HELP_NO_D, "a", 3});
+    if (kt_change_add_subject(builder, &gone, &err) != KT_OK ||
+        kt_change_encode(builder, &w->bodies[0], &err) != KT_OK) {
+        help_fatal("encode", &err);
+    }
+    put_delete(&w->bodies[1], "s", false, false);
+    put_delete(&w->bodies[2], "s", false, false);
+    put_delete(&w->bodies[3], "s", true, true);
+    put_delete(&w->bodies[4], "gone", true, false);
+    kt_change_builder_reset(builder);
+    help_add(builder, &(struct help_record){"gone", 7, "", HELP_NO_D, "a", 7});
+    if (kt_change_encode(builder, &w->bodies[5], &err) != KT_OK) {
+        help_fatal("encode", &err);
+    }
+    kt_change_builder_free(&builder);
+    for (size_t i = 0; i < WRITES; i++) {
+        w->entries[i] =
+            (struct kt_entry){2 + i, 1, 5000, kt_str(keys[i]), kt_buf_str(&w->bodies[i])};
+    }
+    if (kt_store_log_append(w->store, w->entries, WRITES, 7, &err) != KT_OK) {
+        help_fatal("append", &err);
+    }
+}
+
+static void check_writes(struct kt_store *store)
+{
+    struct kt_catalogue *view = kt_store_view(store);
+    const struct kt_topic *pool = kt_catalogue_find_topic(view, KT_STR("pool"));
+    CHECK_INT(kt_catalogue_revision(view), 7);
+    CHECK_INT(kt_catalogue_record_count(view), 2);
+    CHECK_INT(kt_catalogue_subject_count(view), 2);
+    CHECK(pool && pool->member_count == 0);
+    kt_catalogue_unref(&view);
+    CHECK_STR(help_tell(store, "s", ALL_D, ALL_W), "2/H a=2");
+    CHECK_STR(help_tell(store, "gone", ALL_D, ALL_W), "7/ a=7");
+}
+
+static bool writes_with_fault(enum kt_fault kind, uint64_t nth)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct writes w;
+    struct kt_apply_result results[WRITES];
+    begin_writes(&w);
+    kt_fault_set(kind, nth, false);
+    enum kt_status status = kt_store_apply(w.store, w.entries, WRITES, results, &err);
+    bool reached = kt_fault_calls(kind) >= nth;
+    kt_fault_set(kind, 0, 0);
+    if (status != KT_OK) {
+        if (kt_store_applied(w.store) != 1 || (status != KT_IO && status != KT_NO_MEMORY)) {
+            kt_test_fail(__FILE__, __LINE__, "call %d: %s", (int)nth, err.message);
+        }
+        status = kt_store_apply(w.store, w.entries, WRITES, results, &err);
+    }
+    if (status != KT_OK) {
+        kt_test_fail(__FILE__, __LINE__, "after call %d failed: %s", (int)nth, err.message);
+    } else {
+        static const struct {
+            enum kt_status status;
+            uint64_t revision;
+            uint32_t records;
+        } want[WRITES] = {{KT_OK, 2, 3},      {KT_OK, 3, 1}, {KT_OK, 3, 1},
+                          {KT_CHANGED, 5, 0}, {KT_OK, 6, 1}, {KT_OK, 7, 1}};
+        for (int i = 0; i < WRITES; i++) {
+            if (results[i].status != want[i].status || results[i].revision != want[i].revision ||
+                results[i].records != want[i].records) {
+                kt_test_fail(__FILE__, __LINE__, "after call %d entry %d gives %s", (int)nth, i + 2,
+                             kt_status_name(results[i].status));
+            }
+        }
+        check_writes(w.store);
+    }
+    kt_store_close(&w.store);
+    for (int i = 0; i < WRITES; i++) {
+        kt_buf_done(&w.bodies[i]);
+    }
+    return reached;
+}
+
+static void a_failure_anywhere_in_deletes_and_requests_leaves_the_data_as_it_was(void)
+{
+    uint64_t step = kt_test_is_slow() ? 7 : 1;
+    for (uint64_t nth = 1; writes_with_fault(KT_FAULT_IO, nth); nth += step) {
+    }
+    for (uint64_t nth = 1; writes_with_fault(KT_FAULT_ALLOC, nth); nth += step) {
+    }
+}
+
 static const struct kt_test tests[] = {
+    TEST(a_failure_anywhere_in_deletes_and_requests_leaves_the_data_as_it_was),
     TEST(any_failing_call_to_sqlite_leaves_a_store_that_goes_on),
     TEST(any_failing_call_to_sqlite_leaves_files_that_open_again),
     TEST(any_failing_allocation_leaves_a_store_that_goes_on),
