@@ -6,9 +6,11 @@ import contextlib
 import gzip
 import http.client
 import json
+import socket
+import threading
 import time
 
-from cluster import API, SLOW, Answer, check, equal, group
+from cluster import API, SLOW, Answer, Gateway, Node, check, equal, free_ports, group
 
 TIMEOUT = "X-Kamaitachi-Timeout-Ms"
 SNAPSHOT = API + "/snapshot"
@@ -155,3 +157,109 @@ class ThroughTheGateway:
             check(answer.headers.get("date"), "%s without Date", path)
             if answer.status >= 400:
                 equal(answer.json()["status_code"], answer.status, "the body of " + path)
+
+
+class Line:
+    """Stands between a node and all others, and cuts connections at the worst moment."""
+
+    def __init__(self, port, behind):
+        self.behind = behind  # the node's port
+        self.cuts = 0         # answers to saves that never arrive
+        self.server = socket.create_server(("127.0.0.1", port), backlog=64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.server.accept()
+            except OSError:
+                return
+            try:
+                node = socket.create_connection(("127.0.0.1", self.behind))
+            except OSError:
+                client.close()
+                continue
+            link = {"saves": False}
+            for source, sink, back in ((client, node, False), (node, client, True)):
+                threading.Thread(target=self._pass_on, args=(link, source, sink, back),
+                                 daemon=True).start()
+
+    def _pass_on(self, link, source, sink, back):
+        with contextlib.suppress(OSError):
+            while True:
+                data = source.recv(65536)
+                if not back and data:
+                    link["saves"] = data.startswith((b"POST " + API.encode() + b"/save",
+                                                     b"POST /data/v1/save"))
+                if back and link["saves"] and self.cuts > 0:
+                    self.cuts -= 1
+                    break
+                if not data:
+                    break
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.server.close()
+
+
+@group
+class BrokenLine:
+    """The leader does a write and its answer is lost on the way."""
+
+    def setup(self, bench):
+        etcd = bench.etcd()
+        port = free_ports(1)
+        self.master = Node(bench, "master", etcd, server_service_addr="127.0.0.1:%d" % port)
+        self.line = Line(port, self.master.port)
+        bench.cleanups.append(self.line.close)
+        self.master.start()
+        self.gateway = Gateway(bench, "gateway", etcd).start()
+        self.gateway.wait_answers()
+        self._save("first", 0).data()
+
+    def _save(self, subject, value, headers=None):
+        return self.gateway.data_post("save", {"records": [
+            {"subject": subject, "time": 0, "data": {"x": value}}]}, headers)
+
+    def without_a_key_the_outcome_is_unknown(self):
+        self.line.cuts = 1
+        before = self.master.revision()
+        answer = self._save("plain", 1)
+        equal([answer.status, answer.error().get("code"), answer.headers["x-kamaitachi-outcome"]],
+              [504, "outcome_unknown", "unknown"], "a write whose answer was lost")
+        equal(self.master.revision(), before + 1, "the revision: it was done, once")
+
+    def under_a_key_it_is_repeated_and_done_once(self):
+        self.line.cuts = 1
+        before = self.master.revision()
+        answer = self._save("keyed", 2, {"Idempotency-Key": "line-1"})
+        equal(answer.data()["revision"], before + 1, "the revision of a write that was repeated")
+        equal(self.master.revision(), before + 1, "the revision")
+        again = self._save("keyed", 2, {"Idempotency-Key": "line-1"})
+        equal(again.data()["revision"], before + 1, "the revision of a client's own repetition")
+
+    def a_second_loss_is_unknown_and_the_client_may_repeat(self):
+        self.line.cuts = 2
+        before = self.master.revision()
+        answer = self._save("twice", 3, {"Idempotency-Key": "line-2"})
+        equal([answer.status, answer.headers["x-kamaitachi-outcome"]], [504, "unknown"],
+              "a write whose answer was lost twice")
+        equal(answer.error().get("retry"), "same", "the advice")
+        answer = self._save("twice", 3, {"Idempotency-Key": "line-2"})
+        equal(answer.data()["revision"], before + 1, "the revision of the client's repetition")
+        equal(self.master.revision(), before + 1, "the revision")
+
+    def generic_series_are_repeated_under_their_key_too(self):
+        self.line.cuts = 1
+        before = self.master.revision()
+        answer = self.gateway.post("/data/v1/save?id=1", {"id": "g", "data": {"0": [1]}},
+                                   {"Idempotency-Key": "line-3"})
+        equal([answer.status, answer.json()["code"]], [200, 200], "a series that was repeated")
+        equal(self.master.revision(), before + 1, "the revision")
+
+    def reads_do_not_notice(self):
+        for _ in range(20):
+            equal(self.gateway.snapshot(subjects=["first"])["total"], 1, "rows")
