@@ -42,6 +42,7 @@ struct kt_own_job *kt_own_job_new(struct kt_exchange *exchange)
     job->path = kt_str_n(job->path_text, exchange->route.path.len);
     job->deadline_ms = kt_now_mono_ms() + (exchange->deadline_ms - kt_loop_now(exchange->loop));
     job->deadline_given = exchange->timeout_given;
+    job->slow = kt_own_path_is_slow(job->path);
     if (kt_buf_status(&job->head) != KT_OK || kt_buf_status(&job->body) != KT_OK) {
         kt_own_job_free(&job);
     }
@@ -62,18 +63,43 @@ void kt_own_job_free(struct kt_own_job **job)
     *job = NULL;
 }
 
+static void queue_init(struct kt_own_queue *queue)
+{
+    queue->end = &queue->first;
+}
+
+static bool push(struct kt_own_queue *queue, struct kt_own_job *job)
+{
+    if (queue->count >= QUEUE_MAX) {
+        return false;
+    }
+    job->next = NULL;
+    *queue->end = job;
+    queue->end = &job->next;
+    queue->count++;
+    return true;
+}
+
+static struct kt_own_job *pop(struct kt_own_queue *queue)
+{
+    struct kt_own_job *job = queue->first;
+
+    if (job) {
+        queue->first = job->next;
+        if (!queue->first) {
+            queue->end = &queue->first;
+        }
+        queue->count--;
+    }
+    return job;
+}
+
 bool kt_own_submit(struct kt_own *own, struct kt_own_job *job)
 {
-    bool taken = false;
+    bool taken;
 
     kt_mutex_lock(&own->lock);
-    if (own->waiting < QUEUE_MAX && !own->stopping) {
-        job->next = NULL;
-        *own->end = job;
-        own->end = &job->next;
-        own->waiting++;
-        taken = true;
-    }
+    taken = !own->stopping && push(job->slow ? &own->slow : &own->quick, job);
     kt_mutex_unlock(&own->lock);
     if (taken) {
         kt_cond_signal(&own->cond);
@@ -81,24 +107,38 @@ bool kt_own_submit(struct kt_own *own, struct kt_own_job *job)
     return taken;
 }
 
+/* What may be begun now; the lock is held. */
+static struct kt_own_job *choose_job(struct kt_own *own)
+{
+    struct kt_own_job *job = pop(&own->quick);
+    size_t most = own->options.workers > 1 ? own->options.workers - 1 : 1;
+
+    if (!job && own->slow_running < most) {
+        job = pop(&own->slow);
+        own->slow_running += job != NULL;
+    }
+    return job;
+}
+
 static struct kt_own_job *next_job(struct kt_own *own)
 {
     struct kt_own_job *job;
 
     kt_mutex_lock(&own->lock);
-    while (!own->first && !own->stopping) {
+    while (!(job = choose_job(own)) && !(own->stopping && !own->slow.first)) {
         (void)kt_cond_wait(&own->cond, &own->lock, kt_now_mono_ms() + HOUR_MS);
-    }
-    job = own->first;
-    if (job) {
-        own->first = job->next;
-        if (!own->first) {
-            own->end = &own->first;
-        }
-        own->waiting--;
     }
     kt_mutex_unlock(&own->lock);
     return job;
+}
+
+/* Another slow one may begin, on any worker. */
+static void end_slow(struct kt_own *own)
+{
+    kt_mutex_lock(&own->lock);
+    own->slow_running--;
+    kt_mutex_unlock(&own->lock);
+    kt_cond_broadcast(&own->cond);
 }
 
 /* The front has parsed this head already: here it is read again from the job's own copy. */
@@ -176,9 +216,14 @@ static void run(void *arg)
     struct kt_own_job *job;
 
     while ((job = next_job(worker->own))) {
+        bool slow = job->slow;
+
         kt_arena_reset(worker->arena);
         serve(worker->own, job, worker->arena);
         kt_loop_deliver(job->loop, job);
+        if (slow) {
+            end_slow(worker->own);
+        }
     }
 }
 
@@ -221,7 +266,8 @@ enum kt_status kt_own_start(const struct kt_own_options *options, struct kt_own 
                                           .ctx = own,
                                           .access = options->shared->access};
     own->started_ms = kt_now_mono_ms();
-    own->end = &own->first;
+    queue_init(&own->quick);
+    queue_init(&own->slow);
     kt_mutex_init(&own->lock, "own paths", KT_RANK_GATEWAY);
     kt_cond_init(&own->cond);
     own->content = kt_content_new();
@@ -258,7 +304,7 @@ void kt_own_stop(struct kt_own **own)
         kt_thread_join(&self->workers[i].thread);
         kt_arena_free(&self->workers[i].arena);
     }
-    KT_ASSERT(!self->first);
+    KT_ASSERT(!self->quick.first && !self->slow.first);
     kt_etcd_free(&self->etcd);
     kt_content_free(&self->content);
     kt_free(self->workers);

@@ -2,7 +2,8 @@
  *
  * A request is copied into a job and answered by one of a few worker threads through the same
  * router, access rules and envelope as a data node's; what it costs (asking all nodes, say) stays
- * away from the loops. The answer goes back to the loop it came from.
+ * away from the loops. The answer goes back to the loop it came from. What has to ask others first
+ * (stats, version) never takes the last worker, so that /health does not wait behind it.
  *
  * Threads: [server] workers of its own; submit on loops.
  * Owns:    jobs while they wait or run; a bounded queue.
@@ -25,6 +26,7 @@ struct kt_own_job {
     char path_text[1032];
     int64_t deadline_ms;
     bool deadline_given;
+    bool slow; /* its handler asks others */
     /* The answer: status and header lines but Connection, then the body. */
     int status;
     bool close;

@@ -13,6 +13,12 @@
 #include "http/content.h"
 #include "http/router.h"
 
+/* Jobs in the order they came. */
+struct kt_own_queue {
+    struct kt_own_job *first, **end;
+    size_t count;
+};
+
 struct kt_own_worker {
     struct kt_own *own;
     struct kt_thread thread;
@@ -29,12 +35,14 @@ struct kt_own {
     size_t worker_count;  /* started */
     struct kt_mutex lock; /* around what follows */
     struct kt_cond cond;
-    struct kt_own_job *first, **end;
-    size_t waiting;
+    struct kt_own_queue quick, slow;
+    size_t slow_running; /* never all workers, if there are two */
     bool stopping;
     char etcd_version[32];
 };
 
+/* Does its handler ask nodes or etcd? */
+bool kt_own_path_is_slow(struct kt_str path);
 extern const struct kt_http_route kt_own_routes[];
 extern const size_t kt_own_route_count;
 

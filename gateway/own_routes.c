@@ -206,6 +206,13 @@ static void on_leader(void *ctx, struct kt_http_request *request, struct kt_http
     kt_gw_table_unref(&table);
 }
 
+#define STATS_PATH "/kamaitachi/api/data/v1/stats"
+
+bool kt_own_path_is_slow(struct kt_str path)
+{
+    return kt_str_eq_text(path, STATS_PATH) || kt_str_eq_text(path, "/version");
+}
+
 const struct kt_http_route kt_own_routes[] = {
     {KT_HTTP_GET, "/health", KT_ACCESS_PUBLIC, false, on_health, false},
     {KT_HTTP_GET, "/health/live", KT_ACCESS_PUBLIC, false, on_live, false},
@@ -213,6 +220,6 @@ const struct kt_http_route kt_own_routes[] = {
     {KT_HTTP_GET, "/version", KT_ACCESS_PUBLIC, false, on_version, false},
     {KT_HTTP_GET, "/cluster/info", KT_ACCESS_PUBLIC, false, on_info, false},
     {KT_HTTP_GET, "/cluster/leader", KT_ACCESS_PUBLIC, false, on_leader, false},
-    {KT_HTTP_GET, "/kamaitachi/api/data/v1/stats", KT_ACCESS_PUBLIC, false, kt_own_stats, false},
+    {KT_HTTP_GET, STATS_PATH, KT_ACCESS_PUBLIC, false, kt_own_stats, false},
 };
 const size_t kt_own_route_count = sizeof(kt_own_routes) / sizeof(kt_own_routes[0]);

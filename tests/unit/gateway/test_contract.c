@@ -325,6 +325,36 @@ static void an_own_path_that_runs_out_of_time_is_answered_once(void)
     stop();
 }
 
+static bool was_asked(void *ctx)
+{
+    return ((struct rig_node *)ctx)->requests > 0;
+}
+
+static void health_does_not_wait_behind_stats(void)
+{
+    static const char *const settings[] = {"server.workers=2", "health.interval_ms=60000", NULL};
+    struct rig_client clients[12];
+
+    CHECK(start(settings));
+    a->handler = stay_silent;
+    for (size_t i = 0; i < KT_ARRAY_LEN(clients); i++) {
+        CHECK(rig_client_open(&rig, &clients[i]));
+        rig_client_send(&clients[i], "GET " API "/stats HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    CHECK(rig_wait(&rig, was_asked, a, "stats under way"));
+    /* One after the other they take a second each. */
+    for (int i = 0; i < 5; i++) {
+        CHECK(
+            rig_call(&rig, "GET /health HTTP/1.1\r\nHost: h\r\n" TIMEOUT("4000") "\r\n", &answer));
+        CHECK_INT(answer.status, 200);
+    }
+    CHECK(a->requests < KT_ARRAY_LEN(clients) - 2);
+    for (size_t i = 0; i < KT_ARRAY_LEN(clients); i++) {
+        rig_client_close(&clients[i]);
+    }
+    stop();
+}
+
 static void a_feed_may_say_nothing_for_longer_than_a_request_may_last(void)
 {
     static const char *const settings[] = {"proxy.timeout_ms=300", "proxy.first_byte_ms=200",
@@ -441,11 +471,6 @@ static void a_body_too_large_to_keep_is_not_repeated_under_its_key(void)
     stop();
 }
 
-static bool was_asked(void *ctx)
-{
-    return ((struct rig_node *)ctx)->requests > 0;
-}
-
 static void an_import_whose_chunks_break_may_have_stored_a_part(void)
 {
     static const char *const settings[] = {"proxy.retry_body_bytes=4", NULL};
@@ -543,6 +568,7 @@ static const struct kt_test tests[] = {
     TEST(what_is_left_of_the_time_is_forwarded),
     TEST(a_requests_time_bounds_it_in_total),
     TEST(an_own_path_that_runs_out_of_time_is_answered_once),
+    TEST(health_does_not_wait_behind_stats),
     TEST(a_feed_may_say_nothing_for_longer_than_a_request_may_last),
     TEST(a_write_whose_body_does_not_come_is_certainly_not_done),
     TEST(a_write_with_a_key_is_repeated_once_when_its_connection_broke),
