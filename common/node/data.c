@@ -145,8 +145,9 @@ void kt_node_indicators(void *ctx, struct kt_http_request *request,
 
 struct import_run {
     struct kt_node *node;
-    struct kt_str key;  /* of the request; "" = none */
-    int64_t timeout_ms; /* of one batch */
+    struct kt_str key;        /* of the request; "" = none */
+    int64_t timeout_ms;       /* of one batch */
+    int64_t deadline_mono_ms; /* of the whole, when the client gave one */
 };
 
 static enum kt_status submit_batch(void *ctx, uint64_t batch, struct kt_str body,
@@ -156,8 +157,13 @@ static enum kt_status submit_batch(void *ctx, uint64_t batch, struct kt_str body
     struct kt_submit_result result;
     char dest[KT_REQUEST_BATCH_KEY_MAX + 1];
     struct kt_str key = run->key.len > 0 ? kt_request_batch_key(run->key, batch, dest) : run->key;
-    enum kt_status status =
-        kt_node_submit(run->node, key, body, kt_now_mono_ms() + run->timeout_ms, &result, err);
+    int64_t now_ms = kt_now_mono_ms(), deadline_ms = now_ms + run->timeout_ms;
+    if (now_ms >= run->deadline_mono_ms) {
+        return kt_fail(err, KT_TIMEOUT, "the import took longer than X-Kamaitachi-Timeout-Ms");
+    }
+    enum kt_status status = kt_node_submit(
+        run->node, key, body,
+        deadline_ms < run->deadline_mono_ms ? deadline_ms : run->deadline_mono_ms, &result, err);
     if (status == KT_OK) {
         *ret_revision = result.revision;
     }
@@ -188,7 +194,8 @@ static void run_import(struct kt_node *node, struct kt_http_request *request,
 {
     struct kt_error err = KT_ERROR_INIT;
     struct import_run run = {node, kt_node_request_key(request),
-                             node->config->server.request_timeout_ms};
+                             node->config->server.request_timeout_ms,
+                             request->deadline_given ? request->deadline_mono_ms : INT64_MAX};
     int64_t begun_mono_ms = kt_now_mono_ms();
     const struct kt_node_config *config = node->config;
     struct kt_import_limits limits = {.line_max_bytes = config->limits.import_line_bytes,

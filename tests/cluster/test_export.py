@@ -186,6 +186,37 @@ def both_data_sets_come_back_as_they_were(bench):
 
 
 @test
+def an_export_comes_through_the_gateway_whole_or_broken(bench):
+    cluster = bench.cluster(slaves=1)
+    rows = "".join("k%d,%d,%d\n" % (i % 50, 2000 + i, i) for i in range(200000))
+    cluster.gateway.bring("subject=k&time=t&time_format=seconds", "k,t,v\n" + rows)
+    revision = cluster.wait_level()
+    wanted = export(cluster.master)
+    for server in (cluster.slaves[0], cluster.gateway):
+        answer = export(server)
+        equal(answer.headers["x-kamaitachi-revision"], str(revision), "revision of " + server.name)
+        check(answer.body == wanted.body, "%s differs", server.name)
+    packed = cluster.gateway.data_get("export?format=csv", {"Accept-Encoding": "gzip"})
+    equal(packed.headers.get("content-encoding"), "gzip", "encoding")
+    equal(gzip.decompress(packed.body), export(cluster.master, "format=csv").body, "the csv")
+    # A node that dies under an export must not make a part of it look whole.
+    cluster.slaves[0].terminate()
+    cluster.gateway.wait_nodes([cluster.master])
+    host, port = cluster.gateway.addr.rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port), timeout=30 * SLOW)
+    connection.request("GET", "/data" + API + "/export")
+    answer = connection.getresponse()
+    check(answer.read(1000), "it begins")
+    cluster.master.kill()
+    try:
+        rest = answer.read()
+        check(len(rest) + 1000 == len(wanted.body), "a part of %d bytes passed as the whole",
+              len(rest))
+    except (http.client.HTTPException, OSError):
+        pass  # broken off, as it should be
+
+
+@test
 def a_little_of_everything_comes_back_as_it_was(bench):
     source, copy = fresh(bench, "master1"), fresh(bench, "master2")
     save_everything(source)
@@ -195,6 +226,23 @@ def a_little_of_everything_comes_back_as_it_was(bench):
     check(export(copy).body == body, "%s differs from %s", export(copy).body, body)
     equal(copy.period(subjects="a,b,c")["data"], source.period(subjects="a,b,c")["data"],
           "the answers")
+
+
+@test
+def an_atomic_import_as_large_as_may_be_reaches_the_followers(bench):
+    cluster = bench.cluster(slaves=1)
+    row = ",".join("%d.123456" % i for i in range(60))
+    body = "k,t," + ",".join("v%d" % i for i in range(60)) + "\n" + "".join(
+        "k%d,%d,%s\n" % (i // 20, 2000 + i % 20, row) for i in range(40000))
+    query = "subject=k&time=t&time_format=year&atomic=1"
+    before = cluster.master.revision()
+    report = cluster.gateway.bring(query, body)
+    equal([report["records"], report["revision"]], [40000, before + 1], "the report")
+    cluster.wait_level(60)
+    check(export(cluster.slaves[0]).body == export(cluster.master).body, "the exports differ")
+    answer = cluster.gateway.data_post("import?" + query, body + body[body.index("\n") + 1:])
+    equal([answer.status, answer.error().get("field")], [413, "atomic"], "twice as much")
+    equal(cluster.master.revision(), before + 1, "the revision after that")
 
 
 @test
