@@ -78,6 +78,43 @@ static void make_generic(struct kt_buf *ret_bytes)
     kt_generic_encode(&change, points, ret_bytes);
 }
 
+static void make_delete(struct kt_buf *ret_bytes)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_str subjects[] = {KT_STR("33:000001"), KT_STR("a")}, period = KT_STR("Q4");
+    struct kt_change_delete erase = {.subjects = subjects,
+                                     .subject_count = 2,
+                                     .from_s = -5,
+                                     .to_s = 1703980800,
+                                     .periods = &period,
+                                     .period_count = 1,
+                                     .has_if_revision = true,
+                                     .if_revision = 300};
+    must(kt_change_encode_delete(&erase, ret_bytes, &err), &err);
+}
+
+/* Topics edited, under a condition. */
+static void make_edit(struct kt_buf *ret_bytes)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_change_builder *builder = kt_change_builder_new((size_t)1 << 20);
+    struct kt_str leaves[] = {KT_STR("out"), KT_STR("off")};
+    struct kt_change_stay stay = {KT_STR("in"), KT_TIME_MIN, 9};
+    struct kt_change_subject subject = {.key = KT_STR("a"),
+                                        .topics_mode = KT_TOPICS_EDIT,
+                                        .stays = &stay,
+                                        .stay_count = 1,
+                                        .leaves = leaves,
+                                        .leave_count = 2};
+    if (!builder) {
+        exit(1);
+    }
+    kt_change_set_if_revision(builder, 300);
+    must(kt_change_add_subject(builder, &subject, &err), &err);
+    must(kt_change_encode(builder, ret_bytes, &err), &err);
+    kt_change_builder_free(&builder);
+}
+
 static void changes(void)
 {
     struct kt_buf bytes;
@@ -90,6 +127,12 @@ static void changes(void)
     kt_buf_clear(&bytes);
     make_generic(&bytes);
     write_seed("generic", kt_buf_str(&bytes));
+    kt_buf_clear(&bytes);
+    make_delete(&bytes);
+    write_seed("delete", kt_buf_str(&bytes));
+    kt_buf_clear(&bytes);
+    make_edit(&bytes);
+    write_seed("edit", kt_buf_str(&bytes));
     kt_buf_done(&bytes);
 }
 

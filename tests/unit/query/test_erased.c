@@ -70,6 +70,27 @@ static void a_series_that_lost_records_since_the_view_is_busy_and_said_so(void)
     world_close(&world);
 }
 
+/* The key keeps its number, and the cache the series of the subject that it was. */
+static void a_subject_that_comes_again_is_not_answered_from_the_old_ones_series(void)
+{
+    world_open(&world, "again.db", 1000);
+    fill();
+    CHECK_STR(world_rows(&world, "{}"), "B A/2");
+    erase("A", "B", true);
+    CHECK_STR(world_rows(&world, "{}"), "/0");
+    world_subject(&world, "A", "again", "");
+    world_commit(&world, world.wall_ms + 1);
+    CHECK_STR(world_rows(&world, "{}"), "/0");
+    CHECK(strstr(world_period(&world, "{\"subjects\":[\"A\",\"B\"]}"), "\"data\":[]}]}"));
+    world_record(&world, "B", "2020-12-31", "Q4", NULL, "eps=7");
+    world_commit(&world, world.wall_ms + 1);
+    CHECK_STR(world_rows(&world, "{}"), "B/1");
+    CHECK(!strstr(world_period(&world, "{\"subjects\":[\"B\"]}"), "2024"));
+    erase("B", NULL, false);
+    CHECK_STR(world_rows(&world, "{}"), "/0");
+    world_close(&world);
+}
+
 struct asking {
     world_query_fn query;
     const char *body;
@@ -152,6 +173,7 @@ static void no_question_answers_half_while_records_are_deleted(void)
 
 static const struct kt_test tests[] = {
     TEST(a_series_that_lost_records_since_the_view_is_busy_and_said_so),
+    TEST(a_subject_that_comes_again_is_not_answered_from_the_old_ones_series),
     TEST(no_question_answers_half_while_records_are_deleted),
 };
 
