@@ -145,6 +145,7 @@ static void a_body_that_comes_too_slowly_is_told_that_others_wait(void)
     CHECK(begin());
     CHECK(gather(WORKERS, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"));
     CHECK(is_served());
+    wire_answer_free(&answer);
     CHECK(wire_answer(&crowd[0], &answer, false));
     CHECK_INT(answer.status, 503);
     CHECK_STR(wire_header(&answer, "Retry-After"), "1");
