@@ -157,6 +157,11 @@ static const struct kt_conf_key keys[] = {
      "", NULL,
      "Requests with an Idempotency-Key that a cluster remembers for a day. Who founds it decides.",
      NULL},
+    {"limits", "gzip_ratio", KT_CONF_INT, AT(limits.gzip_ratio), 10, 1100, "200", "times", NULL,
+     "An import's gzip body of more than 16m, unpacked, may unpack to so many times its length. "
+     "gzip "
+     "can a thousand.",
+     NULL},
     {"limits", "import_line_bytes", KT_CONF_BYTES, AT(limits.import_line_bytes), 4096, 256 * MB,
      "4m", "bytes", NULL, "The longest line of an import, quoted line ends included.", NULL},
     {"limits", "import_batch_records", KT_CONF_INT, AT(limits.import_batch_records), 1, 100000,

@@ -48,7 +48,7 @@ struct kt_node_config {
         int64_t body_bytes, body_memory_bytes, response_bytes, subjects, records, values,
             indicators;
         int64_t idempotency_keys;
-        int64_t import_line_bytes, import_batch_records, import_batch_bytes;
+        int64_t gzip_ratio, import_line_bytes, import_batch_records, import_batch_bytes;
         int64_t import_atomic_bytes, import_spool_bytes, exports, export_s;
     } limits;
 };

@@ -14,6 +14,8 @@ struct kt_gunzip {
     struct kt_http_body *source;
     z_stream zlib;
     bool source_ended, member_open, any_member;
+    int64_t ratio;         /* 0 = unbounded */
+    uint64_t taken, given; /* of all members */
     unsigned char input[INPUT_BYTES];
 };
 
@@ -47,6 +49,11 @@ enum kt_status kt_gunzip_new(struct kt_http_body *source, struct kt_gunzip **ret
     return KT_OK;
 }
 
+void kt_gunzip_bound(struct kt_gunzip *gunzip, int64_t ratio)
+{
+    gunzip->ratio = ratio;
+}
+
 void kt_gunzip_free(struct kt_gunzip **gunzip)
 {
     if (*gunzip) {
@@ -66,6 +73,7 @@ static enum kt_status fill(struct kt_gunzip *gunzip, struct kt_error *err)
     if (status == KT_OK && len == 0) {
         gunzip->source_ended = true;
     }
+    gunzip->taken += status == KT_OK ? len : 0;
     return status;
 }
 
@@ -89,6 +97,12 @@ static enum kt_status inflate_some(struct kt_gunzip *gunzip, bool *ret_stop, str
     }
     *ret_stop = gunzip->zlib.avail_out == 0;
     return KT_OK;
+}
+
+static bool is_bomb(const struct kt_gunzip *gunzip)
+{
+    return gunzip->ratio > 0 && gunzip->given > KT_GUNZIP_FREE_BYTES &&
+           gunzip->given / (uint64_t)gunzip->ratio > gunzip->taken;
 }
 
 enum kt_status kt_gunzip_read(struct kt_gunzip *gunzip, void *dest, size_t size, size_t *ret_len,
@@ -124,6 +138,13 @@ enum kt_status kt_gunzip_read(struct kt_gunzip *gunzip, void *dest, size_t size,
         } else {
             status = inflate_some(gunzip, &stop, err);
         }
+    }
+    gunzip->given += want - gunzip->zlib.avail_out;
+    if (status == KT_OK && is_bomb(gunzip)) {
+        status = kt_fail(err, KT_TOO_LARGE,
+                         "the gzip body unpacks to more than %lld times its length ([limits] "
+                         "gzip_ratio)",
+                         (long long)gunzip->ratio);
     }
     if (status == KT_OK) {
         *ret_len = want - gunzip->zlib.avail_out;

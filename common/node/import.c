@@ -119,6 +119,9 @@ enum kt_status kt_import_run(const struct kt_import_options *options,
     import.submit_ctx = submit_ctx;
     import.report = ret_report;
     enum kt_status status = options->gzip ? kt_gunzip_new(body, &gunzip, err) : KT_OK;
+    if (gunzip) {
+        kt_gunzip_bound(gunzip, limits->gzip_ratio);
+    }
     if (status == KT_OK) {
         status = import_init(&import, err);
     }

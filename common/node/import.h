@@ -47,6 +47,7 @@ struct kt_import_limits {
     const char *spool_beside; /* temporary files get this name and more: the database's path */
     int64_t spool_bytes;      /* of one of them */
     int64_t step_ms;          /* to the next row of a SQLite file */
+    int64_t gzip_ratio;       /* what gzip unpacks to, in its own lengths; 0 = unbounded */
 };
 
 struct kt_import_report {

@@ -228,6 +228,33 @@ static void a_bomb_is_unpacked_without_further_memory(void)
     free(dest);
 }
 
+static void a_bomb_is_refused_where_its_ratio_is_bounded(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_buf packed;
+    char *dest = malloc(65536);
+    kt_buf_init(&packed, 0);
+    gzip_append_run('0', (size_t)KT_GUNZIP_FREE_BYTES * 2, &packed);
+    for (int64_t ratio = 200; ratio <= 1100; ratio += 900) {
+        struct drip drip = {.text = kt_buf_str(&packed)};
+        struct kt_http_body body = {drip_read, &drip};
+        struct kt_gunzip *gunzip = NULL;
+        enum kt_status status = kt_gunzip_new(&body, &gunzip, &err);
+        size_t total = 0, len = 1;
+        kt_gunzip_bound(gunzip, ratio);
+        while (status == KT_OK && len > 0) {
+            status = kt_gunzip_read(gunzip, dest, 65536, &len, &err);
+            total += status == KT_OK ? len : 0;
+        }
+        kt_gunzip_free(&gunzip);
+        CHECK_INT(status, ratio < 1000 ? KT_TOO_LARGE : KT_OK);
+        CHECK(status == KT_OK || strstr(err.message, "gzip_ratio") != NULL);
+        CHECK(status == KT_OK || total <= KT_GUNZIP_FREE_BYTES);
+    }
+    kt_buf_done(&packed);
+    free(dest);
+}
+
 /* A slow client's lines are taken as they come, not when the buffer is full. */
 static void what_is_there_is_handed_over_before_more_is_waited_for(void)
 {
@@ -308,6 +335,7 @@ static const struct kt_test tests[] = {
     TEST(what_is_not_gzip_is_refused),
     TEST(a_damaged_stream_never_unpacks_to_another_text),
     TEST(a_bomb_is_unpacked_without_further_memory),
+    TEST(a_bomb_is_refused_where_its_ratio_is_bounded),
     TEST(what_is_there_is_handed_over_before_more_is_waited_for),
     TEST(a_failing_source_fails_the_read_with_its_status),
     TEST(lack_of_memory_is_said_and_nothing_leaks),
