@@ -4,8 +4,6 @@
  */
 #include "store_help.h"
 
-#include "store/export.h"
-
 static struct kt_error err;
 
 static struct kt_apply_result restore(struct kt_store *store, uint64_t revision, int64_t wall_ms,
