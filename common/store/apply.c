@@ -451,6 +451,10 @@ static enum kt_status apply_save(struct applier *a, const struct kt_change *chan
         if (status == KT_OK) {
             status = apply_subject(a, &change->subjects[i], seq, err);
         }
+        if (status == KT_OK && change->recorded_revision != 0) {
+            /* A delete may have been what touched it last: the line says no more than when. */
+            status = apply_stamp(a, number, seq, false, err);
+        }
     }
     for (size_t i = 0; i < change->record_count && status == KT_OK; i++) {
         status = collect_record(a, &change->records[i], seq, (uint32_t)i, result, err);

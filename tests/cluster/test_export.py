@@ -283,6 +283,10 @@ class Writers:
     def _change(self, rng):
         """A name of what is done, its path, its body."""
         subject = "s%02d" % rng.randrange(40)
+        if rng.random() < 0.02:
+            return ("delete", subject), "delete", {"subjects": [subject], "to": 20}
+        if rng.random() < 0.01:
+            return ("drop", subject), "delete", {"subjects": [subject], "all": True}
         time, data = rng.randrange(1, 40), {rng.choice("xyz"): rng.choice((None, rng.random()))}
         return (("save", subject, time, data), "save",
                 {"records": [{"subject": subject, "time": time, "data": data}]})

@@ -99,6 +99,10 @@ def declare_times_agree_at_every_second(bench):
         home.save(subjects=[{"subject": rng.choice(subjects), "name": "n%d" % rng.randrange(9),
                              "topics": ["pool"], "tags": {"t": ["a"]}},
                             {"subject": "alone", "category": "c"}])
+        # Deletes erase for every bound: their history is what is left.
+        answer = home.data_post("delete", {"subjects": [rng.choice(subjects)], "to": 86400 * 400})
+        equal(answer.status, 200, "status of a delete")
+        home.save(records=[random_record(rng, subjects) for _ in range(10)])
         seconds.append(next_second())
     body = history(home)
     cluster = bench.cluster(slaves=1)
