@@ -202,11 +202,12 @@ static void on_drained(struct kt_io *io)
     }
 }
 
-/* May be closed for another's sake: it has no request and everything it was told was sent. */
+/* May be closed for another's sake: it has no request and everything it was told was sent, or it is
+ * kept only for its client to read a last answer. */
 static bool is_idle(const struct kt_conn *conn, const struct kt_conn *but)
 {
-    return conn != but && !conn->exchange && !conn->io.closing && !conn->close_after &&
-           conn->io.queued_bytes == 0;
+    return conn != but && !conn->exchange && !conn->io.closing &&
+           (conn->lingering || (!conn->close_after && conn->io.queued_bytes == 0));
 }
 
 /* Closes connections without a request, those first whose time ends first: silent ones before those

@@ -118,6 +118,11 @@ class Floods:
         with many(3000, self.gateway):
             self._reads_go_on("3000 silent connections")
 
+    def silent_connections_at_a_node_hold_nobody_up(self):
+        """As many as it has threads, and more: its workers and its place at the gateway are taken."""
+        with many(562, self.cluster.slaves[0]):
+            self._reads_go_on("562 silent connections at a node")
+
     def drips_hold_nobody_up(self):
         with many(200, self.gateway) as links:
             for i, link in enumerate(links):

@@ -280,6 +280,20 @@ static void silent_connections_make_room_for_new_ones(void)
         rig_client_close(&silent[i]);
     }
     rig_client_close(&real);
+    /* Those that were refused and don't go neither. */
+    for (size_t i = 0; i < KT_ARRAY_LEN(silent); i++) {
+        CHECK(rig_client_open(&rig, &silent[i]));
+        rig_client_send(&silent[i], "nonsense\r\n\r\n");
+        CHECK(rig_client_take(&silent[i], &answer, false));
+        CHECK_INT(answer.status, 400);
+    }
+    for (int i = 0; i < 20; i++) {
+        CHECK(rig_call(&rig, READ, &answer));
+        CHECK_INT(answer.status, 200);
+    }
+    for (size_t i = 0; i < KT_ARRAY_LEN(silent); i++) {
+        rig_client_close(&silent[i]);
+    }
     stop();
 }
 
