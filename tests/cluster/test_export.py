@@ -224,6 +224,10 @@ def a_little_of_everything_comes_back_as_it_was(bench):
     report = copy.bring("format=ndjson", body)
     equal([report["records"], report["subjects"], report["rejected"]], [4, 3, 0], "the report")
     check(export(copy).body == body, "%s differs from %s", export(copy).body, body)
+    csv = fresh(bench, "master3")
+    report = csv.bring("", export(source, "format=csv").body)
+    equal([report["records"], report["rejected"]], [4, 0], "the report of the csv")
+    check(export(csv, "format=csv").body == export(source, "format=csv").body, "the csv differs")
     equal(copy.period(subjects="a,b,c")["data"], source.period(subjects="a,b,c")["data"],
           "the answers")
 
