@@ -14,6 +14,10 @@ from cluster import API, SLOW, Node, check, data_file, equal, group, test, wait_
 SP500 = "subject=symbol&time=date&name=name&category=sector&topic==literal:sp500"
 CO2 = "subject=Country&time=Year"
 
+SLOW_TESTS = ("both_data_sets_come_back_as_they_were",
+              "an_export_under_a_thousand_writes_a_second_is_the_state_at_its_revision",
+              "an_atomic_import_as_large_as_may_be_reaches_the_followers")
+
 
 def lines_of(answer):
     return [json.loads(line) for line in answer.body.decode().splitlines()]

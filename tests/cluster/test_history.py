@@ -3,8 +3,10 @@
 there as it did at home."""
 
 import gzip
+import http.client
 import json
 import random
+import threading
 import time
 
 from cluster import Node, check, data_file, equal, test, wait_until
@@ -12,6 +14,8 @@ from cluster import Node, check, data_file, equal, test, wait_until
 SP500 = "subject=symbol&time=date&name=name&category=sector&topic==literal:sp500"
 CO2 = "subject=Country&time=Year"
 BRING = "format=ndjson"
+
+SLOW_TESTS = ("both_data_sets_come_back_with_their_history",)
 
 
 def fresh(bench, name, **settings):
@@ -139,6 +143,36 @@ def declare_times_agree_at_every_second(bench):
     there.save(records=[{"subject": "new", "time": 1}])
     alike(home, there, "snapshot", {"topic": "*", "recorded_by": "@%d" % seconds[-1]},
           "after a write")
+
+
+@test
+def a_history_that_a_killed_node_broke_goes_on_with_its_key(bench):
+    home, there = fresh(bench, "master1"), fresh(bench, "master2")
+    rng = random.Random(4)
+    for _ in range(600):
+        home.save(records=[random_record(rng, ["a", "b", "c"])])
+    body = history(home)
+    key = {"Idempotency-Key": "broken"}
+    outcome = []
+
+    def bring():
+        try:
+            outcome.append(there.data_post("import?" + BRING, body, key).status)
+        except (OSError, http.client.HTTPException) as error:
+            outcome.append(repr(error))
+    importer = threading.Thread(target=bring, daemon=True)
+    importer.start()
+    wait_until(lambda: there.revision() > 20, "the history comes in")
+    there.kill()
+    importer.join(30)
+    there.start()
+    before = there.revision()
+    equal(bring_history(there, body, key)["records"], 600, "records")
+    print("  killed at revision %d, the import said %s" % (before, outcome))
+    check(by_rank(history(there)) == by_rank(body), "the histories differ")
+    for second in range(int(time.time()) - 4, int(time.time())):
+        alike(home, there, "snapshot", {"topic": "*", "recorded_by": "@%d" % second},
+              "a snapshot @%d" % second)
 
 
 @test
