@@ -114,6 +114,10 @@ void apply_refuse(struct kt_apply_result *result, enum kt_status status, const c
 /* Writes the records that were collected so far. */
 enum kt_status apply_flush(struct applier *a, struct kt_error *err) KT_MUST_CHECK;
 
+/* apply_save.c */
+enum kt_status apply_save(struct applier *a, const struct kt_change *change, uint64_t seq,
+                          struct kt_apply_result *result, struct kt_error *err) KT_MUST_CHECK;
+
 /* requests.c. Forgets what the log's time says is over; once an entry. */
 enum kt_status requests_expire(struct applier *a, int64_t wall_ms,
                                struct kt_error *err) KT_MUST_CHECK;
