@@ -100,7 +100,7 @@ conformance_tests() { # BIN-DIR SLOW-FACTOR
 
 shell_style() {
     cd "$root"
-    shellcheck -x -P "$root" scripts/*.sh scripts/dev/*.sh tests/*.sh .ci/run
+    shellcheck -x -P "$root" scripts/*.sh scripts/dev/*.sh bench/*.sh tests/*.sh .ci/run
 }
 
 build_all() { # DIR [OPTIONS…]

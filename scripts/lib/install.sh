@@ -8,6 +8,7 @@ packages_build='gcc libc6-dev meson ninja-build pkgconf libsqlite3-dev libcurl4-
 packages_run='curl'
 packages_etcd='etcd-server'
 packages_test='python3 etcd-client etcd-server curl openssl iproute2'
+packages_bench='haproxy nginx-light redis-server wrk hey valgrind'
 
 # Which package manager this system has: apt, dnf, pacman, or nothing that is known here. A system
 # of another kind may have a foreign one installed beside its own, so the own one is asked for first.
@@ -46,6 +47,8 @@ package_name() {
     dnf:libclang-rt-14-dev) printf 'compiler-rt' ;;
     dnf:shellcheck) printf 'ShellCheck' ;;
     dnf:iproute2) printf 'iproute' ;;
+    dnf:nginx-light | pacman:nginx-light) printf 'nginx' ;;
+    dnf:redis-server | pacman:redis-server) printf 'redis' ;;
     pacman:libc6-dev) printf 'glibc' ;;
     pacman:ninja-build) printf 'ninja' ;;
     pacman:pkgconf) printf 'pkgconf' ;;
@@ -83,11 +86,13 @@ has_package() { # MANAGER DEBIAN-NAME
     gcc) [ -n "${CC:-}" ] ;;
     etcd-server) [ "$1" != apt ] && command -v etcd >/dev/null ;;
     etcd-client) [ "$1" != apt ] && command -v etcdctl >/dev/null ;;
+    haproxy | wrk | hey | valgrind | redis-server) command -v "$2" >/dev/null ;;
+    nginx-light) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
     *) return 1 ;;
     esac
 }
 
-# Runs as root. Debian's etcd-server would start its service; policy-rc.d (101 = forbidden) is
+# Runs as root. Debian's servers would start their services; policy-rc.d (101 = forbidden) is
 # Debian's own way to say no. Whatever was there before is put back, however this ends.
 install_with_apt='
     set -e
@@ -101,7 +106,7 @@ install_with_apt='
     trap restore EXIT
     trap "exit 1" HUP INT TERM
     case " $* " in
-    *" etcd-server "*)
+    *" etcd-server "* | *" haproxy "* | *" nginx-light "* | *" redis-server "*)
         [ ! -e "$policy" ] || mv "$policy" "$policy.kamaitachi"
         guarded=yes
         printf "#!/bin/sh\nexit 101\n" >"$policy"

@@ -1,0 +1,510 @@
+# SPDX-License-Identifier: MIT
+"""What is measured: one table, LINES, at the end of this file.
+
+Who builds what a line of the table waits for sets `built` and, where it is still None, writes its
+measure. A measure gets the run and a result to fill; the helpers take turns, keep raw numbers, and
+hold ratios against their bars.
+"""
+
+import json
+import os
+import subprocess
+import time
+
+import host
+import loads
+import stats
+from loads import LoadError, Sample
+from servers import (INDICATORS, TOPIC, EtcdGroup, Haproxy, Missing, Nginx, Peer, Replicas, cluster,
+                     program, puts, raw_answer, typical_answer)
+
+SNAPSHOT = cluster.API + "/snapshot"
+SAVE = cluster.API + "/save"
+
+
+class Line:
+    def __init__(self, name, what, bar, measure, built=True, uses=(), samples=1, setup=2):
+        self.name, self.what, self.bar = name, what, bar
+        self.measure, self.built = measure, built
+        self.uses = uses        # fixtures that other lines may use too
+        self.samples = samples  # contenders, for the time that is announced
+        self.setup = setup      # seconds before and between
+
+    def seconds(self, run):
+        return self.setup + run.rounds * self.samples * (run.seconds + 0.4)
+
+
+class Contender:
+    """One of those that are measured in turn: sample() gives a Sample; pids() whose CPU counts."""
+
+    def __init__(self, name, sample, pids=None):
+        self.name, self.sample, self.pids = name, sample, pids
+
+
+def take_turns(run, result, contenders, probe_disk=False):
+    """A B C A B C …: fills result["contenders"] with the raw samples of every round."""
+    for contender in contenders:
+        result["contenders"].setdefault(contender.name, {"rounds": []})
+    for number in range(run.rounds):
+        if probe_disk:
+            result.setdefault("fsync_ms", []).append(host.fsync_probe(run.folder, 50, 1.0)["p50"])
+        for contender in contenders:
+            run.progress(result, number, contender.name)
+            try:
+                sample = measure_one(contender)
+            except (LoadError, cluster.Failure, OSError, subprocess.SubprocessError) as error:
+                sample = {"error": str(error)}
+                run.say("    %s, round %d: %s" % (contender.name, number + 1, error))
+            result["contenders"][contender.name]["rounds"].append(sample)
+    for name in [c.name for c in contenders]:
+        rounds = result["contenders"][name]["rounds"]
+        if all("error" in sample for sample in rounds):
+            raise LoadError("%s failed in every round: %s" % (name, rounds[0]["error"]))
+
+
+def measure_one(contender):
+    pids = contender.pids() if contender.pids else []
+    before = host.cpu_seconds(pids)
+    sample = contender.sample()
+    if pids and sample.get("requests"):
+        sample["cpu_us"] = (host.cpu_seconds(pids) - before) * 1e6 / sample["requests"]
+    return {name: round(value, 3) if isinstance(value, float) else value
+            for name, value in sample.items()}
+
+
+def compare(result, ours, theirs, what="rate", bar=None):
+    """Adds the ratio ours/theirs of `what`, round by round, if both took part."""
+    contenders = result["contenders"]
+    if ours not in contenders or theirs not in contenders:
+        return
+    rounds = stats.ratios([s.get(what) for s in contenders[ours]["rounds"]],
+                          [s.get(what) for s in contenders[theirs]["rounds"]])
+    if not rounds:
+        return
+    middle = stats.median(rounds)
+    result["ratios"].append({
+        "ours": ours, "theirs": theirs, "what": what, "rounds": [round(r, 4) for r in rounds],
+        "median": round(middle, 4), "bar": list(bar) if bar else None,
+        "reached": stats.reached(middle, bar) if bar else None})
+
+
+def fact(result, name, value, unit, bar=None):
+    result["facts"].append({
+        "name": name, "value": value, "unit": unit, "bar": list(bar) if bar else None,
+        "reached": stats.reached(value, bar) if bar and value is not None else None})
+
+
+def median_of(result, contender, what):
+    values = [s[what] for s in result["contenders"][contender]["rounds"]
+              if s.get(what) is not None]
+    return stats.median(values) if values else None
+
+
+def driven(run, result, name, addr, path, bodies, connections, pids=None):
+    """A contender that the load generator drives; checked with one request and warmed up."""
+    url = "http://%s%s" % (addr, path)
+    raw_answer(addr, path, bodies[0])  # fails when the answer is not right
+    run.load.run(url, bodies, connections, 1)
+    result["commands"].append("%s: %s" % (name, run.shorten(
+        run.load.command(url, bodies, connections, run.seconds), addr)))
+    return Contender(name, lambda: run.load.run(url, bodies, connections, run.seconds), pids)
+
+
+def optional(run, result, make):
+    """A contender, or None with a note when its program is missing."""
+    try:
+        return make()
+    except Missing as why:
+        if run.strict:
+            raise
+        result["notes"].append("left out: %s" % why)
+        return None
+
+
+def replicas(run, nodes):
+    return run.fixtures.get("cluster%d" % nodes,
+                            lambda bench: Replicas(bench, run.market, nodes))
+
+
+def bare_server(run, name, answer, kind="bare_civetweb"):
+    """bench/peers with this answer."""
+    path = os.path.join(run.folder, name + ".answer")
+    with open(path, "wb") as file:
+        file.write(answer)
+    command = [program(kind, os.path.join(run.tools, "peers")), "-port", "@PORT@", "-answer", path]
+    return run.fixtures.get(name, lambda bench: Peer(bench, name, command).start())
+
+
+# --- nodes ---
+
+def node_against_bare(run, result, bodies, bar):
+    """A node's answers against a bare handler that sends one of them: of the mean length."""
+    node = replicas(run, 3).slaves[0]
+    answer = typical_answer(node.addr, SNAPSHOT, bodies)
+    bare = bare_server(run, "bare", answer)
+    result["notes"].append("the bare handler sends %d bytes, head included" % len(answer))
+    take_turns(run, result, [
+        driven(run, result, "node", node.addr, SNAPSHOT, bodies, 100, lambda: [node.popen.pid]),
+        driven(run, result, "bare civetweb", bare.addr, SNAPSHOT, bodies, 100, bare.pids)])
+    compare(result, "node", "bare civetweb", "rate", bar)
+    compare(result, "node", "bare civetweb", "cpu_us")
+
+
+def response_cache_hit(run, result):
+    node_against_bare(run, result, run.market.snapshots(1, 3, 2), (">=", 0.95))
+
+
+def snapshot_small(run, result):
+    node_against_bare(run, result, run.market.snapshots(5000, 3, 2), (">=", 0.8))
+
+
+def snapshot_wide(run, result):
+    node_against_bare(run, result, run.market.snapshots(1000, 50, 4, least_subjects=50),
+                      (">=", 0.5))
+
+
+def memory_per_value(run, result):
+    """One node with every subject in memory: what its cache says that it holds."""
+    whole = replicas(run, 3)
+    cache = whole.slaves[0].stats()["cache"]
+    values = whole.report["values"]
+    cluster.check(cache["entries"] == run.market.subjects,
+                  "%d of %d subjects are in the cache", cache["entries"], run.market.subjects)
+    fact(result, "bytes in the series cache", cache["bytes"], "bytes")
+    fact(result, "values in it", values, "values")
+    fact(result, "memory per cached value", round(cache["bytes"] / values, 2), "bytes", ("<=", 16))
+
+
+# --- gateways ---
+
+def gateways(run, result, connections, nginx_bar):
+    whole = replicas(run, 3)
+    nodes = [node.addr for node in whole.nodes]
+    bodies = run.market.snapshots(5000, 3, 2)
+    path = SNAPSHOT
+    gateway = whole.gateway
+    peers = [
+        optional(run, result, lambda: run.fixtures.get(
+            "haproxy", lambda bench: Haproxy(bench, "haproxy", nodes).start())),
+        optional(run, result, lambda: run.fixtures.get(
+            "nginx", lambda bench: Nginx(bench, "nginx", nodes).start()))]
+    contenders = [driven(run, result, "gateway", gateway.addr, "/data" + path, bodies, connections,
+                         lambda: [gateway.popen.pid])]
+    ours = body_of(raw_answer(gateway.addr, "/data" + path, bodies[0]))
+    for peer in filter(None, peers):
+        theirs = body_of(raw_answer(peer.addr, path, bodies[0]))
+        cluster.check(theirs == ours, "%s answers %s, the gateway %s", peer.name, theirs, ours)
+        contenders.append(driven(run, result, peer.name, peer.addr, path, bodies, connections,
+                                 peer.pids))
+    take_turns(run, result, contenders)
+    compare(result, "gateway", "haproxy", "rate", (">=", 1.0))
+    compare(result, "gateway", "nginx", "rate", (">=", nginx_bar))
+    compare(result, "gateway", "haproxy", "cpu_us", ("<=", 1.0))
+    compare(result, "gateway", "nginx", "cpu_us", ("<=", 1.0))
+
+
+def body_of(answer):
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+def gateways_16(run, result):
+    gateways(run, result, 16, 0.95)
+
+
+def gateways_100(run, result):
+    gateways(run, result, 100, 1.0)
+
+
+PROMISED = {1: (200, 5), 3: (600, 10), 5: (1000, 15)}  # nodes -> rate, p50 in ms
+
+
+def scale(run, result):
+    """1, 3 and 5 data nodes behind a gateway each."""
+    bodies = run.market.snapshots(5000, 3, 2)
+    contenders = []
+    for count in sorted(PROMISED):
+        whole = replicas(run, count)
+        contenders.append(driven(
+            run, result, "%d node%s" % (count, "" if count == 1 else "s"), whole.gateway.addr,
+            "/data" + SNAPSHOT, bodies, 100,
+            lambda whole=whole: whole.pids() + [whole.gateway.popen.pid]))
+    take_turns(run, result, contenders)
+    for contender, (rate, p50_ms) in zip(contenders, [PROMISED[n] for n in sorted(PROMISED)]):
+        fact(result, "%s: rate" % contender.name, median_of(result, contender.name, "rate"),
+             "requests/s", (">=", rate))
+        fact(result, "%s: p50" % contender.name,
+             round(median_of(result, contender.name, "p50_us") / 1000, 3), "ms", ("<=", p50_ms))
+        fact(result, "%s: p99" % contender.name,
+             round(median_of(result, contender.name, "p99_us") / 1000, 3), "ms")
+    result["notes"].append(
+        "all processes and the load generator share the cores of one machine: more nodes add "
+        "copies here, not processors; P50 is taken at the full rate with 100 connections")
+
+
+# --- writes ---
+
+def etcd_puts(run, result, bodies, count):
+    def make():
+        program("etcd")
+        group = run.fixtures.get("etcds%d" % count, lambda bench: EtcdGroup(bench, count))
+        return driven(run, result, "etcd, %d member%s" % (count, "" if count == 1 else "s"),
+                      group.addr, "/v3/kv/put", puts(bodies), 100, group.pids)
+    return optional(run, result, make)
+
+
+def writes(run, result, ours, bar):
+    whole = replicas(run, 3)
+    bodies = run.market.saves(2000)
+    contenders = [driven(run, result, ours, whole.master.addr, SAVE, bodies, 100, whole.pids),
+                  etcd_puts(run, result, bodies, 3), etcd_puts(run, result, bodies, 1)]
+    take_turns(run, result, [c for c in contenders if c], probe_disk=True)
+    compare(result, ours, "etcd, 3 members", "rate", bar)
+    compare(result, ours, "etcd, 1 member", "rate")
+
+
+def writes_in_sync(run, result):
+    writes(run, result, "save, 3 in sync", (">=", 2.0))
+
+
+def writes_leader(run, result):
+    writes(run, result, "save, leader alone", None)
+    result["notes"].append("a save is acknowledged when the leader has it on its disk; the two "
+                           "others follow. etcd with one member promises as much")
+
+
+def timed_import(run, make, node_of, wait=None):
+    """A Sample of one import into what make(bench) starts, ended afterwards; rate in values/s."""
+    started = run.fixtures.get("importing", make)
+    try:
+        node = node_of(started)
+        before = host.cpu_seconds([node.popen.pid])
+        start = time.monotonic()
+        report = run.import_market.bring(node)
+        took = time.monotonic() - start
+        cpu = host.cpu_seconds([node.popen.pid]) - before
+        sample = Sample(rate=report["values"] / took, requests=report["values"], seconds=took,
+                        cpu_us=cpu * 1e6 / report["values"])
+        if wait:
+            wait(started)
+            sample["everywhere_s"] = time.monotonic() - start
+        return sample
+    finally:
+        run.fixtures.stop("importing")
+
+
+def raw_inserts(run):
+    database = os.path.join(run.folder, "raw.db")
+    output, cpu = loads.run_program(
+        [program("raw_sqlite", run.tools), "-csv", run.import_market.path, "-db", database], 120)
+    said = json.loads(output)
+    return Sample(rate=said["values"] / said["seconds"], requests=said["values"],
+                  seconds=said["seconds"], cpu_us=said["cpu_us"] / said["values"],
+                  whole_cpu_s=cpu)
+
+
+def bulk_import(run, result):
+    program("raw_sqlite", run.tools)
+
+    def standalone(bench):
+        return cluster.Node(bench, "master", "").start()
+
+    def replicated(bench):
+        return cluster.Cluster(bench, 2, False, {})
+
+    result["unit"] = "values/s"
+    result["commands"].append("raw SQLite: bench/raw_sqlite -csv market.csv -db DIR/raw.db")
+    result["commands"].append("import: POST …/import of market.csv, %d bytes" %
+                              os.path.getsize(run.import_market.path))
+    take_turns(run, result, [
+        Contender("import, standalone", lambda: timed_import(run, standalone, lambda node: node)),
+        Contender("raw SQLite", lambda: raw_inserts(run)),
+        Contender("import, 3 nodes", lambda: timed_import(
+            run, replicated, lambda whole: whole.master, lambda whole: whole.wait_level(120)))],
+               probe_disk=True)
+    compare(result, "import, standalone", "raw SQLite", "rate", (">=", 0.5))
+    compare(result, "import, 3 nodes", "raw SQLite", "rate")
+
+
+def visible(run, result):
+    whole = replicas(run, 3)
+    path = program("sync_latency", run.tools)
+    count = 200 if run.quick else 2000
+    command = [path, "-leader", whole.master.addr,
+               "-slaves", ",".join(slave.addr for slave in whole.slaves),
+               "-writes", str(count), "-rate", "100", "-json", "-"]
+
+    def sample():
+        output, _ = loads.run_program(command, count / 100 + 60)
+        said = json.loads(output)
+        return Sample(rate=said["rate"], requests=said["writes"], lost=said["lost"],
+                      p50_us=said["all"]["after_ack_ms"]["p50"] * 1000,
+                      p90_us=said["all"]["after_ack_ms"]["p90"] * 1000,
+                      p99_us=said["all"]["after_ack_ms"]["p99"] * 1000,
+                      max_us=said["all"]["after_ack_ms"]["max"] * 1000,
+                      from_send_p99_us=said["all"]["from_send_ms"]["p99"] * 1000,
+                      durable_write_ms=said["durable_write_ms"]["p50"])
+
+    result["unit"] = "writes/s"
+    result["commands"].append(run.shorten(command))
+    take_turns(run, result, [Contender("visible on both slaves", sample)], probe_disk=True)
+    name = "visible on both slaves"
+    fact(result, "visible on every slave after a write: p50",
+         round(median_of(result, name, "p50_us") / 1000, 3), "ms")
+    fact(result, "visible on every slave after a write: p99",
+         round(median_of(result, name, "p99_us") / 1000, 3), "ms", ("<=", 50))
+    fact(result, "p99 from the sending of the write",
+         round(median_of(result, name, "from_send_p99_us") / 1000, 3), "ms")
+    fact(result, "writes that were never seen", max(
+        s.get("lost", 0) for s in result["contenders"][name]["rounds"]), "writes", ("<=", 0))
+
+
+# --- orientation ---
+
+def bare_rates(run, result):
+    """What this machine gives at most."""
+    node = replicas(run, 3).slaves[0]
+    bodies = run.market.snapshots(5000, 3, 2)
+    answer = typical_answer(node.addr, SNAPSHOT, bodies)
+    epoll = bare_server(run, "epoll", answer, "bare_epoll")
+    webs = [bare_server(run, "bare%d" % i, answer) for i in range(3)]
+    addrs = [web.addr for web in webs]
+    contenders = [
+        driven(run, result, "bare epoll", epoll.addr, SNAPSHOT, bodies, 100, epoll.pids),
+        driven(run, result, "bare civetweb", webs[0].addr, SNAPSHOT, bodies, 100, webs[0].pids)]
+    for kind in (Haproxy, Nginx):
+        name = kind.__name__.lower()
+        peer = optional(run, result, lambda kind=kind, name=name: run.fixtures.get(
+            name + "_bare", lambda bench: kind(bench, name, addrs).start()))
+        if peer:
+            contenders.append(driven(run, result, name + " before 3 bare civetweb", peer.addr,
+                                     SNAPSHOT, bodies, 100, peer.pids))
+    take_turns(run, result, contenders)
+
+
+def redis_note(run, result):
+    """GET and SET of 300 bytes by redis-benchmark: another protocol, no HTTP, no JSON."""
+    tool = program("redis-benchmark")
+    redis = run.fixtures.get("redis", lambda bench: Peer(bench, "redis", [
+        program("redis-server"), "--port", "@PORT@", "--bind", "127.0.0.1", "--save", "",
+        "--appendonly", "yes", "--appendfsync", "always"]).start())
+
+    def sample(kind, count):
+        output, _ = loads.run_program(
+            [tool, "-p", str(redis.port), "-t", kind, "-n", str(count), "-c", "100", "-d", "300",
+             "-r", "5000", "--csv"], 120)
+        rows = [row.split(",") for row in output.splitlines() if row.startswith('"')]
+        columns = [cell.strip('"') for cell in rows[0]]
+        values = dict(zip(columns, (cell.strip('"') for cell in rows[-1])))
+        return Sample(rate=float(values["rps"]), requests=count,
+                      p50_us=float(values["p50_latency_ms"]) * 1000,
+                      p99_us=float(values["p99_latency_ms"]) * 1000)
+
+    count = 20000 if run.quick else 200000
+    result["commands"].append("redis-benchmark -p PORT -t get,set -n %d -c 100 -d 300 -r 5000" % count)
+    take_turns(run, result, [
+        Contender("redis get", lambda: sample("get", count), redis.pids),
+        Contender("redis set, synced", lambda: sample("set", count // 4), redis.pids)],
+               probe_disk=True)
+
+
+def tool_agreement(run, result):
+    """The same request to a bare civetweb from each load generator."""
+    node = replicas(run, 3).slaves[0]
+    bodies = run.market.snapshots(1, 3, 2)
+    bare = bare_server(run, "bare", typical_answer(node.addr, SNAPSHOT, bodies))
+    url = "http://%s%s" % (bare.addr, SNAPSHOT)
+    contenders = []
+    for kind in loads.GENERATORS:
+        if not kind.available(run.tools):
+            result["notes"].append("left out: %s is not there" % kind.name)
+            continue
+        tool = kind(run.folder, run.tools)
+        result["commands"].append(run.shorten(tool.command(url, bodies, 100, run.seconds),
+                                              bare.addr))
+        contenders.append(Contender(
+            tool.name, lambda tool=tool: tool.run(url, bodies, 100, run.seconds), bare.pids))
+    take_turns(run, result, contenders)
+    compare(result, "pressure_test", "wrk", "rate", (">=", 0.9))
+    compare(result, "pressure_test", "wrk", "p50_us")
+    compare(result, "hey", "wrk", "rate")
+
+
+# --- operations, without a server ---
+
+def table_of(result, key, command, run, limit_s):
+    output, _ = loads.run_program(command, limit_s)
+    try:
+        result[key] = json.loads(output)
+    except ValueError:
+        raise LoadError("%s printed no JSON: %s" % (
+            os.path.basename(command[0]), output.strip()[-300:])) from None
+    result["commands"].append(run.shorten(command))
+
+
+def micro(run, result):
+    command = [program("microbench", run.tools), "-json", "-dir", run.folder]
+    table_of(result, "operations", command + (["-quick"] if run.quick else []), run, 300)
+
+
+def instructions(run, result):
+    program("valgrind")
+    program("microbench", run.tools)
+    script = os.path.join(run.root, "bench", "instructions.sh")
+    command = [script, "--json", "--tools", run.tools, "--dir", run.folder]
+    table_of(result, "operations", command + (["--quick"] if run.quick else []), run, 900)
+
+
+# --- the table ---
+
+LINES = [
+    Line("response_cache_hit",
+         "response-cache hit on a node against a bare civetweb handler, the same POST, headers "
+         "and bytes", ">= 0.95 x", response_cache_hit, built=False, uses=("cluster3", "bare"),
+         samples=2),
+    Line("snapshot_small",
+         "snapshot from the series cache (1-3 subjects, 2 indicators), no response-cache hit, "
+         "against the bare handler", ">= 0.8 x", snapshot_small, uses=("cluster3",), samples=2,
+         setup=8),
+    Line("snapshot_wide", "the same with 50 subjects x 4 indicators", ">= 0.5 x", snapshot_wide,
+         uses=("cluster3",), samples=2),
+    Line("gateway_16", "gateway, near cache off, over three nodes, 16 connections",
+         ">= 1.0 x HAProxy, >= 0.95 x nginx, CPU per request no more than either's", gateways_16,
+         uses=("cluster3", "haproxy", "nginx"), samples=3),
+    Line("gateway_100", "the same with 100 connections",
+         ">= 1.0 x HAProxy, >= 1.0 x nginx, CPU per request no more than either's", gateways_100,
+         uses=("cluster3", "haproxy", "nginx"), samples=3),
+    Line("near_cache_hit", "gateway, near cache hit, against HAProxy in front of the nodes",
+         ">= 2.0 x", None, built=False),
+    Line("scale", "1, 3 and 5 data nodes behind the gateway, 100 connections",
+         "200, 600 and 1000 requests/s; p50 below 5, 10 and 15 ms", scale,
+         uses=("cluster1", "cluster3", "cluster5"), samples=3, setup=14),
+    Line("writes_in_sync",
+         "single-record writes to the leader, acknowledged by 3 in-sync nodes (fsynced on each), "
+         "100 clients, against puts of a three-member etcd through its JSON gateway", ">= 2 x",
+         writes_in_sync, built=False, uses=("cluster3", "etcds1", "etcds3"), samples=3),
+    Line("writes_leader",
+         "single-record writes to the leader, fsynced there, 100 clients, beside etcd's puts", "-",
+         writes_leader, uses=("cluster3", "etcds1", "etcds3"), samples=3, setup=5),
+    Line("bulk_import",
+         "bulk import, standalone, against the same values, already parsed, into our own data "
+         "tables in one connection and one transaction; the replicated rate beside it",
+         ">= 0.5 x", bulk_import, samples=3, setup=0),
+    Line("visible", "visible on every slave after a write", "p99 <= 50 ms", visible,
+         uses=("cluster3",)),
+    Line("unplanned_failover", "from the death of the leader to the first write of the next",
+         "<= ttl + 1.5 s, no failed request through the gateway", None, built=False),
+    Line("planned_handover", "a handover while clients write",
+         "<= 200 ms, no failed request through the gateway", None, built=False),
+    Line("memory", "memory per cached value", "<= 16 bytes", memory_per_value,
+         uses=("cluster3",), samples=0),
+    Line("bare_rates", "bare rates, for orientation", "-", bare_rates, uses=("cluster3",),
+         samples=4),
+    Line("redis", "a note: Redis, its own protocol, 300 bytes, 100 connections", "-", redis_note,
+         samples=2),
+    Line("tools", "load generators, the same request to a bare civetweb, 100 connections",
+         "pressure_test >= 0.9 x wrk, figures within 10 %", tool_agreement,
+         uses=("cluster3",), samples=3),
+    Line("micro", "single operations: ns, bytes", "-", micro, samples=0, setup=20),
+    Line("instructions", "the hot paths in instructions (callgrind), whatever the machine does",
+         "-", instructions, samples=0, setup=40),
+]
