@@ -12,6 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct kt_etcd_watch_part part;
     bool succeeded;
     int64_t revision, lease, ttl_s;
+    struct kt_buf token;
+    kt_buf_init(&token, 0);
+    (void)!kt_etcd_decode_token(text, &token, &err);
+    kt_buf_done(&token);
     kt_etcd_list_init(&list);
     if (kt_etcd_decode_range(text, &list, &err) == KT_OK) {
         for (size_t i = 0; i < list.count; i++) {
