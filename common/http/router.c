@@ -94,6 +94,18 @@ static enum kt_status check_encoding(const struct kt_http_request *request, stru
                          "Content-Encoding: this path takes no encoded body");
 }
 
+/* A write without any body is a client that forgot it. A question may go without. */
+static enum kt_status check_length(const struct kt_http_route *route,
+                                   const struct kt_http_request *request, struct kt_error *err)
+{
+    if (request->method != KT_HTTP_POST || route->access != KT_ACCESS_WRITE ||
+        request->content_length >= 0 || kt_http_header(request, "Transfer-Encoding").data) {
+        return KT_OK;
+    }
+    return kt_fail_field(err, KT_LENGTH_REQUIRED, "Content-Length",
+                         "Content-Length: a write needs a body, with its length or in chunks");
+}
+
 enum kt_status kt_router_find(const struct kt_http_router *router, struct kt_http_request *request,
                               const struct kt_http_route **ret_route, unsigned *ret_allowed,
                               struct kt_error *err)
@@ -139,6 +151,10 @@ enum kt_status kt_router_find(const struct kt_http_router *router, struct kt_htt
         if (status != KT_OK) {
             return status;
         }
+    }
+    status = check_length(route, request, err);
+    if (status != KT_OK) {
+        return status;
     }
     request->route_ctx = router->ctx;
     *ret_route = route;

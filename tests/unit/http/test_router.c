@@ -483,6 +483,38 @@ static void an_encoded_body_is_for_those_who_pull_it(void)
     CHECK_OK(find_with("/pulled", "", "gzip", &err));
 }
 
+/* A client that forgot its body would else be told that its JSON is broken. */
+static void a_write_without_a_length_is_411(void)
+{
+    static const struct kt_http_route table[] = {
+        {KT_HTTP_POST, "/write", KT_ACCESS_WRITE, false, answer_ok, false},
+        {KT_HTTP_POST, "/ask", KT_ACCESS_PUBLIC, false, answer_ok, false},
+        {KT_HTTP_DELETE, "/write", KT_ACCESS_WRITE, false, answer_ok, false},
+    };
+    struct kt_http_router own = {table, KT_ARRAY_LEN(table), &route_ctx, NULL};
+    struct kt_http_header header = {KT_STR("Transfer-Encoding"), KT_STR("chunked")};
+    struct kt_http_request request = request_for(KT_HTTP_POST, "/write");
+    struct kt_error err = KT_ERROR_INIT;
+    const struct kt_http_route *route = NULL;
+    unsigned allowed = 0;
+
+    fresh_arena();
+    request.content_length = -1;
+    CHECK_FAILS(kt_router_find(&own, &request, &route, &allowed, &err), KT_LENGTH_REQUIRED);
+    CHECK_STR(err.field, "Content-Length");
+    request.path = KT_STR("/ask");
+    CHECK_OK(kt_router_find(&own, &request, &route, &allowed, &err));
+    request = request_for(KT_HTTP_DELETE, "/write");
+    request.content_length = -1;
+    CHECK_OK(kt_router_find(&own, &request, &route, &allowed, &err));
+    request = request_for(KT_HTTP_POST, "/write");
+    request.content_length = -1;
+    request.headers = &header;
+    request.header_count = 1;
+    CHECK_OK(kt_router_find(&own, &request, &route, &allowed, &err));
+    kt_arena_free(&arena);
+}
+
 static const struct kt_test tests[] = {
     TEST(paths_have_one_spelling),
     TEST(ambiguous_paths_are_refused),
@@ -495,6 +527,7 @@ static const struct kt_test tests[] = {
     TEST(the_judge_comes_before_404_and_405),
     TEST(every_answer_has_a_request_id),
     TEST(a_wrong_method_is_told_the_right_ones),
+    TEST(a_write_without_a_length_is_411),
     TEST(an_answer_beyond_its_bound_is_413),
     TEST(a_broken_header_is_500),
     TEST(a_request_id_is_kept_when_it_is_one),
