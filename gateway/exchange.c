@@ -251,7 +251,7 @@ void kt_exchange_fail(struct kt_exchange *exchange, const struct kt_error *err)
     kt_upstream_release(exchange, false);
     exchange->answer_done = false;
     kt_buf_clear(&loop->out_body);
-    if (exchange->route.path.data && kt_path_is_old(exchange->route.path)) {
+    if (kt_path_is_old(exchange->route.path.data ? exchange->route.path : exchange->request.path)) {
         kt_envelope_error_body_old(&loop->out_body, &last);
     } else {
         kt_envelope_error_body(&loop->out_body, &last);

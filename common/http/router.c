@@ -202,7 +202,7 @@ void kt_router_serve(const struct kt_http_router *router, struct kt_http_request
                      const struct kt_error *err, struct kt_http_response *response)
 {
     (void)router;
-    response->old_manner = kt_path_is_old(request->path);
+    response->old_manner = kt_path_is_old(request->path.len ? request->path : request->raw_target);
     kt_http_response_header(response, "X-Request-Id", kt_str(request->request_id));
     if (found == KT_OK) {
         route->handler(request->route_ctx, request, response);
