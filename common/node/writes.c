@@ -13,6 +13,10 @@ enum kt_status kt_node_admit_write(struct kt_node *node, const struct kt_http_re
                                    struct kt_error *err)
 {
     struct kt_str key = kt_http_header(request, "Idempotency-Key");
+    if (key.data && kt_http_header_count(request, "Idempotency-Key") > 1) {
+        return kt_fail_field(err, KT_BAD_VALUE, "Idempotency-Key",
+                             "Idempotency-Key is given more than once");
+    }
     if (key.data && !kt_is_visible_ascii(key, KT_REQUEST_KEY_MAX)) {
         return kt_fail_field(err, KT_BAD_VALUE, "Idempotency-Key",
                              "Idempotency-Key must be 1 to 128 visible ASCII characters");
