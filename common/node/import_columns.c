@@ -171,7 +171,8 @@ static enum kt_status name_indicators(const struct kt_import_options *options,
             if (columns->columns[j].is_indicator &&
                 kt_str_eq(kt_import_column_name(columns, j), name)) {
                 return kt_fail_field(err, KT_BAD_VALUE, "skip",
-                                     "columns %zu and %zu are both the indicator '" KT_STR_FMT "'",
+                                     "columns %zu and %zu are both the indicator '" KT_STR_FMT
+                                     "': put one into skip",
                                      j + 1, i + 1, KT_STR_ARG(name));
             }
         }

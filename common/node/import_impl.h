@@ -87,6 +87,10 @@ bool kt_import_row_read(const struct kt_import_options *options,
                         const struct import_columns *columns, const struct kt_csv *line,
                         enum time_format *format, struct import_row *row, char reason[160]);
 
+/* False when no line could be read with these literals for times, with the reason and the role. */
+bool kt_import_literals_ok(const struct kt_import_options *options, enum import_role *ret_role,
+                           char reason[160]);
+
 /* --- batches --- */
 
 /* Subjects are counted by the 64-bit hash of their key: eight bytes each, whatever their number. */

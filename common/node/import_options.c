@@ -152,12 +152,23 @@ static enum kt_status take_param(struct kt_import_options *options, struct kt_st
     return set_param(options, param, value, arena, err);
 }
 
+static enum kt_status check_times(const struct kt_import_options *options, struct kt_error *err)
+{
+    enum import_role role;
+    char reason[160];
+    if (kt_import_literals_ok(options, &role, reason)) {
+        return KT_OK;
+    }
+    return kt_fail_field(err, KT_BAD_VALUE, kt_import_role_names[role], "the literal of %s",
+                         reason);
+}
+
 /* Only csv has columns to be named. */
 static enum kt_status check_format(const struct kt_import_options *options, uint32_t seen,
                                    struct kt_error *err)
 {
     if (options->format == IMPORT_CSV) {
-        return KT_OK;
+        return check_times(options, err);
     }
     for (size_t param = 0; param <= PARAM_TIME_FORMAT; param++) {
         bool general = param == PARAM_FORMAT || param == PARAM_ON_ERROR;

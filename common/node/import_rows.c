@@ -115,6 +115,21 @@ static bool read_declare_date(struct row_reader *reader, struct kt_change_record
            reject(reader, "declare_date", "must be YYYY-MM-DD or seconds since 1970");
 }
 
+bool kt_import_literals_ok(const struct kt_import_options *options, enum import_role *ret_role,
+                           char reason[160])
+{
+    struct row_reader reader = {options, NULL, NULL, reason};
+    enum time_format format = options->time_format;
+    struct kt_change_record record;
+    int64_t time_s;
+    *ret_role = ROLE_TIME;
+    if (options->roles[ROLE_TIME].is_literal && !read_time(&reader, &format, &time_s)) {
+        return false;
+    }
+    *ret_role = ROLE_DECLARE_DATE;
+    return !options->roles[ROLE_DECLARE_DATE].is_literal || read_declare_date(&reader, &record);
+}
+
 /* Both texts may be long, and neither may be cut within a character. */
 static bool reject_number(struct row_reader *reader, struct kt_str indicator, struct kt_str cell)
 {

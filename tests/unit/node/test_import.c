@@ -383,6 +383,11 @@ static void a_wrong_query_string_is_refused_naming_the_parameter(void)
         {"topic=", ONE_LINE, KT_BAD_VALUE, "topic", "must name a column"},
         {"subject==literal:", ONE_LINE, KT_BAD_VALUE, "subject", "1 to 128 bytes"},
         {"time==literal:", ONE_LINE, KT_BAD_VALUE, "time", "1 to 128 bytes"},
+        /* No line could ever be read with these: said before the first of them is. */
+        {"time==literal:soon", ONE_LINE, KT_BAD_VALUE, "time", "YYYY-MM-DD"},
+        {"time==literal:2024&time_format=date", ONE_LINE, KT_BAD_VALUE, "time", "YYYY-MM-DD"},
+        {"time_format=year&time==literal:20240", ONE_LINE, KT_BAD_VALUE, "time", "year"},
+        {"declare_date==literal:2024-02-30", ONE_LINE, KT_BAD_VALUE, "declare_date", "seconds"},
         {"name==literal:%01", ONE_LINE, KT_BAD_VALUE, "name", "control characters"},
         {"topic==literal:*", ONE_LINE, KT_BAD_VALUE, "topic", "can't be *"},
         {"subject=%zz", ONE_LINE, KT_BAD_VALUE, "subject", "escapes"},
