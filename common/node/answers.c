@@ -55,6 +55,9 @@ void kt_node_fail(struct kt_node *node, struct kt_http_response *response, bool 
             kt_free(status);
         }
     }
+    if (is_write && err->status == KT_TIMEOUT) {
+        err->status = KT_UNAVAILABLE; /* certainly not done: of a write a 504 says it may be */
+    }
     if (is_write) {
         kt_http_response_header(response, "X-Kamaitachi-Outcome",
                                 err->status == KT_OUTCOME_UNKNOWN ? KT_STR("unknown")
