@@ -279,7 +279,8 @@ static enum kt_status judge_cluster(struct kt_access *access, struct kt_http_req
     if (access->secret[0] != '\0') {
         if (!signature.data) {
             return kt_fail_field(err, KT_UNAUTHORIZED, SIGNATURE_HEADER,
-                                 "this path needs a request signed with the cluster's secret");
+                                 SIGNATURE_HEADER
+                                 ": this path needs a request signed with the cluster's secret");
         }
         return check_signature(access, request, signature, err);
     }

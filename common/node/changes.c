@@ -174,6 +174,9 @@ static enum kt_status answer(struct kt_node *node, const struct feed *feed,
     char text[24];
     enum kt_status status =
         kt_store_touched(node->store, feed->after, until, write_line, &lines, err);
+    if (status == KT_GONE) {
+        return kt_fail_field(err, KT_GONE, "after", "after: %s", err->message);
+    }
     if (status == KT_OK) {
         response->content_type = "application/x-ndjson";
         kt_http_response_header(response, "X-Kamaitachi-Revision",

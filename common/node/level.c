@@ -69,9 +69,9 @@ static enum kt_status check_leads(struct kt_node *node, struct kt_error *err)
 {
     struct kt_replica_brief brief;
     kt_replica_brief(node->replica, &brief);
-    return brief.is_leader
-               ? KT_OK
-               : kt_fail_field(err, KT_NOT_LEADER, LEVEL_HEADER, "this node does not lead");
+    return brief.is_leader ? KT_OK
+                           : kt_fail_field(err, KT_NOT_LEADER, LEVEL_HEADER,
+                                           LEVEL_HEADER ": this node does not lead");
 }
 
 static enum kt_status wait_applied(struct kt_node *node, uint64_t revision,

@@ -2,6 +2,8 @@
 /* params.c - a query string in the words of a body. */
 #include "query/query_impl.h"
 
+#include <string.h>
+
 /* A parameter of this beginning is a member of the object `selection`. */
 static const struct kt_str selection = {"selection.", 10};
 
@@ -13,15 +15,21 @@ static bool is_number_field(struct kt_str name)
            kt_str_eq_text(name, "max_age");
 }
 
+/* No JSON text may hold a NUL, so that the fault would be found where nobody wrote one. */
+static bool text_ok(struct kt_str text)
+{
+    return text.len == 0 || (kt_utf8_valid(text) && !memchr(text.data, '\0', text.len));
+}
+
 static enum kt_status check_text(struct kt_str name, struct kt_str value, struct kt_error *err)
 {
     char field[72];
-    if (kt_utf8_valid(name) && kt_utf8_valid(value)) {
+    if (text_ok(name) && text_ok(value)) {
         return KT_OK;
     }
-    kt_str_copy(field, sizeof field, name);
-    return kt_fail_field(err, KT_BAD_VALUE, kt_utf8_valid(name) ? field : "",
-                         "a query parameter is not valid UTF-8");
+    kt_str_copy(field, sizeof field, text_ok(name) ? name : KT_STR(""));
+    return kt_fail_field(err, KT_BAD_VALUE, field,
+                         "the query parameter %s must be UTF-8 without %%00", field);
 }
 
 static void write_param(struct kt_jw *jw, struct kt_str name, struct kt_str value)
