@@ -212,7 +212,7 @@ static bool is_idle(const struct kt_conn *conn, const struct kt_conn *but)
 
 /* Closes connections without a request, those first whose time ends first: silent ones before those
  * that were of use. A few at a time, so that a flood of new ones does not cost a walk each. */
-static size_t close_idlest(struct kt_loop *loop, const struct kt_conn *but)
+size_t kt_conn_close_idlest(struct kt_loop *loop, const struct kt_conn *but)
 {
     int64_t first_ms = INT64_MAX, last_ms = INT64_MIN;
     size_t closed = 0;
@@ -236,7 +236,7 @@ static size_t close_idlest(struct kt_loop *loop, const struct kt_conn *but)
 static bool make_room(struct kt_loop *loop, const struct kt_conn *newcomer)
 {
     if (loop->room_made == 0) {
-        loop->room_made = close_idlest(loop, newcomer);
+        loop->room_made = kt_conn_close_idlest(loop, newcomer);
     }
     if (loop->room_made == 0) {
         return false;

@@ -20,6 +20,9 @@ void kt_conn_next(struct kt_conn *conn);
 /* Closes after what is queued was sent, lingering when the client may still be sending. */
 void kt_conn_finish(struct kt_conn *conn, bool linger);
 void kt_conn_abort(struct kt_conn *conn);
+/* Closes some of the loop's connections that have no request, those first whose time ends first;
+ * how many. Never `but`, which may be NULL. */
+size_t kt_conn_close_idlest(struct kt_loop *loop, const struct kt_conn *but);
 void kt_conn_tick(struct kt_conn *conn, int64_t now_ms);
 /* From now on answers close; idle connections do soon. */
 void kt_conn_drain(struct kt_conn *conn, int64_t now_ms);

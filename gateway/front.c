@@ -9,6 +9,7 @@
 
 #define BACKLOG 1024
 #define ACCEPT_WAIT_MS 100
+#define BEYOND_MAX 64 /* connections beyond the limit that are being made room for, or refused */
 
 struct kt_front {
     kt_socket socket;
@@ -48,9 +49,7 @@ static void hand_over(struct kt_front *front, struct kt_loop_inbox *client, size
     int64_t open = atomic_fetch_add_explicit(&shared->connections, 1, memory_order_relaxed) + 1;
 
     client->beyond = open > shared->connections_max;
-    /* Far beyond the limit not even a refusal is worth its cost. */
-    if (open > shared->connections_max + KT_INBOX_MAX ||
-        !kt_loop_give(front->loops[turn % shared->loop_count], client)) {
+    if (!kt_loop_give(front->loops[turn % shared->loop_count], client)) {
         kt_net_close(&client->socket);
         atomic_fetch_sub_explicit(&shared->connections, 1, memory_order_relaxed);
     }
@@ -64,6 +63,14 @@ static void pause_on_busy(struct kt_front *front, const struct kt_error *err)
     }
 }
 
+/* Newcomers beyond the limit wait in the kernel until the loops have made room for those before
+ * them, or refused them: taken all at once they would use up the descriptors. */
+static bool must_wait(const struct kt_front *front)
+{
+    return atomic_load_explicit(&front->shared->connections, memory_order_relaxed) >=
+           front->shared->connections_max + BEYOND_MAX;
+}
+
 static void run(void *arg)
 {
     struct kt_front *front = arg;
@@ -72,9 +79,14 @@ static void run(void *arg)
     while (!atomic_load(&front->stopping)) {
         struct kt_loop_inbox client = {.socket = KT_NO_SOCKET};
         struct kt_error err = KT_ERROR_INIT;
-        enum kt_status status = kt_net_accept(front->socket, ACCEPT_WAIT_MS, &client.socket,
-                                              client.host, &client.port, &err);
+        enum kt_status status;
 
+        if (must_wait(front)) {
+            uv_sleep(1);
+            continue;
+        }
+        status = kt_net_accept(front->socket, ACCEPT_WAIT_MS, &client.socket, client.host,
+                               &client.port, &err);
         if (status == KT_OK) {
             hand_over(front, &client, turn++);
         } else if (status != KT_TIMEOUT) {

@@ -70,6 +70,10 @@ static void on_tick(uv_timer_t *timer)
         kt_conn_tick(conn, now_ms);
         conn = next;
     }
+    if (atomic_load_explicit(&loop->shared->connections, memory_order_relaxed) >
+        loop->shared->connections_max) {
+        (void)kt_conn_close_idlest(loop, NULL); /* nobody comes in before some are gone */
+    }
     kt_upstream_tick(loop, now_ms);
     check_drained(loop, now_ms);
 }

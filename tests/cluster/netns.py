@@ -6,6 +6,7 @@ The namespace goes when the bench ends. What a killed run left behind is removed
 names carry the process id.
 """
 
+import atexit
 import base64
 import json
 import os
@@ -70,6 +71,7 @@ class Namespace:
         self.name = "ktns%dx%d" % (os.getpid(), number)
         self.inner, self.outer = "kti%d" % number, "kto%d" % number
         bench.cleanups.append(self.remove)
+        atexit.register(self.remove)  # also when somebody presses Ctrl-C
         for words in (
                 ("netns", "add", self.name),
                 ("link", "add", self.outer, "type", "veth", "peer", "name", self.inner),

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 
-from cluster import API, SLOW, Load, check, equal, group, wait_until
+from cluster import API, SLOW, Gateway, Load, check, equal, group, test, wait_until
 
 SNAPSHOT = "/data" + API + "/snapshot"
 IMPORT = "/data" + API + "/import?subject=subject&time=time&time_format=seconds"
@@ -235,6 +235,27 @@ class HungNode:
         finally:
             leader.signal(signal.SIGCONT)
         wait_until(lambda: gateway.health()["count"] == 3, "the leader is back", 20)
+
+
+@test
+def a_gateway_that_may_open_few_files_takes_fewer_connections(bench):
+    """A connection that cannot be accepted for want of a descriptor would hold up all others."""
+    cluster = bench.cluster(slaves=1, gateway=False)
+    gateway = Gateway(bench, "gateway", cluster.etcd, proxy_pool_per_node=16)
+    program = gateway.command()
+    gateway.command = lambda: ["sh", "-c", 'ulimit -n 600; exec "$@"', "sh"] + program
+    gateway.start()
+    gateway.wait_nodes(cluster.nodes)
+    check("few_files" in gateway.log(), "the log does not say that files are few")
+    gateway.save(records=[{"subject": "s", "time": 0, "data": {"x": 1}}])
+    cluster.wait_level()
+    with many(1500, gateway):
+        for _ in range(20):
+            start = time.monotonic()
+            equal(gateway.snapshot(subjects=["s"])["total"], 1, "rows")
+            check(time.monotonic() - start < FIRST_BYTE * SLOW, "a read took too long")
+    check("accept_failed" not in gateway.log(), "it could not accept")
+    check(gateway.get(API + "/stats").data()["gateway"]["evicted"] > 0, "nobody made room")
 
 
 def csv_pieces(lines, piece_lines=2000):

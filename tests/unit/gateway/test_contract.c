@@ -457,6 +457,25 @@ static void a_refusal_of_the_second_attempt_says_nothing_of_the_first(void)
     stop();
 }
 
+static void go_away(struct rig_node *node, const struct rig_request *request)
+{
+    rig_link_close(request->link);
+    rig_node_unlisten(node);
+}
+
+static void a_leader_that_died_meanwhile_may_have_done_it(void)
+{
+    CHECK(start(NULL));
+    CHECK(rig_lead(&rig, a));
+    a->handler = go_away;
+    CHECK(rig_call(&rig, KEYED, &answer));
+    CHECK_INT(answer.status, 504);
+    BODY_HAS("an earlier attempt may be done or not");
+    OUTCOME("unknown");
+    CHECK_INT(b->requests + c->requests, 0);
+    stop();
+}
+
 static void a_body_too_large_to_keep_is_not_repeated_under_its_key(void)
 {
     static const char *const settings[] = {"proxy.retry_body_bytes=1", NULL};
@@ -573,6 +592,7 @@ static const struct kt_test tests[] = {
     TEST(a_write_whose_body_does_not_come_is_certainly_not_done),
     TEST(a_write_with_a_key_is_repeated_once_when_its_connection_broke),
     TEST(a_refusal_of_the_second_attempt_says_nothing_of_the_first),
+    TEST(a_leader_that_died_meanwhile_may_have_done_it),
     TEST(a_body_too_large_to_keep_is_not_repeated_under_its_key),
     TEST(an_import_whose_chunks_break_may_have_stored_a_part),
     TEST(validators_and_encodings_pass_as_they_are),
