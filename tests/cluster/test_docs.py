@@ -235,6 +235,17 @@ def every_log_event_that_operations_quotes_exists(_bench):
 
 
 @test
+def every_thread_and_lock_is_in_threads(_bench):
+    text, names = document("THREADS.md"), set()
+    for path in sources():
+        names |= set(re.findall(
+            r'kt_(?:thread_start|mutex_init)\(&[^,]+,\s*"([^"]+)"', read(path)))
+    check(len(names) > 20, "only %d threads and locks in the source", len(names))
+    missing = [name for name in sorted(names) if not re.search(r"\b%s\b" % re.escape(name), text)]
+    equal(missing, [], "threads and locks that THREADS.md does not name")
+
+
+@test
 def every_cluster_test_is_in_testing(_bench):
     files = {os.path.basename(path)[:-3]
              for path in glob.glob(os.path.join(ROOT, "tests", "cluster", "test_*.py"))}
