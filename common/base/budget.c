@@ -69,3 +69,20 @@ int64_t kt_budget_used(struct kt_budget *budget)
     kt_mutex_unlock(&budget->lock);
     return used;
 }
+
+bool kt_budget_share_take(struct kt_budget_share *share, int64_t more_bytes,
+                          int64_t deadline_mono_ms)
+{
+    bool taken = kt_budget_take(share->budget, share->held_bytes, more_bytes, deadline_mono_ms);
+
+    share->held_bytes += taken ? more_bytes : 0;
+    return taken;
+}
+
+void kt_budget_share_give(struct kt_budget_share *share)
+{
+    if (share->held_bytes > 0) {
+        kt_budget_give(share->budget, share->held_bytes);
+        share->held_bytes = 0;
+    }
+}

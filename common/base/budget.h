@@ -23,6 +23,15 @@ void kt_budget_free(struct kt_budget **budget);       /* nobody may hold any of 
 bool kt_budget_take(struct kt_budget *budget, int64_t held_bytes, int64_t more_bytes,
                     int64_t deadline_mono_ms);
 void kt_budget_give(struct kt_budget *budget, int64_t bytes);
+
+/* What one request has taken in all, for who takes in several places and gives back once. */
+struct kt_budget_share {
+    struct kt_budget *budget;
+    int64_t held_bytes;
+};
+bool kt_budget_share_take(struct kt_budget_share *share, int64_t more_bytes,
+                          int64_t deadline_mono_ms);
+void kt_budget_share_give(struct kt_budget_share *share); /* all of it */
 int64_t kt_budget_used(struct kt_budget *budget);
 
 #endif

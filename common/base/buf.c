@@ -2,6 +2,7 @@
 /* buf.c - appending; one byte of capacity is always kept for the NUL. */
 #include "base/buf.h"
 
+#include "base/budget.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -32,6 +33,13 @@ enum kt_status kt_buf_status(const struct kt_buf *buf)
     return buf->failed;
 }
 
+static bool pay(struct kt_buf *buf, size_t cap)
+{
+    size_t paid = buf->cap_bytes > KT_BUF_UNSHARED_BYTES ? buf->cap_bytes : 0;
+    return cap <= KT_BUF_UNSHARED_BYTES ||
+           kt_budget_share_take(buf->share, (int64_t)(cap - paid), 0);
+}
+
 /* Doubles, so that many small appends stay linear on the whole. */
 static bool grow(struct kt_buf *buf, size_t more_bytes)
 {
@@ -47,6 +55,10 @@ static bool grow(struct kt_buf *buf, size_t more_bytes)
     }
     if (cap < need + 1) {
         cap = need + 1;
+    }
+    if (buf->share && !pay(buf, cap)) {
+        buf->failed = KT_BUSY;
+        return false;
     }
     char *data = kt_realloc(buf->data, cap);
     if (!data) {

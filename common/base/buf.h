@@ -6,7 +6,7 @@
  *
  * Threads: one at a time.
  * Owns:    its memory; kt_buf_take hands it over.
- * Fails:   sticky; kt_buf_status says KT_NO_MEMORY or KT_TOO_LARGE.
+ * Fails:   sticky; kt_buf_status says KT_NO_MEMORY, KT_TOO_LARGE or KT_BUSY.
  */
 #ifndef KT_BASE_BUF_H
 #define KT_BASE_BUF_H
@@ -17,12 +17,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+struct kt_budget_share;
+
+#define KT_BUF_UNSHARED_BYTES 262144
+
 struct kt_buf {
     char *data;
     size_t len_bytes;
     size_t cap_bytes;
     size_t max_bytes; /* 0 = unbounded */
     enum kt_status failed;
+    /* Pays for growth beyond KT_BUF_UNSHARED_BYTES (never gets it back: its owner gives all at
+     * once); may be NULL. Without enough the buffer fails with KT_BUSY. */
+    struct kt_budget_share *share;
 };
 
 void kt_buf_init(struct kt_buf *buf, size_t max_bytes);

@@ -178,8 +178,10 @@ static void take_spare(struct state *state, struct kt_http_response *response)
     }
     response->body = state->spare;
     response->body.max_bytes = plain.max_bytes;
+    response->body.share = plain.share;
     state->spare = plain;
     state->spare.max_bytes = 0;
+    state->spare.share = NULL;
 }
 
 bool kt_gzip_whole(struct kt_gzip_pool *pool, struct kt_http_response *response)

@@ -185,6 +185,8 @@ static void repair(const struct kt_http_request *request, struct kt_http_respons
     if (status == KT_TOO_LARGE) {
         (void)kt_fail(&err, KT_TOO_LARGE, "the answer is larger than %zu bytes: ask for less",
                       response->body.max_bytes);
+    } else if (status == KT_BUSY) {
+        (void)kt_fail(&err, KT_BUSY, "too many large answers are under way at once");
     } else if (status != KT_OK) {
         (void)kt_fail(&err, KT_NO_MEMORY, "no memory for the answer");
     } else if (response->failed) {

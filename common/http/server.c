@@ -36,6 +36,7 @@ static void *on_thread_start(const struct mg_context *context, int type)
     }
     worker->server = server;
     worker->sock = KT_NO_SOCKET;
+    worker->share.budget = server->bodies;
     kt_buf_init(&worker->out, 0);
     kt_buf_init(&worker->chunk, 0);
     kt_buf_init(&worker->body, 0);
@@ -286,6 +287,7 @@ static void begin_response(struct kt_http_worker *worker)
     worker->answer.max_bytes = worker->response.body.max_bytes;
     kt_buf_clear(&worker->answer);
     worker->response.body = worker->answer;
+    worker->response.body.share = &worker->share;
     kt_buf_init(&worker->answer, 0);
 }
 
@@ -357,7 +359,7 @@ static int on_request(struct mg_connection *conn)
         log_request(worker, began_us);
     }
     end_response(worker);
-    kt_http_body_release(worker);
+    kt_budget_share_give(&worker->share);
     kt_http_long_end(worker);
     return status;
 }

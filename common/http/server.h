@@ -27,7 +27,7 @@ struct kt_http_server_options {
     int num_threads;
     int64_t body_max_bytes; /* whole-body routes: 413 beyond */
     int64_t
-        body_memory_bytes; /* all bodies held and parsed at once, estimated; see server_body.c */
+        body_memory_bytes; /* all bodies held and parsed at once, and answers; see server_body.c */
     int64_t response_max_bytes; /* an answer held in memory */
     int64_t request_timeout_ms; /* default deadline of a request */
     int64_t idle_timeout_ms;    /* keep-alive, and between two pieces of a pulled body */

@@ -10,6 +10,7 @@
  * length when it is parsed, so what counts is an estimate: the buffer as it grows, then, before the
  * handler sees it, the values that it can hold at most. Beyond [limits] body_memory_bytes a request
  * waits a second, then gets 503. Bodies of 16 KB and less are not counted: num_threads bounds them.
+ * Answers count in the same sum, as their buffers grow.
  *
  * civetweb reads chunk sizes with strtoul, which takes signs, prefixes and spaces. So chunks are
  * read from the socket itself, by the decoder that the gateway uses, behind what civetweb has in
@@ -154,21 +155,20 @@ static enum kt_status fail_too_large(struct kt_http_worker *worker, struct kt_er
 static enum kt_status hold(struct kt_http_worker *worker, size_t total, struct kt_error *err)
 {
     struct kt_http_server *server = worker->server;
-    int64_t more = (int64_t)total - worker->held_bytes, now_ms;
+    int64_t more = (int64_t)total - worker->share.held_bytes, now_ms;
     int64_t deadline_ms = worker->request.deadline_mono_ms;
 
     if (more <= 0 || total <= FREE_BYTES) {
         return KT_OK;
     }
-    if (!kt_budget_take(server->bodies, worker->held_bytes, more, 0)) {
+    if (!kt_budget_share_take(&worker->share, more, 0)) {
         now_ms = kt_now_mono_ms();
         atomic_store_explicit(&server->starved_ms, now_ms, memory_order_relaxed);
         deadline_ms = deadline_ms < now_ms + HOLD_WAIT_MS ? deadline_ms : now_ms + HOLD_WAIT_MS;
-        if (!kt_budget_take(server->bodies, worker->held_bytes, more, deadline_ms)) {
+        if (!kt_budget_share_take(&worker->share, more, deadline_ms)) {
             return kt_fail(err, KT_BUSY, "too many large bodies are under way at once");
         }
     }
-    worker->held_bytes += more;
     return KT_OK;
 }
 
@@ -196,14 +196,6 @@ static enum kt_status hold_parsed(struct kt_http_worker *worker, struct kt_error
         return KT_OK;
     }
     return hold(worker, worker->body.cap_bytes + parse_bytes(body), err);
-}
-
-void kt_http_body_release(struct kt_http_worker *worker)
-{
-    if (worker->held_bytes > 0) {
-        kt_budget_give(worker->server->bodies, worker->held_bytes);
-        worker->held_bytes = 0;
-    }
 }
 
 /* Room for the next piece: doubles, so that a length that was only claimed costs nothing. */

@@ -60,11 +60,11 @@ struct kt_http_worker {
     bool answered;                 /* something was sent for the present head */
     const char *head_base;         /* where civetweb puts heads; lowest address seen */
     struct kt_arena *arena;
-    struct kt_buf out;    /* head and body of an answer, as sent */
-    struct kt_buf chunk;  /* of a stream */
-    struct kt_buf body;   /* of a request */
-    int64_t held_bytes;   /* of server->bodies, for it */
-    struct kt_buf answer; /* memory lent to response.body */
+    struct kt_buf out;            /* head and body of an answer, as sent */
+    struct kt_buf chunk;          /* of a stream */
+    struct kt_buf body;           /* of a request */
+    struct kt_budget_share share; /* of server->bodies, for it and for the answer */
+    struct kt_buf answer;         /* memory lent to response.body */
     struct kt_http_header headers[KT_HTTP_HEADERS_MAX];
     struct kt_http_request request;
     struct kt_http_response response;
@@ -123,8 +123,6 @@ enum kt_status kt_http_read_head(struct kt_http_worker *worker, const struct mg_
 /* server_body.c */
 enum kt_status kt_http_body_read_whole(struct kt_http_worker *worker, struct kt_error *err);
 void kt_http_body_pull_init(struct kt_http_worker *worker);
-/* The request is done with: gives its share of server->bodies back. */
-void kt_http_body_release(struct kt_http_worker *worker);
 /* Reads away what a refused request brought, when that is little; else the connection is closed. */
 void kt_http_body_skip(struct kt_http_worker *worker);
 

@@ -156,6 +156,9 @@ enum kt_status query_body_status(const struct kt_buf *body, struct kt_error *err
         return kt_fail(err, status, "the answer is larger than %zu bytes; ask for less",
                        body->max_bytes);
     }
+    if (status == KT_BUSY) {
+        return kt_fail(err, status, "too many large answers are under way at once");
+    }
     return status == KT_OK ? KT_OK : kt_fail(err, status, "no memory for the answer");
 }
 

@@ -2,6 +2,7 @@
 #include "../kt_test.h"
 
 #include "base/budget.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/thread.h"
 
@@ -70,10 +71,40 @@ static void who_waits_gets_what_is_given_back(void)
     kt_budget_free(&budget);
 }
 
+static void a_buffer_pays_for_its_growth_and_fails_without(void)
+{
+    struct kt_budget_share first = {0}, second = {0};
+    struct kt_buf small, large;
+
+    budget = kt_budget_new(4 * KT_BUF_UNSHARED_BYTES);
+    first.budget = second.budget = budget;
+    kt_buf_init(&small, 0);
+    kt_buf_init(&large, 0);
+    small.share = &first;
+    large.share = &second;
+    CHECK(kt_buf_reserve(&small, KT_BUF_UNSHARED_BYTES - 1));
+    CHECK_INT(first.held_bytes, 0);
+    CHECK(kt_buf_reserve(&large, 2 * KT_BUF_UNSHARED_BYTES - 1));
+    CHECK_INT(second.held_bytes, 2 * KT_BUF_UNSHARED_BYTES);
+    CHECK(kt_buf_reserve(&large, 3 * KT_BUF_UNSHARED_BYTES - 1));
+    CHECK_INT(second.held_bytes, large.cap_bytes);
+    /* Nothing is left for who is not alone. */
+    CHECK(!kt_buf_reserve(&small, KT_BUF_UNSHARED_BYTES));
+    CHECK_INT(kt_buf_status(&small), KT_BUSY);
+    kt_budget_share_give(&second);
+    kt_buf_clear(&small);
+    CHECK(kt_buf_reserve(&small, KT_BUF_UNSHARED_BYTES));
+    kt_budget_share_give(&first);
+    kt_budget_share_give(&first);
+    CHECK_INT(kt_budget_used(budget), 0);
+    kt_buf_done(&small);
+    kt_buf_done(&large);
+    kt_budget_free(&budget);
+}
+
 static const struct kt_test tests[] = {
-    TEST(what_fits_is_taken_at_once),
-    TEST(who_is_alone_gets_what_it_asks_for),
-    TEST(a_deadline_ends_the_wait),
+    TEST(what_fits_is_taken_at_once),        TEST(who_is_alone_gets_what_it_asks_for),
+    TEST(a_deadline_ends_the_wait),          TEST(a_buffer_pays_for_its_growth_and_fails_without),
     TEST(who_waits_gets_what_is_given_back),
 };
 

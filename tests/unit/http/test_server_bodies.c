@@ -262,6 +262,35 @@ static void a_large_body_waits_for_memory_that_is_given_back_soon(void)
     end();
 }
 
+static void large_answers_share_it_too(void)
+{
+    int64_t deadline_ms = kt_now_mono_ms() + WIRE_WAIT_MS;
+    struct wire second;
+
+    CHECK(begin_with_memory(300000));
+    CHECK(send_large(&wire, "/gate", 'x'));
+    wait_for_gate();
+    CHECK(wire_open(&second, port));
+    CHECK(wire_text(&second, "GET /big HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n"));
+    CHECK(wire_answer(&second, &answer, false));
+    CHECK_INT(answer.status, 503);
+    CHECK(strstr(answer.body, "too many large answers") != NULL);
+    wire_answer_free(&answer);
+    atomic_store(&world_gate, true);
+    CHECK(wire_answer(&wire, &answer, false));
+    wire_answer_free(&answer);
+    /* The first gives its share back a moment after its answer. */
+    do {
+        wire_answer_free(&answer);
+        CHECK(wire_text(&second, "GET /big HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n"));
+        CHECK(wire_answer(&second, &answer, false));
+        kt_test_pause();
+    } while (answer.status == 503 && kt_now_mono_ms() < deadline_ms);
+    CHECK_INT(answer.status, 200);
+    wire_close(&second);
+    end();
+}
+
 /* What counts is what a body becomes: the same length in many values takes forty times as much. */
 static void a_body_of_many_values_counts_for_what_it_becomes(void)
 {
@@ -639,6 +668,7 @@ static const struct kt_test tests[] = {
     TEST(a_large_chunked_body_arrives_whole),
     TEST(large_bodies_share_a_bounded_memory),
     TEST(a_large_body_waits_for_memory_that_is_given_back_soon),
+    TEST(large_answers_share_it_too),
     TEST(a_body_of_many_values_counts_for_what_it_becomes),
     TEST(chunks_beyond_the_bound_are_413),
     TEST(broken_chunks_are_400_and_end_the_connection),
