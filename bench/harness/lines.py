@@ -6,7 +6,6 @@ measure. A measure gets the run and a result to fill; the helpers take turns, ke
 hold ratios against their bars.
 """
 
-import json
 import os
 import subprocess
 import time
@@ -294,9 +293,8 @@ def timed_import(run, make, node_of, wait=None):
 
 def raw_inserts(run):
     database = os.path.join(run.folder, "raw.db")
-    output, cpu = loads.run_program(
+    said, cpu = loads.json_of(
         [program("raw_sqlite", run.tools), "-csv", run.import_market.path, "-db", database], 120)
-    said = json.loads(output)
     return Sample(rate=said["values"] / said["seconds"], requests=said["values"],
                   seconds=said["seconds"], cpu_us=said["cpu_us"] / said["values"],
                   whole_cpu_s=cpu)
@@ -331,11 +329,10 @@ def visible(run, result):
     count = 200 if run.quick else 2000
     command = [path, "-leader", whole.master.addr,
                "-slaves", ",".join(slave.addr for slave in whole.slaves),
-               "-writes", str(count), "-rate", "100", "-json", "-"]
+               "-writes", str(count), "-rate", "100", "-json", "-", "-probe-dir", run.folder]
 
     def sample():
-        output, _ = loads.run_program(command, count / 100 + 60)
-        said = json.loads(output)
+        said, _ = loads.json_of(command, count / 100 + 60)
         return Sample(rate=said["rate"], requests=said["writes"], lost=said["lost"],
                       p50_us=said["all"]["after_ack_ms"]["p50"] * 1000,
                       p90_us=said["all"]["after_ack_ms"]["p90"] * 1000,
@@ -432,12 +429,7 @@ def tool_agreement(run, result):
 # --- operations, without a server ---
 
 def table_of(result, key, command, run, limit_s):
-    output, _ = loads.run_program(command, limit_s)
-    try:
-        result[key] = json.loads(output)
-    except ValueError:
-        raise LoadError("%s printed no JSON: %s" % (
-            os.path.basename(command[0]), output.strip()[-300:])) from None
+    result[key], _ = loads.json_of(command, limit_s)
     result["commands"].append(run.shorten(command))
 
 

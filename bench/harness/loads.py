@@ -58,7 +58,7 @@ def run_program(command, seconds):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=seconds + GRACE_S,
+                              stderr=subprocess.PIPE, text=True, timeout=seconds + GRACE_S,
                               check=False)
     except subprocess.TimeoutExpired:
         raise LoadError("%s did not end within %d s" % (
@@ -67,8 +67,19 @@ def run_program(command, seconds):
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if done.returncode != 0:
         raise LoadError("%s ended with status %d: %s" % (
-            os.path.basename(command[0]), done.returncode, done.stdout.strip()[-400:]))
+            os.path.basename(command[0]), done.returncode,
+            (done.stdout + done.stderr).strip()[-400:]))
     return done.stdout, cpu
+
+
+def json_of(command, seconds):
+    """Runs a program that prints one JSON text; (what it says, the CPU seconds that it used)."""
+    output, cpu = run_program(command, seconds)
+    try:
+        return json.loads(output), cpu
+    except ValueError:
+        raise LoadError("%s printed no JSON: %s" % (
+            os.path.basename(command[0]), output.strip()[-300:])) from None
 
 
 class Wrk:
