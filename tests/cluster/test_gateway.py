@@ -96,6 +96,22 @@ class ThroughTheGateway:
                 equal(export.headers.get("content-encoding"), "gzip", "an export's encoding")
                 equal(gzip.decompress(export.body), kept.ask("GET", API + "/export").body,
                       "a compressed export")
+        own = self.gateway.get(API + "/stats", {"Accept-Encoding": "gzip"})
+        equal([own.status, own.headers.get("content-encoding"), own.headers.get("vary")],
+              [200, "gzip", "Accept-Encoding"], "the gateway's own answer")
+        equal(json.loads(gzip.decompress(own.body))["data"]["nodes"], 3, "nodes in it")
+
+    def own_answers_have_tags_too(self):
+        with self._kept(self.gateway) as kept:
+            kept.server = self.cluster.master  # whose paths have no /data in front
+            for path in ("/version", "/cluster/leader"):
+                full = kept.ask("GET", path)
+                head = kept.ask("HEAD", path)
+                equal([head.status, head.body, head.headers["content-length"]],
+                      [200, b"", str(len(full.body))], "HEAD " + path)
+                same = kept.ask("GET", path, None, {"If-None-Match": full.headers["etag"]})
+                equal([same.status, same.body], [304, b""], "what the client has of " + path)
+            equal(kept.ask("GET", "/health").headers.get("etag"), None, "a tag on /health")
 
     def head_is_get_without_a_body(self):
         for server in self.cluster.everyone():
