@@ -232,8 +232,12 @@ class BadRequests:
         foreign.terminate()
         self.before = self.tables.stored()
 
-    def a_table_of_bad_requests_is_large_enough(self):
+    def the_tables_know_every_status(self):
         check(len(table.TABLE) >= 300, "%d rows", len(table.TABLE))
+        everything = table.TABLE + table.OF_OWN_CLUSTERS
+        equal(sorted({row.status for row in everything}),
+              [400, 401, 403, 404, 405, 409, 410, 411, 413, 415, 421, 431, 500, 502, 503, 504],
+              "the statuses: those of the contract but 429")
 
     def snapshots_are_refused(self):
         self.tables.run(queries.SNAPSHOT)
