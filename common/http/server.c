@@ -21,6 +21,7 @@
 
 #define ARENA_FIRST_BYTES 16384
 #define ARENA_MAX_BYTES (64u << 20)
+#define TRIM_BYTES (32 << 20)
 
 static void *on_thread_start(const struct mg_context *context, int type)
 {
@@ -36,7 +37,8 @@ static void *on_thread_start(const struct mg_context *context, int type)
     }
     worker->server = server;
     worker->sock = KT_NO_SOCKET;
-    worker->share.budget = server->bodies;
+    worker->share.budget = server->held;
+    worker->parse.budget = server->parsed;
     kt_buf_init(&worker->out, 0);
     kt_buf_init(&worker->chunk, 0);
     kt_buf_init(&worker->body, 0);
@@ -330,6 +332,17 @@ static void serve(struct kt_http_worker *worker, const struct mg_request_info *i
     kt_http_answer_send(worker);
 }
 
+/* The heap keeps a large body's freed nodes for this thread, and the next such body may come to
+ * another one: what is given back must be free for that too. */
+static void give_shares_back(struct kt_http_worker *worker)
+{
+    if (worker->parse.held_bytes >= TRIM_BYTES) {
+        kt_mem_trim();
+    }
+    kt_budget_share_give(&worker->parse);
+    kt_budget_share_give(&worker->share);
+}
+
 static int on_request(struct mg_connection *conn)
 {
     struct kt_http_worker *worker = mg_get_thread_pointer(conn);
@@ -359,7 +372,7 @@ static int on_request(struct mg_connection *conn)
         log_request(worker, began_us);
     }
     end_response(worker);
-    kt_budget_share_give(&worker->share);
+    give_shares_back(worker);
     kt_http_long_end(worker);
     return status;
 }

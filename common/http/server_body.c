@@ -31,7 +31,7 @@
 #define SKIP_BYTES_MAX 65536
 #define SKIP_WAIT_MS 2000
 #define FIRST_CAP_BYTES 16384
-#define SMALL_BYTES 16384            /* a body that is not counted … */
+#define SMALL_BYTES ((size_t)16384)  /* a body that is not counted … */
 #define FREE_BYTES (SMALL_BYTES * 4) /* … nor is its buffer */
 #define HOLD_WAIT_MS 1000
 #define VALUE_BYTES 96 /* a node of cJSON's, the heap's share, and a short text's block */
@@ -150,26 +150,33 @@ static enum kt_status fail_too_large(struct kt_http_worker *worker, struct kt_er
                    (long long)worker->server->options.body_max_bytes);
 }
 
-/* Makes the worker's share at least `total`; small bodies need none. Waits for others, but not for
- * long: they may be slow. */
-static enum kt_status hold(struct kt_http_worker *worker, size_t total, struct kt_error *err)
+/* Waits for others, but not for long: they may be slow. */
+static enum kt_status take_share(struct kt_http_worker *worker, struct kt_budget_share *share,
+                                 size_t more, struct kt_error *err)
 {
-    struct kt_http_server *server = worker->server;
-    int64_t more = (int64_t)total - worker->share.held_bytes, now_ms;
-    int64_t deadline_ms = worker->request.deadline_mono_ms;
+    int64_t deadline_ms = worker->request.deadline_mono_ms, now_ms;
 
-    if (more <= 0 || total <= FREE_BYTES) {
+    if (kt_budget_share_take(share, (int64_t)more, 0)) {
         return KT_OK;
     }
-    if (!kt_budget_share_take(&worker->share, more, 0)) {
-        now_ms = kt_now_mono_ms();
-        atomic_store_explicit(&server->starved_ms, now_ms, memory_order_relaxed);
-        deadline_ms = deadline_ms < now_ms + HOLD_WAIT_MS ? deadline_ms : now_ms + HOLD_WAIT_MS;
-        if (!kt_budget_share_take(&worker->share, more, deadline_ms)) {
-            return kt_fail(err, KT_BUSY, "too many large bodies are under way at once");
-        }
+    now_ms = kt_now_mono_ms();
+    atomic_store_explicit(&worker->server->starved_ms, now_ms, memory_order_relaxed);
+    deadline_ms = deadline_ms < now_ms + HOLD_WAIT_MS ? deadline_ms : now_ms + HOLD_WAIT_MS;
+    if (kt_budget_share_take(share, (int64_t)more, deadline_ms)) {
+        return KT_OK;
     }
-    return KT_OK;
+    return kt_fail(err, KT_BUSY, "too many large bodies are under way at once");
+}
+
+/* Makes the share of the body's buffer at least `total`. */
+static enum kt_status hold(struct kt_http_worker *worker, size_t total, struct kt_error *err)
+{
+    size_t held = (size_t)worker->share.held_bytes;
+
+    if (total <= held || total <= FREE_BYTES) {
+        return KT_OK;
+    }
+    return take_share(worker, &worker->share, total - held, err);
 }
 
 /* What parsing the body may take: the reader's copy of the text, and a node for each value, of
@@ -187,7 +194,8 @@ static size_t parse_bytes(struct kt_str body)
     return body.len + VALUE_BYTES * (values < KT_JSON_VALUES_MAX ? values : KT_JSON_VALUES_MAX);
 }
 
-/* Before it is parsed: the buffer, and what comes of it. */
+/* Before it is parsed. Whoever waits here holds nothing of what it waits for, so that bodies that
+ * fill the budget each are parsed one after the other. */
 static enum kt_status hold_parsed(struct kt_http_worker *worker, struct kt_error *err)
 {
     struct kt_str body = kt_buf_str(&worker->body);
@@ -195,7 +203,7 @@ static enum kt_status hold_parsed(struct kt_http_worker *worker, struct kt_error
     if (body.len <= SMALL_BYTES) {
         return KT_OK;
     }
-    return hold(worker, worker->body.cap_bytes + parse_bytes(body), err);
+    return take_share(worker, &worker->parse, parse_bytes(body), err);
 }
 
 /* Room for the next piece: doubles, so that a length that was only claimed costs nothing. */

@@ -30,6 +30,9 @@ struct mg_request_info;
 
 #define KT_HTTP_FDS_MAX 65536
 #define KT_HTTP_LINGER_MS 1000
+/* While others wait, who brings nothing has this part of first_byte_ms: the rest is for the queue.
+ */
+#define KT_HTTP_PRESSED_PART 3
 #define KT_HTTP_QUEUE_MAX 1024        /* accepted connections that wait for a worker */
 #define KT_HTTP_TURN_MS 500           /* while others wait, a connection keeps its worker so long */
 #define KT_HTTP_KEEP_BYTES_MAX 262144 /* a worker's larger buffers go after the request */
@@ -63,7 +66,8 @@ struct kt_http_worker {
     struct kt_buf out;            /* head and body of an answer, as sent */
     struct kt_buf chunk;          /* of a stream */
     struct kt_buf body;           /* of a request */
-    struct kt_budget_share share; /* of server->bodies, for it and for the answer */
+    struct kt_budget_share share; /* of server->held, for it and for the answer */
+    struct kt_budget_share parse; /* of server->parsed */
     struct kt_buf answer;         /* memory lent to response.body */
     struct kt_http_header headers[KT_HTTP_HEADERS_MAX];
     struct kt_http_request request;
@@ -93,7 +97,7 @@ struct kt_http_server {
     uint16_t port;
     struct mg_context *context;
     struct kt_content *content;
-    struct kt_budget *bodies;
+    struct kt_budget *held, *parsed; /* bodies and answers; what parsing makes of bodies */
     struct kt_mutex lock;
     struct kt_cond wake; /* of the watch */
     struct kt_http_worker *workers;

@@ -173,11 +173,14 @@ enum kt_status kt_http_server_start(const struct kt_http_server_options *options
         server->strangers = kt_calloc(KT_HTTP_FDS_MAX, sizeof(*server->strangers));
         server->scratch = kt_calloc(1, KT_HTTP_HEAD_BYTES_MAX);
         server->content = kt_content_new();
-        server->bodies = kt_budget_new(options->body_memory_bytes);
+        server->held = kt_budget_new(options->body_memory_bytes / 2);
+        server->parsed = kt_budget_new(options->body_memory_bytes / 2);
     }
-    if (!server || !server->strangers || !server->scratch || !server->content || !server->bodies) {
+    if (!server || !server->strangers || !server->scratch || !server->content || !server->held ||
+        !server->parsed) {
         if (server) {
-            kt_budget_free(&server->bodies);
+            kt_budget_free(&server->held);
+            kt_budget_free(&server->parsed);
             kt_content_free(&server->content);
             kt_free(server->scratch);
             kt_free(server->strangers);
@@ -270,7 +273,8 @@ void kt_http_server_stop(struct kt_http_server **server, int64_t deadline_mono_m
     library_use(false);
     kt_cond_done(&self->wake);
     kt_mutex_done(&self->lock);
-    kt_budget_free(&self->bodies);
+    kt_budget_free(&self->held);
+    kt_budget_free(&self->parsed);
     kt_content_free(&self->content);
     kt_free(self->scratch);
     kt_free(self->strangers);

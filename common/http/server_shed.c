@@ -3,7 +3,7 @@
  *
  * A connection holds a worker, so whoever opens many and says little could keep everybody else out.
  * While somebody waits, these go, so that a request reaches a worker within first_byte_ms:
- * - who has not brought a whole head within half of that time (in the library's queue or with a
+ * - who has not brought a whole head within a third of that time (in the library's queue or with a
  *   worker; one in the queue whose head is there just waits for its turn),
  * - who has been idle for as long between two requests, the longest idle first,
  * - who sends a body or takes an answer more slowly than 16 KB a second; the more wait, the sooner
@@ -23,9 +23,9 @@
 #define STARVED_MS 2000   /* so long after a body found no memory, slow ones are looked for */
 #define WINDOW_MS_MIN 250 /* a peer far away needs so long for a round trip or two */
 
-static int64_t half_time(const struct kt_http_server *server)
+static int64_t patience_ms(const struct kt_http_server *server)
 {
-    return server->options.first_byte_ms / 2;
+    return server->options.first_byte_ms / KT_HTTP_PRESSED_PART;
 }
 
 static struct kt_http_worker *longest_idle(struct kt_http_server *server, int64_t shed_ms)
@@ -48,7 +48,7 @@ static struct kt_http_worker *longest_idle(struct kt_http_server *server, int64_
 /* A connection that is used every now and then is spared: its next request may be on its way. */
 static void shed_idle(struct kt_http_server *server, size_t waiting, int64_t now_ms)
 {
-    int64_t shed_ms = now_ms + server->options.idle_timeout_ms - half_time(server);
+    int64_t shed_ms = now_ms + server->options.idle_timeout_ms - patience_ms(server);
 
     for (size_t i = 0; i < waiting; i++) {
         struct kt_http_worker *worker = longest_idle(server, shed_ms);
@@ -96,7 +96,7 @@ void kt_http_shed(struct kt_http_server *server, size_t waiting, int64_t now_ms)
 {
     int64_t starved_ms = atomic_load_explicit(&server->starved_ms, memory_order_relaxed);
     bool hurry;
-    int64_t window_ms = half_time(server) / (1 + (int64_t)waiting / server->options.num_threads);
+    int64_t window_ms = patience_ms(server) / (1 + (int64_t)waiting / server->options.num_threads);
 
     window_ms = window_ms < WINDOW_MS_MIN ? WINDOW_MS_MIN : window_ms;
     atomic_store_explicit(&server->pressed, waiting > 0, memory_order_relaxed);
@@ -123,7 +123,8 @@ bool kt_http_is_hopeless(const struct kt_http_worker *worker)
     }
     age_ms = kt_now_mono_ms() - worker->accepted_ms;
     moved = kt_http_socket_moved(worker->sock);
-    if (age_ms < half_time(worker->server) || moved < 0 || moved >= age_ms * SLOWEST_BYTES_PER_MS) {
+    if (age_ms < patience_ms(worker->server) || moved < 0 ||
+        moved >= age_ms * SLOWEST_BYTES_PER_MS) {
         return false;
     }
     /* What is there already is read. */

@@ -101,7 +101,7 @@ static size_t look_at_strangers(struct kt_http_server *server, struct census cen
     *next_ms = now_ms + STRANGERS_EVERY_MS;
     if (!server->closing) {
         look.scratch = server->scratch;
-        look.until_ms -= census.free == 0 ? allowed_ms / 2 : allowed_ms;
+        look.until_ms -= census.free == 0 ? allowed_ms / KT_HTTP_PRESSED_PART : allowed_ms;
     }
     count = kt_http_socket_shut_strangers(&look);
     return census.free == 0 && count > census.fresh ? count - census.fresh : 0;

@@ -72,7 +72,8 @@ static const struct kt_conf_key keys[] = {
      NULL, "A connection without a request is closed after so long; so is a silent body.", NULL},
     {"server", "first_byte_ms", KT_CONF_MS, AT(server.first_byte_ms), 100, 60000, "2000", "ms",
      NULL,
-     "A new connection must have sent a whole head within this time; within half of it while every "
+     "A new connection must have sent a whole head within this time; within a third of it while "
+     "every "
      "worker is taken and others wait. So it is the longest that a flood keeps a request waiting.",
      NULL},
     {"server", "stop_grace_ms", KT_CONF_MS, AT(server.stop_grace_ms), 0, 600000, "30000", "ms",

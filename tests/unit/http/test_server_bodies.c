@@ -214,7 +214,7 @@ static void large_bodies_share_a_bounded_memory(void)
 {
     struct wire second;
 
-    CHECK(begin_with_memory(300000));
+    CHECK(begin_with_memory(600000));
     CHECK(send_large(&wire, "/gate", 'x'));
     wait_for_gate();
     CHECK(send_large(&second, "/echo", 'x'));
@@ -246,7 +246,7 @@ static void a_large_body_waits_for_memory_that_is_given_back_soon(void)
     struct wire second;
     int64_t until_ms;
 
-    CHECK(begin_with_memory(300000));
+    CHECK(begin_with_memory(600000));
     CHECK(send_large(&wire, "/gate", 'x'));
     wait_for_gate();
     CHECK(send_large(&second, "/echo", 'x'));
@@ -267,7 +267,7 @@ static void large_answers_share_it_too(void)
     int64_t deadline_ms = kt_now_mono_ms() + WIRE_WAIT_MS;
     struct wire second;
 
-    CHECK(begin_with_memory(300000));
+    CHECK(begin_with_memory(600000));
     CHECK(send_large(&wire, "/gate", 'x'));
     wait_for_gate();
     CHECK(wire_open(&second, port));
@@ -296,12 +296,13 @@ static void a_body_of_many_values_counts_for_what_it_becomes(void)
 {
     struct wire second;
 
-    CHECK(begin_with_memory(4 << 20));
+    CHECK(begin_with_memory(8 << 20));
     CHECK(send_large(&wire, "/gate", ','));
     wait_for_gate();
     CHECK(send_large(&second, "/echo", 'x'));
     CHECK(wire_answer(&second, &answer, false));
     CHECK_INT(answer.status, 503);
+    CHECK_STR(wire_header(&answer, "Connection"), ""); /* it was read to its end */
     wire_close(&second);
     wire_answer_free(&answer);
     atomic_store(&world_gate, true);

@@ -366,7 +366,7 @@ static void a_start_without_memory_leaves_nothing(void)
     struct kt_error err = KT_ERROR_INIT;
 
     world_defaults();
-    for (uint64_t nth = 1; nth < 10; nth++) {
+    for (uint64_t nth = 1; nth < 11; nth++) {
         struct kt_http_server *server = NULL;
         enum kt_status status;
 
@@ -384,7 +384,7 @@ static void workers_without_memory_answer_500(void)
 {
     world_defaults();
     world_options.num_threads = 1;
-    kt_fault_set(KT_FAULT_ALLOC, 8, 1); /* the server, its parts, its watch, then no more */
+    kt_fault_set(KT_FAULT_ALLOC, 9, 1); /* the server, its parts, its watch, then no more */
     if (!world_start()) {
         kt_fault_set(KT_FAULT_ALLOC, 0, 0);
         return;
