@@ -32,7 +32,7 @@ LIBRARIES = [
     (r"civetweb\.h", ["common/http", "bench/peers"]),
     (r"(cjson/)?cJSON\.h", ["common/json"]),
     (r"ini\.h", ["common/conf"]),
-    (r"uv\.h", ["gateway"]),
+    (r"uv\.h", ["gateway", "bench"]),
     (r"openssl/.*", ["common/base/hash", "common/http"]),
     (r"xxhash\.h", ["common/base"]),
     (r"zlib\.h", ["common/http", "common/node", "gateway", "tests"]),

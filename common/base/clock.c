@@ -36,6 +36,19 @@ int64_t kt_now_wall_ms(void)
     return read_us(CLOCK_REALTIME) / 1000;
 }
 
+void kt_sleep_until_us(int64_t mono_us)
+{
+    for (;;) {
+        int64_t left_us = mono_us - kt_now_mono_us();
+        if (left_us <= 0) {
+            return;
+        }
+        struct timespec pause = {.tv_sec = (time_t)(left_us / 1000000),
+                                 .tv_nsec = (long)(left_us % 1000000 * 1000)};
+        (void)nanosleep(&pause, NULL); /* ends early on a signal */
+    }
+}
+
 enum {
     DAYS_PER_ERA = 146097,  /* 400 years */
     DAYS_TO_EPOCH = 719468, /* from 0000-03-01 to 1970-01-01 */

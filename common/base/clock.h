@@ -19,6 +19,9 @@
 int64_t kt_now_mono_ms(void);
 int64_t kt_now_mono_us(void);
 int64_t kt_now_wall_ms(void);
+/* Until kt_now_mono_us() is at least that; some 50 µs late. For pacing, not for waiting on others:
+ * those wait on a condition. */
+void kt_sleep_until_us(int64_t mono_us);
 
 #define KT_TIME_MIN INT64_C(-62135596800) /* 0001-01-01T00:00:00Z */
 #define KT_TIME_MAX INT64_C(253402300799) /* 9999-12-31T23:59:59Z */

@@ -31,7 +31,7 @@ compile() {
     rm -f "$log"
 }
 
-programs='master/master slave/slave gateway/gateway bench/sample_data'
+programs='master/master slave/slave gateway/gateway bench/sample_data bench/pressure_test'
 
 # A running executable can't be written to: put beside, then renamed.
 install_programs() { # FROM-BUILD-DIR TO-DIR
