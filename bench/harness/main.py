@@ -41,6 +41,7 @@ def parse_arguments(arguments):
     parser.add_argument("--list", action="store_true", help="the lines, and what is not built yet")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds if options.rounds is not None else 1 if options.quick else 5
+    options.dir = os.path.abspath(options.dir) if options.dir else None
     options.seconds = options.seconds if options.seconds is not None else 1 if options.quick else 4
     if not 1 <= options.rounds <= 99:
         parser.error("--rounds wants 1..99")
@@ -60,9 +61,9 @@ class Run:
         self.quick, self.rounds, self.seconds = options.quick, options.rounds, options.seconds
         self.root, self.bin, self.tools = ROOT, options.bin, options.tools
         self.strict = "bench" in os.environ.get("KAMAITACHI_REQUIRE", "").split(",")
-        self.folder = tempfile.mkdtemp(prefix="kt_benchmarks.")
+        self.folder = tempfile.mkdtemp(prefix="kt_benchmarks.", dir=options.dir)
         self.servers = servers
-        self.fixtures = servers.Fixtures()
+        self.fixtures = servers.Fixtures(self.folder)
         self.load = loads.chosen(self.folder, self.tools)
         self.subjects = 1000 if self.quick else 5000  # of what the nodes hold
         self._markets = {}
@@ -216,10 +217,11 @@ class Book:
 
 
 def describe(run, options, host):
-    words = ["bench/run_benchmarks.sh"] + [
-        word for word in sys.argv[1:] if not word.startswith(("--bin", "--tools"))]
+    words = ["bench/run_benchmarks.sh"] + (["--quick"] if options.quick else [])
+    words += [word for name in options.only for word in ("--only", name)]
+    words += ["--rounds", str(options.rounds), "--seconds", "%g" % options.seconds]
     load = host.load_average()
-    return {"command": run.shorten(words), "when": datetime.datetime.now(
+    return {"command": " ".join(words), "when": datetime.datetime.now(
         datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), "machine": host.machine(run.folder),
             "versions": host.versions(options.bin, ROOT), "fsync_ms": host.fsync_probe(run.folder),
             "subjects": run.subjects, "load": run.load.name if run.load else "none",
@@ -266,8 +268,6 @@ def main():
     for name in [name for name in os.environ if name.startswith(("KAMAITACHI_", "ETCD_"))]:
         if name != "KAMAITACHI_REQUIRE":
             del os.environ[name]
-    if options.dir:
-        tempfile.tempdir = os.path.abspath(options.dir)
     import host
     import lines as table
     import loads

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 from host import children_of, cores
 
@@ -303,13 +304,22 @@ def typical_answer(addr, path, bodies):
 class Fixtures:
     """What runs, by name; each has a Bench of its own, so that each can be ended alone."""
 
-    def __init__(self):
+    def __init__(self, folder):
+        self.folder = folder
         self.running = {}  # name -> (what, bench), in the order of their start
+
+    def _bench(self, name):
+        """A Bench below the run's directory; locks on ports stay where everybody looks for them."""
+        before, tempfile.tempdir = tempfile.tempdir, self.folder
+        try:
+            return cluster.Bench("bench_" + name)
+        finally:
+            tempfile.tempdir = before
 
     def get(self, name, make):
         """make(bench) when it does not run yet; whatever it started is ended if it fails."""
         if name not in self.running:
-            bench = cluster.Bench("bench_" + name)
+            bench = self._bench(name)
             try:
                 self.running[name] = (make(bench), bench)
             except BaseException:
