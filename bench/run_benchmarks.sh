@@ -16,7 +16,8 @@ harness=$root/bench/harness/main.py
 usage() {
     cat <<'END'
 usage: bench/run_benchmarks.sh [--quick] [--only NAME]… [--rounds N] [--seconds S] [--resume]
-                               [--out FILE] [--dir DIR] [--no-build] [--no-install] [--list]
+                               [--load TOOL] [--out FILE] [--dir DIR] [--no-build]
+                               [--no-install] [--list]
 
 Installs the peers that are missing (haproxy, nginx, etcd, redis, wrk, hey, valgrind), builds, starts
 what each line needs on private ports and in temporary directories, measures the contenders in turn,
@@ -29,6 +30,7 @@ started and writes what there is.
   --rounds N     rounds (5; 1 with --quick)
   --seconds S    of one sample (4; 1 with --quick)
   --resume       go on after an interruption: leaves out what this commit has measured
+  --load TOOL    what drives the lines: wrk (the default), pressure_test, hey
   --out FILE     the report (docs/BENCHMARKS.md); the JSON stands beside it
   --dir DIR      where databases are made (TMPDIR, /tmp): put it on the disk that is to be measured
   --no-build     takes bin/ and build/bench/ as they are

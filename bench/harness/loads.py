@@ -173,12 +173,64 @@ class Hey:
                       errors=errors, client_cpu_us=cpu * 1e6 / total)
 
 
-GENERATORS = [Wrk, Hey]
+class PressureTest:
+    """Our own tool; a wrong answer of any kind makes its exit status 1."""
+    name = "pressure_test"
+
+    def __init__(self, folder, tools):
+        self.folder, self.tools = folder, tools
+
+    @staticmethod
+    def available(tools):
+        return os.access(os.path.join(tools, "pressure_test"), os.X_OK)
+
+    def command(self, url, bodies, connections, seconds, rate=None):
+        """Requests by plan, `rate` a second, when it is given."""
+        scheme, _, rest = url.partition("://")
+        addr, _, path = rest.partition("/")
+        request_file = os.path.join(self.folder, "pressure_test.requests")
+        with open(request_file, "w", encoding="utf-8") as file:
+            file.write("".join('{"method":"POST","path":"/%s","status":200,"body":%s}\n' % (
+                path, body) for body in bodies))
+        command = [os.path.join(self.tools, "pressure_test"), "-target",
+                   "%s://%s" % (scheme, addr), "-scenario", "file", "-requests-file", request_file,
+                   "-concurrent", str(connections), "-duration", "%g" % seconds, "-threads",
+                   str(cores()), "-quiet", "-json", os.path.join(self.folder, "pressure_test.json")]
+        return command + (["-rate", "%g" % rate] if rate else [])
+
+    def run(self, url, bodies, connections, seconds, rate=None):
+        command = self.command(url, bodies, connections, seconds, rate)
+        result_file = command[command.index("-json") + 1]
+        if os.path.exists(result_file):
+            os.unlink(result_file)
+        _, cpu = run_program(command, seconds)
+        try:
+            with open(result_file, encoding="utf-8") as file:
+                said = json.load(file)
+        except (OSError, ValueError) as error:
+            raise LoadError("pressure_test wrote no figures: %s" % error) from None
+        return self.parse(said, cpu)
+
+    @staticmethod
+    def parse(said, cpu=0.0):
+        run = said["runs"][0]
+        wrong = sum(run["wrong"].values())
+        if wrong or not run["right"]:
+            raise LoadError("%d of %d answers were wrong: %s" % (
+                wrong, run["requests"], "; ".join(run["examples"].values())[:300]))
+        latency = run["latency_us"]
+        return Sample(tool="pressure_test", rate=run["rate"], p50_us=latency["p50"],
+                      p90_us=latency["p90"], p99_us=latency["p99"], max_us=latency["max"],
+                      requests=run["right"], errors=run["unsent"] + run["abandoned"],
+                      client_cpu_us=cpu * 1e6 / run["right"])
 
 
-def chosen(folder, tools):
-    """The generator that drives every line: wrk, which sends any request to any server."""
+GENERATORS = [Wrk, PressureTest, Hey]
+
+
+def chosen(folder, tools, name=None):
+    """The generator that drives every line; by itself wrk, which is nobody's own."""
     for kind in GENERATORS:
-        if kind.available(tools):
+        if name in (None, kind.name) and kind.available(tools):
             return kind(folder, tools)
     return None

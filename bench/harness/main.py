@@ -33,6 +33,8 @@ def parse_arguments(arguments):
     parser.add_argument("--seconds", type=float, metavar="S", help="of one sample; 4, with --quick 1")
     parser.add_argument("--resume", action="store_true",
                         help="leave out what an interrupted run of this commit and kind has measured")
+    parser.add_argument("--load", choices=["wrk", "pressure_test", "hey"],
+                        help="the load generator that drives the lines (wrk, if it is there)")
     parser.add_argument("--out", metavar="FILE", default=os.path.join(ROOT, "docs", "BENCHMARKS.md"),
                         help="the report; the JSON behind it stands beside it")
     parser.add_argument("--dir", metavar="DIR", help="where databases are made (default: TMPDIR)")
@@ -64,7 +66,7 @@ class Run:
         self.folder = tempfile.mkdtemp(prefix="kt_benchmarks.", dir=options.dir)
         self.servers = servers
         self.fixtures = servers.Fixtures(self.folder)
-        self.load = loads.chosen(self.folder, self.tools)
+        self.load = loads.chosen(self.folder, self.tools, options.load)
         self.subjects = 1000 if self.quick else 5000  # of what the nodes hold
         self._markets = {}
 
@@ -295,7 +297,8 @@ def main():
             run.say("the machine is busy (load average %s): figures will be poor" %
                     about["load_average"])
         if not run.load:
-            run.say("wrk is not installed: lines that it drives fail")
+            run.say("%s is not there: lines that it drives are skipped" % (
+                options.load or "no load generator"))
         good = measure_all(run, book, lines, table.LINES, servers, loads)
     except KeyboardInterrupt as why:
         interrupted = str(why) or "SIGINT"

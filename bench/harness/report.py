@@ -29,11 +29,15 @@ def headline(line):
     if line["status"] != "measured":
         return line.get("reason") or ""
     parts = []
+    several = len({ratio["ours"] for ratio in line["ratios"]}) > 1
     for ratio in line["ratios"]:
+        ours = ratio["ours"] + ": " if several else ""
         what = {"rate": "", "cpu_us": "CPU ", "p50_us": "p50 "}.get(ratio["what"], ratio["what"])
-        parts.append("%s%s × %s" % (what, shown(ratio["median"]), ratio["theirs"]))
+        parts.append("%s%s%s × %s" % (ours, what, shown(ratio["median"]), ratio["theirs"]))
     barred = [fact for fact in line["facts"] if fact["bar"]] or line["facts"]
     parts += ["%s %s %s" % (fact["name"], shown(fact["value"]), fact["unit"]) for fact in barred]
+    if line.get("operations"):
+        parts = ["%d operations, below" % len(line["operations"]["operations"])]
     if not parts:
         for name, contender in line["contenders"].items():
             rates = [s["rate"] for s in contender["rounds"] if s.get("rate")]
@@ -93,9 +97,9 @@ def operations_table(operations):
 
 
 def section(line):
-    text = "### %s\n\n%s. Bar: %s.\n\n" % (line["name"], line["what"].capitalize()
-                                        if line["what"][0].islower() else line["what"],
-                                        line["bar"] if line["bar"] != "-" else "none")
+    text = "### %s\n\n%s. Bar: %s.\n\n" % (
+        line["name"], line["what"][0].upper() + line["what"][1:],
+        line["bar"] if line["bar"] != "-" else "none")
     if line["status"] != "measured":
         return text + "%s%s\n\n" % (line["status"].capitalize(),
                                     ": " + line["reason"] if line.get("reason") else ".")

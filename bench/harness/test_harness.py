@@ -104,6 +104,15 @@ class Parsers(unittest.TestCase):
                          (22996.1234, 3500, 18400, 46066))
         self.assertEqual(sample["errors"], 0)
 
+    def test_pressure_test_is_read_and_wrong_answers_are_no_rate(self):
+        run = {"requests": 100, "right": 100, "rate": 50.5, "wrong": {}, "examples": {}, "unsent": 1,
+               "abandoned": 2, "latency_us": {"p50": 10, "p90": 20, "p99": 30, "max": 40}}
+        sample = loads.PressureTest.parse({"runs": [run]}, 0.1)
+        self.assertEqual((sample["rate"], sample["p99_us"], sample["errors"]), (50.5, 30, 3))
+        run.update(wrong={"status": 4}, right=96, examples={"status": "503 for …"})
+        with self.assertRaisesRegex(loads.LoadError, "4 of 100 answers were wrong: 503"):
+            loads.PressureTest.parse({"runs": [run]})
+
     def test_a_generator_that_hangs_is_ended(self):
         grace, loads.GRACE_S = loads.GRACE_S, 0.2
         try:
