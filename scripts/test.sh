@@ -129,7 +129,7 @@ fuzz() {
     local cc
     cc=$(command -v clang-14 || command -v clang) || cc=''
     if [ -z "$cc" ] || ! printf 'int LLVMFuzzerTestOneInput(const void *p, unsigned long n) %s' \
-        '{ return p && n > 99; }' | "$cc" -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null; then
+        '{ return p && n > 99; }' | "$cc" -fsanitize=fuzzer -x c - -o "$logs/fuzz-probe" 2>/dev/null; then
         skip_suite fuzz "there is no clang with libFuzzer" fuzz
         return
     fi
