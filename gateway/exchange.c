@@ -323,5 +323,7 @@ void kt_exchange_tick(struct kt_exchange *exchange, int64_t now_ms)
     } else if (exchange->peer && !exchange->got_byte && exchange->body_done &&
                exchange->route.kind == KT_CLASS_READ) {
         leave_if_silent(exchange, now_ms - exchange->attempt_ms);
+    } else {
+        kt_request_pass_on_if_slow(exchange);
     }
 }

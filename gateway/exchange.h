@@ -55,6 +55,8 @@ bool kt_exchange_may_repeat(const struct kt_exchange *exchange);
 /* Counts bytes of body that are to be kept; false when the loop keeps too many already. */
 bool kt_request_keep(struct kt_exchange *exchange, int64_t bytes);
 void kt_request_collect(struct kt_exchange *exchange);
+/* From the tick: an import whose client pauses is passed on without another piece. */
+void kt_request_pass_on_if_slow(struct kt_exchange *exchange);
 struct kt_str kt_request_body(const struct kt_exchange *exchange);
 /* The connection stands: send what there is. */
 void kt_exchange_on_ready(struct kt_exchange *exchange);

@@ -127,6 +127,21 @@ static bool is_slow_import(const struct kt_exchange *exchange)
            kt_loop_now(exchange->loop) - exchange->started_ms >= SLOW_IMPORT_MS;
 }
 
+/* From here on the body goes to the node as it comes. */
+static void pass_on(struct kt_exchange *exchange)
+{
+    exchange->mode = KT_BODY_STREAM;
+    kt_dispatch(exchange);
+}
+
+void kt_request_pass_on_if_slow(struct kt_exchange *exchange)
+{
+    if (exchange->mode == KT_BODY_COLLECT && !exchange->body_done && !must_be_whole(exchange) &&
+        is_slow_import(exchange)) {
+        pass_on(exchange);
+    }
+}
+
 static void fail_keeping(struct kt_exchange *exchange, enum kt_status status, const char *why)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -159,9 +174,7 @@ static void collect_piece(struct kt_exchange *exchange)
     } else if (!must_be_whole(exchange) &&
                (!kept || is_slow_import(exchange) ||
                 exchange->body_bytes > exchange->loop->config->retry_body_bytes)) {
-        /* Too long to be kept: from here on it is passed on as it comes. */
-        exchange->mode = KT_BODY_STREAM;
-        kt_dispatch(exchange);
+        pass_on(exchange); /* too long to be kept */
     }
 }
 

@@ -275,6 +275,37 @@ def sigterm_during_a_slow_small_import_lets_it_end_too(bench):
 
 
 @test
+def sigterm_during_a_pause_of_an_import_lets_it_end_too(bench):
+    """The leader hears of an import although its client sends nothing more for a while."""
+    import socket
+    cluster = bench.cluster(slaves=0)
+    for framing in ("length", "chunks"):
+        parts = [b"s,t,a\na,2000,1\n", b"b,2000,2\n"]
+        length = b"Content-Length: %d" % sum(map(len, parts))
+        if framing == "chunks":
+            parts = [b"%x\r\n%s\r\n" % (len(part), part) for part in parts]
+            parts[1] += b"0\r\n\r\n"
+            length = b"Transfer-Encoding: chunked"
+        active = cluster.master.stats()["http"]["active"]
+        with socket.create_connection(("127.0.0.1", cluster.gateway.port)) as client:
+            client.sendall(b"POST /data/kamaitachi/api/data/v1/import?subject=s&time=t HTTP/1.1\r\n"
+                           b"Host: x\r\nConnection: close\r\n" + length + b"\r\n\r\n" + parts[0])
+            wait_until(lambda before=active: cluster.master.stats()["http"]["active"] > before,
+                       "the master knows of the import (%s)" % framing)
+            cluster.master.signal(signal.SIGTERM)
+            wait_until(lambda: cluster.etcd.service_key(cluster.master.addr) is None,
+                       "the master's service key is gone")
+            client.sendall(parts[1])
+            client.settimeout(30)
+            answer = b"".join(iter(lambda sock=client: sock.recv(65536), b""))
+        check(answer.startswith(b"HTTP/1.1 200 ") and b'"records":2' in answer,
+              "the import (%s) was finished: %s", framing, answer)
+        equal(cluster.master.wait_exit(), 0, "exit status")
+        cluster.master.start()
+        cluster.gateway.wait_nodes([cluster.master])
+
+
+@test
 def a_node_that_is_told_to_stop_costs_readers_nothing(bench):
     cluster = bench.cluster(slaves=2)
     save(cluster.gateway, "s")
