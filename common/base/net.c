@@ -226,6 +226,15 @@ static int bind_and_listen(kt_socket sock, const struct kt_ip *ip, uint16_t port
     return 0;
 }
 
+static enum kt_status fail_in_use(struct kt_error *err, const char *host, uint16_t port)
+{
+    char address[KT_ADDR_MAX], holder[KT_HOLDER_MAX];
+    kt_addr_format(host, port, address);
+    kt_net_port_holder(port, holder);
+    return kt_fail(err, KT_BUSY, "%s: address in use%s%s", address, holder[0] ? ", held by " : "",
+                   holder);
+}
+
 enum kt_status kt_net_listen(const char *host, uint16_t port, int backlog, kt_socket *ret_socket,
                              uint16_t *ret_port, struct kt_error *err)
 {
@@ -242,7 +251,8 @@ enum kt_status kt_net_listen(const char *host, uint16_t port, int backlog, kt_so
     int code = bind_and_listen(sock, &ip, port, backlog, &bound);
     if (code != 0) {
         kt_net_close(&sock);
-        return fail_code(err, "listen on", host, port, code);
+        return KT_SOCKET_IN_USE(code) ? fail_in_use(err, host, port)
+                                      : fail_code(err, "listen on", host, port, code);
     }
     *ret_socket = sock;
     if (ret_port) {

@@ -31,7 +31,8 @@ bool kt_host_same(const char *host_a, const char *host_b);
 typedef intptr_t kt_socket;
 #define KT_NO_SOCKET ((kt_socket)-1)
 /* A listening TCP socket on a literal address ("0.0.0.0", "::", "127.0.0.1"); close-on-exec; on
- * Windows exclusive. *ret_port tells the port when 0 was asked for. KT_BUSY when it is taken. */
+ * Windows exclusive. *ret_port tells the port when 0 was asked for. KT_BUSY when it is taken: the
+ * message then names the process that holds it, where the system tells. */
 enum kt_status kt_net_listen(const char *host, uint16_t port, int backlog, kt_socket *ret_socket,
                              uint16_t *ret_port, struct kt_error *err) KT_MUST_CHECK;
 /* Waits at most wait_ms for a connection: KT_TIMEOUT when none came. KT_BUSY: out of descriptors,

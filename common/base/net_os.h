@@ -43,6 +43,10 @@ struct kt_ip {
     size_t len; /* 4 or 16 */
 };
 
+/* Who listens on the port: "process 1234 (name)", or "" when it can't be told. */
+#define KT_HOLDER_MAX 96
+void kt_net_port_holder(uint16_t port, char dest[KT_HOLDER_MAX]);
+
 bool kt_ip_parse(struct kt_str text, struct kt_ip *ret_ip);
 void kt_ip_unmap(struct kt_ip *ip); /* ::ffff:a.b.c.d becomes a.b.c.d */
 

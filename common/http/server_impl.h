@@ -194,7 +194,5 @@ struct kt_http_look {
 };
 size_t kt_http_socket_shut_strangers(const struct kt_http_look *look);
 void kt_http_socket_poke(const char *host, uint16_t port); /* connects and closes */
-/* "process 1234 (name)" or "" */
-void kt_http_port_holder(uint16_t port, char dest[96]);
 
 #endif

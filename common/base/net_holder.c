@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* server_port.c - who holds a port that should have been ours?
+/* net_holder.c - who holds a port that should have been ours?
  *
  * Linux tells in two steps: /proc/net/tcp names the inode of the listening socket, and some
  * process has a descriptor that points to that inode. Only processes that we may look into can be
  * named.
  */
-#include "http/server_impl.h"
+#include "base/net_os.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,7 +86,7 @@ static void process_name(const char *pid, char dest[32])
     }
 }
 
-void kt_http_port_holder(uint16_t port, char dest[96])
+void kt_net_port_holder(uint16_t port, char dest[KT_HOLDER_MAX])
 {
     unsigned long inode = listening_inode("/proc/net/tcp", port);
     struct dirent *entry;
@@ -110,14 +110,14 @@ void kt_http_port_holder(uint16_t port, char dest[96])
         }
         found = true;
         process_name(entry->d_name, name);
-        (void)snprintf(dest, 96, "process %.16s (%s)", entry->d_name, name);
+        (void)snprintf(dest, KT_HOLDER_MAX, "process %.16s (%s)", entry->d_name, name);
     }
     (void)closedir(dir);
 }
 
 #else
 
-void kt_http_port_holder(uint16_t port, char dest[96])
+void kt_net_port_holder(uint16_t port, char dest[KT_HOLDER_MAX])
 {
     (void)port;
     dest[0] = '\0';
