@@ -143,6 +143,11 @@ enum kt_status kt_replica_submit(struct kt_replica *replica, struct kt_str key, 
                                  int64_t deadline_mono_ms, struct kt_submit_result *ret_result,
                                  struct kt_error *err)
 {
+    if ((int64_t)body.len > KT_REPLICA_ENTRY_BYTES_MAX) {
+        return kt_fail(err, KT_TOO_LARGE,
+                       "the write is a change of %zu bytes, at most %lld can be replicated as one",
+                       body.len, (long long)KT_REPLICA_ENTRY_BYTES_MAX);
+    }
     /* A look-up that fails is no fault of the write: apply decides all the same. */
     struct kt_replica_brief brief;
     struct kt_error unwanted = KT_ERROR_INIT;

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #define RETRY_MS 200
-/* One entry may be larger than what was asked for. */
-#define ANSWER_SLACK_BYTES (INT64_C(96) << 20)
+/* One entry may be larger than what was asked for; its frame and the answer's head come with it. */
+#define ANSWER_SLACK_BYTES (KT_REPLICA_ENTRY_BYTES_MAX + (INT64_C(1) << 20))
 #define ENTRIES_PER_APPEND 4096
 
 struct fetch {

@@ -62,6 +62,10 @@ void kt_replica_withdraw(struct kt_replica *replica);
 void kt_replica_stop(struct kt_replica *replica);
 void kt_replica_free(struct kt_replica **replica);
 
+/* A change is one entry of the log, and an entry comes in one answer to a fetch, which a follower
+ * holds in memory. */
+#define KT_REPLICA_ENTRY_BYTES_MAX (INT64_C(96) << 20)
+
 struct kt_submit_result {
     uint64_t revision; /* of the change; repeated under its key: of the first */
     struct kt_apply_result apply;
@@ -72,7 +76,8 @@ struct kt_submit_result {
  * again, from the data without a new entry if it is there already, else by apply. KT_OK with
  * apply.status KT_IDEMPOTENCY_MISMATCH: another change had this key.
  * KT_NOT_LEADER: somebody else leads (kt_replica_leader_addr). KT_UNAVAILABLE, KT_BUSY: certainly
- * not done. KT_OUTCOME_UNKNOWN: it has a number but was not committed in time. */
+ * not done; nor is it with KT_TOO_LARGE, beyond the bound above. KT_OUTCOME_UNKNOWN: it has a
+ * number but was not committed in time. */
 enum kt_status kt_replica_submit(struct kt_replica *replica, struct kt_str key, struct kt_str body,
                                  int64_t deadline_mono_ms, struct kt_submit_result *ret_result,
                                  struct kt_error *err) KT_MUST_CHECK;

@@ -168,6 +168,9 @@ static enum kt_status answer(struct kt_replica *replica, const struct kt_fetch_r
     }
     if (status == KT_OK) {
         response->content_type = "application/octet-stream";
+        /* Bounded by what was asked for and by KT_REPLICA_ENTRY_BYTES_MAX: a bound on answers to
+         * clients that is smaller than an entry would stop a follower for ever. */
+        response->body.max_bytes = 0;
         kt_fetch_head_format(head, vector, vector_count, &response->body);
         for (size_t i = 0; i < entries.count; i++) {
             kt_fetch_frame_append(&entries.items[i], &response->body);

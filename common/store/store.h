@@ -85,7 +85,8 @@ struct kt_entries { /* in one block of memory */
 };
 void kt_entries_done(struct kt_entries *entries);
 /* Entries after `after_seq` up to `until_seq`, at least one if there is one, then as many as fit
- * into max_bytes of bodies. KT_GONE when the log no longer reaches back. */
+ * into max_bytes, each with its key and some more for its other members. KT_GONE when the log no
+ * longer reaches back. */
 enum kt_status kt_store_log_read(struct kt_store *store, uint64_t after_seq, uint64_t until_seq,
                                  size_t max_bytes, struct kt_entries *ret_entries,
                                  struct kt_error *err) KT_MUST_CHECK;

@@ -372,14 +372,16 @@ static enum kt_status take_entry(struct kt_entries *entries, size_t *cap, struct
     return KT_OK;
 }
 
+#define ENTRY_BYTES 64 /* what an entry takes besides key and body, in memory and on the wire */
+
 static enum kt_status read_rows(struct sqlite3_stmt *stmt, uint64_t after_seq, size_t max_bytes,
                                 struct kt_entries *entries, struct kt_error *err)
 {
     size_t cap = 0, bytes = 0;
     enum kt_status status;
     while ((status = db_step(stmt, err)) == KT_OK) {
-        size_t body = db_blob(stmt, 4).len;
-        if (entries->count > 0 && (body > max_bytes || bytes > max_bytes - body)) {
+        size_t size = ENTRY_BYTES + db_text(stmt, 3).len + db_blob(stmt, 4).len;
+        if (entries->count > 0 && (size > max_bytes || bytes > max_bytes - size)) {
             break;
         }
         if (db_u64(stmt, 0) != after_seq + entries->count + 1) {
@@ -391,7 +393,7 @@ static enum kt_status read_rows(struct sqlite3_stmt *stmt, uint64_t after_seq, s
         if (status != KT_OK) {
             break;
         }
-        bytes += body;
+        bytes += size;
     }
     db_reset(stmt);
     return status == KT_NOT_FOUND ? KT_OK : status;

@@ -79,6 +79,23 @@ static void beyond_the_queues_bound_a_write_is_busy(void)
     rig_close();
 }
 
+/* A follower takes no larger answer: behind such an entry it would stand for ever. */
+static void a_change_that_no_fetch_could_carry_is_refused(void)
+{
+    struct kt_submit_result result;
+    size_t len = (size_t)KT_REPLICA_ENTRY_BYTES_MAX + 1;
+    char *bytes = kt_calloc(1, len);
+    CHECK(bytes != NULL);
+    begin_cluster(2);
+    CHECK_FAILS(kt_replica_submit(rig_replica(0), KT_STR(""), kt_str_n(bytes, len),
+                                  kt_now_mono_ms() + RIG_WAIT_MS, &result, &err),
+                KT_TOO_LARGE);
+    WRITE(0, "after", 1);
+    CHECK(rig_until_applied(1, 2));
+    kt_free(bytes);
+    rig_close();
+}
+
 static void a_deadline_in_the_queue_means_certainly_not_done(void)
 {
     struct rig_job first;
@@ -612,6 +629,7 @@ static void a_fetch_is_served_to_members_of_this_cluster_in_this_epoch_only(void
 
 static const struct kt_test tests[] = {
     TEST(beyond_the_queues_bound_a_write_is_busy),
+    TEST(a_change_that_no_fetch_could_carry_is_refused),
     TEST(a_deadline_in_the_queue_means_certainly_not_done),
     TEST(a_deadline_after_the_number_was_given_means_unknown),
     TEST(withdrawing_from_the_middle_and_the_end_of_the_queue_keeps_the_rest),
