@@ -30,6 +30,8 @@ enum kt_http_method {
     KT_HTTP_OTHER = 64
 };
 
+struct kt_budget; /* base/budget.h */
+
 struct kt_http_header {
     struct kt_str name, value;
 };
@@ -54,8 +56,11 @@ struct kt_http_request {
     uint64_t name_lengths;     /* bit n: a header's name has n bytes (n & 63); 0 = not known */
     struct kt_str body;        /* whole, bounded; empty on routes that pull */
     struct kt_http_body *pull; /* routes that pull; else NULL */
-    int64_t content_length;    /* -1 = chunked or none given */
-    char remote_host[64];      /* literal address of the peer */
+    /* Routes that pull: what large bodies share, for as long as a request lasts and for as long as
+     * a piece of it is parsed; NULL = no bound. */
+    struct kt_budget *held, *parsed;
+    int64_t content_length; /* -1 = chunked or none given */
+    char remote_host[64];   /* literal address of the peer */
     uint16_t remote_port;
     bool remote_is_loopback;
     char request_id[129];     /* given or made */

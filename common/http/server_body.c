@@ -34,7 +34,6 @@
 #define SMALL_BYTES ((size_t)16384)  /* a body that is not counted … */
 #define FREE_BYTES (SMALL_BYTES * 4) /* … nor is its buffer */
 #define HOLD_WAIT_MS 1000
-#define VALUE_BYTES 96 /* a node of cJSON's, the heap's share, and a short text's block */
 
 static bool send_continue(struct kt_http_worker *worker)
 {
@@ -179,21 +178,6 @@ static enum kt_status hold(struct kt_http_worker *worker, size_t total, struct k
     return take_share(worker, &worker->share, total - held, err);
 }
 
-/* What parsing the body may take: the reader's copy of the text, and a node for each value, of
- * which there are no more than these bytes (and the reader refuses more than KT_JSON_VALUES_MAX).
- */
-static size_t parse_bytes(struct kt_str body)
-{
-    size_t values = 1;
-
-    for (size_t i = 0; i < body.len; i++) {
-        char c = body.data[i];
-
-        values += (size_t)(c == ',') + (size_t)(c == '[') + (size_t)(c == '{');
-    }
-    return body.len + VALUE_BYTES * (values < KT_JSON_VALUES_MAX ? values : KT_JSON_VALUES_MAX);
-}
-
 /* Before it is parsed. Whoever waits here holds nothing of what it waits for, so that bodies that
  * fill the budget each are parsed one after the other. */
 static enum kt_status hold_parsed(struct kt_http_worker *worker, struct kt_error *err)
@@ -203,7 +187,7 @@ static enum kt_status hold_parsed(struct kt_http_worker *worker, struct kt_error
     if (body.len <= SMALL_BYTES) {
         return KT_OK;
     }
-    return take_share(worker, &worker->parse, parse_bytes(body), err);
+    return take_share(worker, &worker->parse, kt_json_parse_bytes(body), err);
 }
 
 /* Room for the next piece: doubles, so that a length that was only claimed costs nothing. */
@@ -379,4 +363,6 @@ void kt_http_body_pull_init(struct kt_http_worker *worker)
     worker->pull.read = pull_read;
     worker->pull.ctx = worker;
     worker->request.pull = &worker->pull;
+    worker->request.held = worker->server->held;
+    worker->request.parsed = worker->server->parsed;
 }

@@ -13,6 +13,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#define VALUE_BYTES 96 /* a node of cJSON's, the heap's share, and a short text's block */
+
 struct kt_json {
     cJSON *root;
 };
@@ -43,6 +45,21 @@ static enum kt_status build(struct kt_str text, struct kt_json *json, struct kt_
         return kt_fail(err, KT_NO_MEMORY, "no memory for a JSON document of %zu bytes", text.len);
     }
     return kt_json_check_unique(json->root, err);
+}
+
+size_t kt_json_values_at_most(struct kt_str text)
+{
+    size_t values = 1;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        values += (size_t)(c == ',') + (size_t)(c == '[') + (size_t)(c == '{');
+    }
+    return values < KT_JSON_VALUES_MAX ? values : KT_JSON_VALUES_MAX;
+}
+
+size_t kt_json_parse_bytes(struct kt_str text)
+{
+    return text.len + VALUE_BYTES * kt_json_values_at_most(text);
 }
 
 enum kt_status kt_json_parse(struct kt_str text, int max_depth, struct kt_json **ret_json,

@@ -33,6 +33,11 @@ enum kt_json_type {
 #define KT_JSON_DEPTH_MAX 128      /* the most that max_depth may be: cJSON recurses */
 #define KT_JSON_VALUES_MAX 4000000 /* a value takes some 80 bytes; more are KT_TOO_LARGE */
 
+/* What a text can hold and what parsing it can take at most, as estimated before it is parsed: the
+ * reader's copy of the text, and a node for each value. */
+size_t kt_json_values_at_most(struct kt_str text);
+size_t kt_json_parse_bytes(struct kt_str text);
+
 /* Refuses: empty text, a BOM, depth > max_depth, doubled members, numbers that overflow a double,
  * \u0000 in strings, lone surrogates. */
 enum kt_status kt_json_parse(struct kt_str text, int max_depth, struct kt_json **ret_json,

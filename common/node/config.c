@@ -141,10 +141,9 @@ static const struct kt_conf_key keys[] = {
      "The largest request body that is read as a whole; imports are not bound by it.", NULL},
     {"limits", "body_memory_bytes", KT_CONF_BYTES, AT(limits.body_memory_bytes), 16 * MB, 1024 * GB,
      "1g", "bytes", NULL,
-     "Memory for request bodies of more than 16k that are held and parsed at the same time, as "
-     "estimated, and for answers of more than 256k. A request beyond it waits a second, then 503; "
-     "one "
-     "alone is always taken.",
+     "Memory for request bodies and lines of imports of more than 16k that are held and parsed at "
+     "the same time, as estimated, and for answers and batches of imports of more than 256k. A "
+     "request beyond it waits a second (an import five), then 503; one alone is always taken.",
      NULL},
     {"limits", "response_bytes", KT_CONF_BYTES, AT(limits.response_bytes), 65536, 4 * GB, "512m",
      "bytes", NULL, "The largest answer.", NULL},

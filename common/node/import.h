@@ -48,6 +48,8 @@ struct kt_import_limits {
     int64_t spool_bytes;      /* of one of them */
     int64_t step_ms;          /* to the next row of a SQLite file */
     int64_t gzip_ratio;       /* what gzip unpacks to, in its own lengths; 0 = unbounded */
+    struct kt_budget *held;   /* shared with others: for large batches; NULL = unbounded */
+    struct kt_budget *parsed; /* the same for long lines */
 };
 
 struct kt_import_report {
@@ -69,7 +71,8 @@ typedef enum kt_status (*kt_import_submit_fn)(void *ctx, uint64_t batch, struct 
  * the lines that became records. The header line is checked against the mapping before anything is
  * written: a missing column, a doubled or colliding indicator name, a reserved name = KT_BAD_VALUE
  * naming it. Fails besides with KT_BAD_REQUEST (broken gzip or framing), KT_TIMEOUT (silent body),
- * and whatever submit gave; *ret_report then holds what was committed. */
+ * KT_BUSY (others have the shared memory), and whatever submit gave; *ret_report then holds what
+ * was committed. */
 enum kt_status kt_import_run(const struct kt_import_options *options,
                              const struct kt_import_limits *limits, struct kt_http_body *body,
                              kt_import_submit_fn submit, void *submit_ctx,

@@ -214,8 +214,12 @@ static enum kt_status count_item(struct import *import, struct kt_str subject, s
     }
     import->batch_items++;
     size_t bytes = kt_change_bytes(import->builder) + import->pending_bytes;
-    if (import->whole) {
-        return (int64_t)bytes > import->limits->atomic_bytes ? too_large(import, err) : KT_OK;
+    if (import->whole && (int64_t)bytes > import->limits->atomic_bytes) {
+        return too_large(import, err);
+    }
+    enum kt_status status = import_hold_batch(import, bytes, err);
+    if (status != KT_OK || import->whole) {
+        return status;
     }
     bool full = (int64_t)import->batch_items >= import->limits->batch_records ||
                 (int64_t)bytes >= import->limits->batch_bytes;
@@ -293,4 +297,5 @@ void import_done(struct import *import)
     kt_buf_done(&import->encoded);
     kt_free(import->subjects.slots);
     kt_free(import->row.values);
+    import_give_all(import);
 }

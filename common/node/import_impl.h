@@ -7,6 +7,7 @@
  *   import_restore.c  ndjson with `recorded`: the same, by revision
  *   import_finance.c  rows of a SQLite file: the same
  *   import_batch.c    subjects and records into batches
+ *   import_memory.c   what many imports may hold together
  *   import.c          the stream, csv, the report
  *
  * Threads, Owns, Fails: see import.h.
@@ -14,6 +15,7 @@
 #ifndef KT_NODE_IMPORT_IMPL_H
 #define KT_NODE_IMPORT_IMPL_H
 
+#include "base/budget.h"
 #include "base/map.h"
 #include "node/csv.h"
 #include "node/import.h"
@@ -126,7 +128,18 @@ struct import {
     bool whole;                 /* a batch is not cut: atomic, or a recorded revision */
     uint64_t recorded_revision; /* of the batch at hand; 0 = none */
     int64_t recorded_wall_ms;
+    struct kt_budget_share held;   /* for the batch, until the end, as its buffers are */
+    struct kt_budget_share parsed; /* for the line at hand */
 };
+
+/* import_memory.c. KT_BUSY when others hold too much for too long. The batch is so large now; a
+ * line is about to be parsed, and is given back when what it says is in the batch. */
+enum kt_status import_hold_batch(struct import *import, size_t bytes,
+                                 struct kt_error *err) KT_MUST_CHECK;
+enum kt_status import_hold_line(struct import *import, struct kt_str text,
+                                struct kt_error *err) KT_MUST_CHECK;
+void import_give_line(struct import *import);
+void import_give_all(struct import *import);
 
 enum kt_status import_init(struct import *import, struct kt_error *err) KT_MUST_CHECK;
 void import_done(struct import *import);

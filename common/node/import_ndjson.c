@@ -146,7 +146,11 @@ static enum kt_status read_line(struct ndjson_import *in, struct kt_str text, st
     struct kt_error fault = KT_ERROR_INIT;
     struct kt_json *json = NULL;
     struct import_line line;
-    enum kt_status status =
+    enum kt_status status = import_hold_line(in->import, text, err);
+    if (status != KT_OK) {
+        return status;
+    }
+    status =
         import_line_parse(text, in->import->limits->json_depth, in->arena, &json, &line, &fault);
     if (status == KT_OK) {
         status = take_line(in, text, &line, err);
@@ -157,6 +161,7 @@ static enum kt_status read_line(struct ndjson_import *in, struct kt_str text, st
     }
     kt_json_free(&json);
     kt_arena_reset(in->arena);
+    import_give_line(in->import);
     return status;
 }
 

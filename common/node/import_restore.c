@@ -94,13 +94,17 @@ static enum kt_status add_piece(struct import_restore *restore, const struct kt_
     struct import *import = restore->import;
     struct kt_json *json = NULL;
     struct import_line line;
-    enum kt_status status =
-        import_line_parse(piece->text, import->limits->json_depth, arena, &json, &line, err);
+    enum kt_status status = import_hold_line(import, piece->text, err);
+    if (status != KT_OK) {
+        return status;
+    }
+    status = import_line_parse(piece->text, import->limits->json_depth, arena, &json, &line, err);
     if (status == KT_OK) {
         status = import_line_add(import, &line, err);
     }
     kt_json_free(&json);
     kt_arena_reset(arena);
+    import_give_line(import);
     return status;
 }
 

@@ -155,6 +155,27 @@ class NodeFloods:
         grown_mb = (self._peak_kb() - before_kb) >> 10
         check(grown_mb < 600 * (1 if SLOW == 1 else 4), "the node grew by %d MB", grown_mb)
 
+    def long_lines_of_many_imports_share_it_too(self):
+        """A line is parsed like a body: it must count like one."""
+        line = b'{"record":{"subject":"s","time":1,"data":{' + b",".join(
+            b'"%x":1' % i for i in range(350000)) + b"}}}\n"
+        statuses = []
+
+        def ask():
+            statuses.append(self.node.data_post("import?format=ndjson", line).status)
+        before_kb = self._peak_kb()
+        threads = [threading.Thread(target=ask, daemon=True) for _ in range(24)]
+        for thread in threads:
+            thread.start()
+        self._probe("long lines")
+        for thread in threads:
+            thread.join(60 * SLOW)
+        # 400: beyond the cluster's indicators; 503: others have the memory or the workers.
+        check(len(statuses) == 24 and set(statuses) <= {400, 503} and 400 in statuses,
+              "statuses %s", statuses)
+        grown_mb = (self._peak_kb() - before_kb) >> 10
+        check(grown_mb < 600 * (1 if SLOW == 1 else 4), "the node grew by %d MB", grown_mb)
+
     def a_steady_load_goes_on_meanwhile(self):
         with Load(self.node, 50, {"limit": 1}, threads=4) as load:
             self._stands("under load", 200, b"GET /health HTTP/1.1\r\nX-A: ", b"a", again=True)

@@ -6,6 +6,8 @@
 #include "gzip.h"
 #include "kt_test.h"
 
+#include "base/budget.h"
+
 #include <stdlib.h>
 
 void importer_init(struct importer *importer)
@@ -40,6 +42,10 @@ static enum kt_status submit(void *ctx, uint64_t batch, struct kt_str body, uint
     if (body.len > importer->largest_batch_bytes) {
         importer->largest_batch_bytes = body.len;
     }
+    int64_t held = importer->limits.held ? kt_budget_used(importer->limits.held) : 0;
+    if (held > importer->most_held_bytes) {
+        importer->most_held_bytes = held;
+    }
     if (!importer->quiet) {
         kt_buf_printf(&importer->batches, "batch %llu\n", (unsigned long long)batch);
         if (!change_text(body, &importer->batches)) {
@@ -70,6 +76,7 @@ enum kt_status importer_run(struct importer *importer)
     memset(&importer->report, 0, sizeof(importer->report));
     memset(&importer->err, 0, sizeof(importer->err));
     importer->submits = importer->largest_batch_bytes = 0;
+    importer->most_held_bytes = 0;
     enum kt_status status =
         arena ? kt_import_options_parse(&request, &options, &importer->err)
               : kt_fail(&importer->err, KT_NO_MEMORY, "no memory for the request");

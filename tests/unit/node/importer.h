@@ -28,6 +28,7 @@ struct importer {
     struct kt_import_report report;
     uint64_t submits;
     size_t largest_batch_bytes;
+    int64_t most_held_bytes; /* of limits.held, at a submit */
     struct kt_error err;
 };
 

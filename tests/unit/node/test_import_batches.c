@@ -5,6 +5,7 @@
 #include "importer.h"
 #include "kt_test.h"
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -20,6 +21,45 @@ static void fill_lines(struct kt_buf *body, int subjects, int lines)
         kt_buf_printf(body, "s%d,%d,name %d,p%d,%d,%d.5\n", i % subjects, 1000 + i / subjects,
                       i / 10, i % 3, i, i * 7);
     }
+}
+
+static void what_an_import_holds_counts_with_all_large_bodies(void)
+{
+    struct importer importer;
+    struct kt_buf body;
+    importer_init(&importer);
+    kt_buf_init(&body, 0);
+    importer.quiet = true;
+    importer.limits.held = kt_budget_new(1 << 20);
+    importer.limits.parsed = kt_budget_new(1 << 20);
+    importer.limits.atomic_bytes = 8 << 20;
+    fill_lines(&body, 7, 101);
+    importer.body = kt_buf_str(&body);
+    CHECK_INT(importer_run(&importer), KT_OK);
+    CHECK_INT(importer.most_held_bytes, 0); /* a little is free */
+    fill_lines(&body, 9000, 50000);
+    importer.body = kt_buf_str(&body);
+    for (int i = 0; i < 2; i++) {
+        importer.query = i == 0 ? "" : "atomic=1";
+        CHECK_INT(importer_run(&importer), KT_OK);
+        CHECK(importer.most_held_bytes > (int64_t)importer.largest_batch_bytes);
+        CHECK_INT(kt_budget_used(importer.limits.held), 0);
+    }
+    CHECK(importer.most_held_bytes > 4 << 20); /* one alone gets what it needs */
+    importer.query = "format=ndjson";
+    kt_buf_clear(&body);
+    kt_buf_printf(&body, "{\"record\":{\"subject\":\"s\",\"time\":1,\"data\":{\"x%0*d\":1}}}\n",
+                  60000, 1);
+    kt_buf_append_text(&body, "{\"subject\":{\"subject\":\"s\"}}\n");
+    importer.body = kt_buf_str(&body);
+    CHECK_INT(importer_run(&importer), KT_OK);
+    CHECK_INT(importer.report.rejected, 1);
+    CHECK_INT(importer.most_held_bytes, 0);
+    CHECK_INT(kt_budget_used(importer.limits.parsed), 0);
+    kt_budget_free(&importer.limits.parsed);
+    kt_budget_free(&importer.limits.held);
+    kt_buf_done(&body);
+    importer_done(&importer);
 }
 
 static void batches_are_cut_by_lines_whatever_the_pieces(void)
@@ -437,6 +477,7 @@ static void the_nations_come_in_whole(void)
 }
 
 static const struct kt_test tests[] = {
+    TEST(what_an_import_holds_counts_with_all_large_bodies),
     TEST(batches_are_cut_by_lines_whatever_the_pieces),
     TEST(batches_are_cut_by_bytes_whatever_the_pieces),
     TEST(long_names_fill_a_batch_too),
