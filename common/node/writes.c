@@ -21,10 +21,6 @@ enum kt_status kt_node_admit_write(struct kt_node *node, const struct kt_http_re
         return kt_fail_field(err, KT_BAD_VALUE, "Idempotency-Key",
                              "Idempotency-Key must be 1 to 128 visible ASCII characters");
     }
-    if (key.data && kt_http_header_count(request, "Idempotency-Key") > 1) {
-        return kt_fail_field(err, KT_BAD_VALUE, "Idempotency-Key",
-                             "Idempotency-Key must be given once");
-    }
     if (atomic_load(&node->draining)) {
         return kt_fail(err, KT_UNAVAILABLE, "this node is stopping");
     }

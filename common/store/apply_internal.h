@@ -109,8 +109,6 @@ enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint64
 /* Sets what changed in a subject, at this revision: its records, or else only what it says. */
 enum kt_status apply_stamp(struct applier *a, uint32_t subject, uint64_t revision, bool records,
                            struct kt_error *err) KT_MUST_CHECK;
-void apply_refuse(struct kt_apply_result *result, enum kt_status status, const char *field,
-                  const char *message);
 /* Writes the records that were collected so far. */
 enum kt_status apply_flush(struct applier *a, struct kt_error *err) KT_MUST_CHECK;
 
