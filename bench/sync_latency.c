@@ -148,7 +148,7 @@ static void wait_for_slaves(struct sync_run *run)
     for (size_t s = 0; s < run->slave_count; s++) {
         while (!atomic_load(&run->stop) && !atomic_load(&run->slaves[s].done) &&
                kt_now_mono_us() < deadline_us) {
-            sync_sleep_until(kt_now_mono_us() + 1000);
+            kt_sleep_until_us(kt_now_mono_us() + 1000);
         }
     }
     atomic_store(&run->stop, true);

@@ -66,7 +66,6 @@ struct sync_run {
 };
 
 _Noreturn void sync_give_up(const char *what, const char *why);
-void sync_sleep_until(int64_t mono_us);
 
 /* Writes at the planned times, a late one at once; the microseconds that it took. */
 int64_t sync_write_all(struct sync_run *run);

@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define API "/kamaitachi/api/data/v1/"
 /* Loading a subject takes time in proportion to its records: so many writes go to one subject. */
@@ -20,17 +19,6 @@ _Noreturn void sync_give_up(const char *what, const char *why)
 {
     fprintf(stderr, "sync_latency: %s: %s\n", what, why);
     exit(1);
-}
-
-void sync_sleep_until(int64_t mono_us)
-{
-    int64_t left = mono_us - kt_now_mono_us();
-
-    if (left > 0) {
-        struct timespec pause = {.tv_sec = (time_t)(left / 1000000),
-                                 .tv_nsec = (long)(left % 1000000) * 1000};
-        (void)nanosleep(&pause, NULL);
-    }
 }
 
 /* POST (GET when there is no body) of a path; KT_OK only for a 200. */
@@ -115,7 +103,7 @@ int64_t sync_write_all(struct sync_run *run)
     kt_buf_init(&body, 4096);
     int64_t start_us = kt_now_mono_us();
     for (int64_t i = 0; i < run->options.writes && !atomic_load(&run->stop); i++) {
-        sync_sleep_until(start_us + i * 1000000 / run->options.rate);
+        kt_sleep_until_us(start_us + i * 1000000 / run->options.rate);
         write_one(run, (uint64_t)i + 1, client, &body, &answer);
         if (run->writes[i].acked_us) {
             last = run->options.by_revision ? run->writes[i].revision : (uint64_t)i + 1;
@@ -218,7 +206,7 @@ void sync_watch(void *arg)
             note_sight(slave, number, now_us);
             seen = number;
         }
-        sync_sleep_until(now_us + run->options.poll_us);
+        kt_sleep_until_us(now_us + run->options.poll_us);
     }
     atomic_store(&slave->done, true);
     kt_buf_done(&body);
