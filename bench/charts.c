@@ -12,6 +12,7 @@
 #define RIGHT (WIDTH - 18.0)
 #define TOP 16.0
 #define BOTTOM (HEIGHT - 44.0)
+#define FINE_BELOW 8   /* seconds */
 #define POINTS_MAX 600 /* more seconds than that are drawn several to a point */
 
 static void begin(struct kt_buf *dest, const char *label)
@@ -32,10 +33,13 @@ static void grid_y(struct kt_buf *dest, double y, const char *label)
 
 static void grid_x(struct kt_buf *dest, double x, const char *label)
 {
+    /* A label at the very edge would be cut off. */
+    bool edge = x > RIGHT - 12;
     kt_buf_printf(dest,
                   "<line class=\"grid\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>"
-                  "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
-                  x, TOP, x, BOTTOM, x, BOTTOM + 17, label);
+                  "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n",
+                  x, TOP, x, BOTTOM, edge ? RIGHT + 14 : x, BOTTOM + 17, edge ? "end" : "middle",
+                  label);
 }
 
 static void caption(struct kt_buf *dest, const char *text)
@@ -98,7 +102,7 @@ static void mark(struct kt_buf *dest, double x, double y, const char *name, doub
     kt_buf_printf(dest,
                   "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>"
                   "<text class=\"mark\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s %s</text>\n",
-                  x, y, left ? x - 7 : x + 1, left ? y - 6 : y - 9, left ? "end" : "start", name,
+                  x, y, left ? x - 7 : x + 8, left ? y - 6 : y + 15, left ? "end" : "start", name,
                   kt_time_text(us, text));
 }
 
@@ -144,11 +148,12 @@ void kt_chart_latency(struct kt_buf *dest, const struct kt_hist *hist)
     kt_buf_append_text(dest, "</svg>\n");
 }
 
-static const char *rate_text(double rate, char dest[32])
+/* `most` decides the unit, so that an axis has one. */
+static const char *rate_text(double rate, double most, char dest[32])
 {
-    if (rate >= 1e6) {
-        snprintf(dest, 32, "%.3g M", rate / 1e6);
-    } else if (rate >= 10000) {
+    if (rate > 0 && most >= 1e6) {
+        snprintf(dest, 32, "%.4g M", rate / 1e6);
+    } else if (rate > 0 && most >= 1e4) {
         snprintf(dest, 32, "%.4g k", rate / 1e3);
     } else {
         snprintf(dest, 32, "%.4g", rate);
@@ -161,17 +166,19 @@ struct point {
     double at_s, right, wrong; /* its middle; a second */
 };
 
-static size_t gather(const struct kt_load_result *result, size_t together, struct point *points,
-                     double *ret_span)
+/* Seconds, some together when they are many; tenths when they are few. */
+static size_t gather(const struct kt_load_result *result, struct point *points, double *ret_span)
 {
-    size_t count = 0;
+    bool fine = result->second_count < FINE_BELOW;
+    size_t all = fine ? result->tenth_count : result->second_count;
+    size_t together = (all + POINTS_MAX - 1) / POINTS_MAX, count = 0;
     double at_s = 0;
-    for (size_t i = 0; i < result->second_count; i += together) {
+    for (size_t i = 0; i < all; i += together) {
         double right = 0, wrong = 0, span = 0;
-        for (size_t j = i; j < i + together && j < result->second_count; j++) {
-            right += (double)result->seconds[j].right;
-            wrong += (double)result->seconds[j].wrong;
-            span += result->seconds[j].span_s;
+        for (size_t j = i; j < i + together && j < all; j++) {
+            right += (double)(fine ? result->tenths[j].right : result->seconds[j].right);
+            wrong += (double)(fine ? result->tenths[j].wrong : result->seconds[j].wrong);
+            span += fine ? result->tenths[j].span_s : result->seconds[j].span_s;
         }
         if (span > 0) {
             points[count++] = (struct point){at_s + span / 2, right / span, wrong / span};
@@ -233,14 +240,13 @@ static void rate_curves(struct kt_buf *dest, const struct scale *x, const struct
 void kt_chart_rate(struct kt_buf *dest, const struct kt_load_result *result, double target)
 {
     struct point points[POINTS_MAX];
-    size_t together = (result->second_count + POINTS_MAX - 1) / POINTS_MAX, count;
-    double most = 1;
     struct scale x = {0, 1}, y = {0, 1};
-    if (result->second_count == 0) {
+    size_t count = gather(result, points, &x.high);
+    double most = 1;
+    if (count == 0) {
         kt_buf_append_text(dest, "<p class=\"none\">too short for a curve</p>\n");
         return;
     }
-    count = gather(result, together, points, &x.high);
     for (size_t i = 0; i < count; i++) {
         most = fmax(most, fmax(points[i].right, points[i].wrong));
     }
@@ -251,7 +257,7 @@ void kt_chart_rate(struct kt_buf *dest, const struct kt_load_result *result, dou
     begin(dest, "answers a second over time");
     for (double at = 0; at <= y.high * (1 + 1e-9); at += step) {
         char label[32];
-        grid_y(dest, scaled(&y, at, BOTTOM, TOP), rate_text(at, label));
+        grid_y(dest, scaled(&y, at, BOTTOM, TOP), rate_text(at, y.high, label));
     }
     time_axis(dest, &x);
     rate_curves(dest, &x, &y, points, count);

@@ -16,6 +16,8 @@
 #define PACE_LEAST_US 100
 #define WATCH_US 20000
 #define LAST_SECOND_US 300000
+#define TENTH_US 100000
+#define SECOND_US 1000000
 
 static double cpu_seconds(void)
 {
@@ -68,12 +70,13 @@ struct watch {
     struct kt_load_result *result;
     struct kt_hist *merged, *spare; /* spare goes to a loop in exchange for its own */
     size_t capacity;
-    int64_t next_us, taken_us; /* when the last second was taken */
+    int64_t taken_us;             /* when the last tenth was taken */
+    struct kt_load_second second; /* the present one, so far */
     kt_load_progress_fn progress;
     void *ctx;
 };
 
-static bool add_second(struct watch *watch, const struct kt_load_second *second)
+static bool add_second(struct watch *watch)
 {
     struct kt_load_result *result = watch->result;
     if (result->second_count == SECONDS_MAX) {
@@ -88,42 +91,107 @@ static bool add_second(struct watch *watch, const struct kt_load_second *second)
         result->seconds = grown;
         watch->capacity = capacity;
     }
-    result->seconds[result->second_count++] = *second;
+    result->seconds[result->second_count++] = watch->second;
     return true;
 }
 
-/* Takes the loops' last second from them. */
-static void take_second(struct watch *watch, int64_t now_us)
+/* Takes from the loops what they counted since the last time. */
+static void take_tenth(struct watch *watch, int64_t now_us)
 {
     struct kt_load *load = watch->load;
-    struct kt_load_progress progress = {.elapsed_s = (double)(now_us - load->measure_us) / 1e6,
-                                        .warming = now_us < load->measure_us};
-    kt_hist_clear(watch->merged);
+    struct kt_load_tenth tenth = {.span_s = (double)(now_us - watch->taken_us) / 1e6};
     for (size_t i = 0; i < load->loop_count; i++) {
         struct kt_load_loop *loop = &load->loops[i];
         kt_hist_clear(watch->spare);
         kt_mutex_lock(&loop->mutex);
         struct kt_hist *taken = loop->second_hist;
         loop->second_hist = watch->spare;
-        progress.last.right += loop->second.right;
-        progress.last.wrong += loop->second.wrong;
-        progress.requests += loop->all_requests;
-        progress.wrong += loop->all_wrong;
+        tenth.right += loop->second.right;
+        tenth.wrong += loop->second.wrong;
         loop->second = (struct kt_load_second){0};
         kt_mutex_unlock(&loop->mutex);
         watch->spare = taken;
         kt_hist_merge(watch->merged, taken);
     }
-    progress.last.span_s = (double)(now_us - watch->taken_us) / 1e6;
     watch->taken_us = now_us;
-    progress.last.p50_us = kt_hist_percentile(watch->merged, 50);
-    progress.last.p99_us = kt_hist_percentile(watch->merged, 99);
-    progress.last.max_us = watch->merged->max_us;
-    if (!progress.warming && now_us > load->measure_us + WATCH_US) {
-        add_second(watch, &progress.last);
+    watch->second.span_s += tenth.span_s;
+    watch->second.right += tenth.right;
+    watch->second.wrong += tenth.wrong;
+    if (now_us > load->measure_us + WATCH_US && watch->result->tenth_count < KT_LOAD_TENTHS_MAX) {
+        watch->result->tenths[watch->result->tenth_count++] = tenth;
     }
+}
+
+static void end_second(struct watch *watch, int64_t now_us)
+{
+    struct kt_load *load = watch->load;
+    struct kt_load_progress progress = {.elapsed_s = (double)(now_us - load->measure_us) / 1e6,
+                                        .warming = now_us < load->measure_us};
+    for (size_t i = 0; i < load->loop_count; i++) {
+        struct kt_load_loop *loop = &load->loops[i];
+        kt_mutex_lock(&loop->mutex);
+        progress.requests += loop->all_requests;
+        progress.wrong += loop->all_wrong;
+        kt_mutex_unlock(&loop->mutex);
+    }
+    watch->second.p50_us = kt_hist_percentile(watch->merged, 50);
+    watch->second.p99_us = kt_hist_percentile(watch->merged, 99);
+    watch->second.max_us = watch->merged->max_us;
+    progress.last = watch->second;
+    if (!progress.warming && now_us > load->measure_us + WATCH_US) {
+        add_second(watch);
+    }
+    watch->second = (struct kt_load_second){0};
+    kt_hist_clear(watch->merged);
     if (watch->progress) {
         watch->progress(watch->ctx, &progress);
+    }
+}
+
+/* Should the run end before its time? */
+static bool is_over(struct watch *watch, atomic_bool *stop, int64_t now_us)
+{
+    struct kt_load *load = watch->load;
+    int64_t last_us = atomic_load_explicit(&load->last_right_us, memory_order_relaxed);
+    uint64_t failures = atomic_load_explicit(&load->failures_since_right, memory_order_relaxed);
+    if (atomic_load(stop)) {
+        watch->result->stopped = true;
+    }
+    if (failures > 0 && (double)(now_us - last_us) > load->options->give_up_s * 1e6) {
+        watch->result->gave_up = true;
+    }
+    return watch->result->stopped || watch->result->gave_up;
+}
+
+/* The next border of a second or of a tenth; the first counted one begins when the warm-up ends. */
+static int64_t next_border(const struct kt_load *load, int64_t now_us, int64_t step_us)
+{
+    int64_t from_us = now_us < load->measure_us ? load->start_us : load->measure_us;
+    int64_t next_us = from_us + ((now_us - from_us) / step_us + 1) * step_us;
+    return now_us < load->measure_us && next_us > load->measure_us ? load->measure_us : next_us;
+}
+
+/* What is left, up to the last answer; the loops have ended. */
+static void end_course(struct watch *watch)
+{
+    struct kt_load *load = watch->load;
+    struct kt_load_result *result = watch->result;
+    int64_t last_us = watch->taken_us;
+    size_t tenths = result->tenth_count;
+    for (size_t i = 0; i < load->loop_count; i++) {
+        last_us = load->loops[i].last_done_us > last_us ? load->loops[i].last_done_us : last_us;
+    }
+    take_tenth(watch, last_us);
+    /* A moment tells no rate: it belongs to the tenth before it. */
+    if (result->tenth_count > tenths && tenths > 0 &&
+        result->tenths[tenths].span_s * 1e6 < TENTH_US / 2) {
+        result->tenths[tenths - 1].span_s += result->tenths[tenths].span_s;
+        result->tenths[tenths - 1].right += result->tenths[tenths].right;
+        result->tenths[tenths - 1].wrong += result->tenths[tenths].wrong;
+        result->tenth_count--;
+    }
+    if (watch->second.span_s * 1e6 > LAST_SECOND_US) {
+        end_second(watch, last_us);
     }
 }
 
@@ -131,42 +199,27 @@ static void take_second(struct watch *watch, int64_t now_us)
 static void watch_loops(struct watch *watch, atomic_bool *stop)
 {
     struct kt_load *load = watch->load;
-    double give_up_us = load->options->give_up_s * 1e6;
-    watch->taken_us = load->start_us;
-    watch->next_us = load->start_us + 1000000;
-    if (load->measure_us > load->start_us && load->measure_us < watch->next_us) {
-        watch->next_us = load->measure_us;
-    }
+    int64_t now_us = load->start_us, tenth_us, second_us;
+    watch->taken_us = now_us;
+    tenth_us = next_border(load, now_us, TENTH_US);
+    second_us = next_border(load, now_us, SECOND_US);
     while (atomic_load_explicit(&load->running, memory_order_acquire) > 0) {
-        int64_t now_us = kt_now_mono_us();
-        kt_sleep_until_us(now_us + WATCH_US < watch->next_us ? now_us + WATCH_US : watch->next_us);
         now_us = kt_now_mono_us();
-        int64_t silent = now_us - atomic_load_explicit(&load->last_right_us, memory_order_relaxed);
-        if (atomic_load(stop)) {
-            watch->result->stopped = true;
-        }
-        if ((double)silent > give_up_us &&
-            atomic_load_explicit(&load->failures_since_right, memory_order_relaxed) > 0) {
-            watch->result->gave_up = true;
-        }
-        if (watch->result->stopped || watch->result->gave_up) {
+        kt_sleep_until_us(now_us + WATCH_US < tenth_us ? now_us + WATCH_US : tenth_us);
+        now_us = kt_now_mono_us();
+        if (is_over(watch, stop, now_us)) {
             atomic_store_explicit(&load->stopping, true, memory_order_relaxed);
         }
-        if (now_us >= watch->next_us) {
-            take_second(watch, now_us);
-            /* The first counted second begins when the warm-up ends. */
-            int64_t next_us = watch->next_us + 1000000;
-            if (watch->next_us < load->measure_us && next_us > load->measure_us) {
-                next_us = load->measure_us;
-            }
-            watch->next_us = next_us;
+        if (now_us >= tenth_us) {
+            take_tenth(watch, now_us);
+            tenth_us = next_border(load, now_us, TENTH_US);
+        }
+        if (now_us >= second_us) {
+            end_second(watch, now_us);
+            second_us = next_border(load, now_us, SECOND_US);
         }
     }
-    /* What is left, unless it is too short to tell a rate. */
-    int64_t now_us = kt_now_mono_us();
-    if (load->loop_count && now_us - watch->taken_us > LAST_SECOND_US) {
-        take_second(watch, now_us);
-    }
+    end_course(watch);
 }
 
 static void merge_nodes(struct kt_load_result *into, struct kt_load_result *from)

@@ -41,6 +41,13 @@ struct kt_load_second {
     uint64_t p50_us, p99_us, max_us;
 };
 
+/* The first seconds in tenths: a short run has a course too. */
+#define KT_LOAD_TENTHS_MAX 100
+struct kt_load_tenth {
+    double span_s;
+    uint64_t right, wrong;
+};
+
 /* A body that was found right, for -verify: all answers to one request that were alike. */
 struct kt_load_body {
     struct kt_load_body *next;
@@ -73,6 +80,8 @@ struct kt_load_result {
     size_t node_count;
     struct kt_load_second *seconds;
     size_t second_count;
+    struct kt_load_tenth tenths[KT_LOAD_TENTHS_MAX];
+    size_t tenth_count;
     struct kt_load_body *bodies; /* with -verify, and of writes */
     int64_t started_wall_ms;
 };

@@ -20,7 +20,12 @@ static bool take_by_plan(struct kt_conn *conn, int64_t now_us)
 {
     struct kt_load_loop *loop = conn->loop;
     struct kt_load *load = loop->load;
-    uint64_t k = loop->next_due, requests = load->options->requests;
+    uint64_t requests = load->options->requests;
+    /* What the warm-up could not send in its time must not be paid by what is counted. */
+    while (loop->next_due < load->warmup_due && now_us >= load->measure_us) {
+        loop->next_due += load->loop_count;
+    }
+    uint64_t k = loop->next_due;
     int64_t due = due_us(load, k);
     if ((requests && k >= load->warmup_due + requests) || due >= load->end_us) {
         loop->exhausted = true;

@@ -107,7 +107,7 @@ static void put_head(const struct kt_pt_report *report, struct kt_buf *dest)
 
 static void put_verdict(const struct kt_pt_run *run, struct kt_buf *dest)
 {
-    double target = kt_scenario_about(run->scenario)->target_qps, rate = kt_run_rate(run);
+    double target = run->target, rate = kt_run_rate(run);
     if (target <= 0) {
         kt_buf_append_text(dest, "–");
     } else if (kt_run_passed(run)) {
@@ -257,7 +257,7 @@ static void put_run(const struct kt_pt_run *run, struct kt_buf *dest)
     kt_buf_append_text(dest, "<div class=\"charts\"><div><h3>Latency by percentile</h3>\n");
     kt_chart_latency(dest, run->result.latency);
     kt_buf_append_text(dest, "</div><div><h3>Answers a second</h3>\n");
-    kt_chart_rate(dest, &run->result, about->target_qps);
+    kt_chart_rate(dest, &run->result, run->target);
     kt_buf_append_text(dest, "</div></div>\n");
     put_nodes(run, dest);
     put_wrong(run, dest);

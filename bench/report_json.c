@@ -179,8 +179,8 @@ static void write_run(struct kt_jw *jw, const struct kt_pt_run *run)
     kt_jw_kv_u64(jw, "right", result->right);
     kt_jw_kv_f64(jw, "elapsed_s", rounded(result->elapsed_s, 1e6));
     kt_jw_kv_f64(jw, "rate", rounded(kt_run_rate(run), 100));
-    if (about->target_qps > 0) {
-        kt_jw_kv_f64(jw, "target", about->target_qps);
+    if (run->target > 0) {
+        kt_jw_kv_f64(jw, "target", run->target);
         kt_jw_kv_bool(jw, "passed", kt_run_passed(run));
     }
     write_latency(jw, result->latency);

@@ -19,8 +19,7 @@ double kt_run_rate(const struct kt_pt_run *run)
 
 bool kt_run_passed(const struct kt_pt_run *run)
 {
-    return kt_load_wrong(&run->result) == 0 &&
-           kt_run_rate(run) >= kt_scenario_about(run->scenario)->target_qps;
+    return kt_load_wrong(&run->result) == 0 && kt_run_rate(run) >= run->target;
 }
 
 bool kt_run_hit_rate(const struct kt_pt_run *run, bool responses, double *ret_percent,
@@ -175,7 +174,7 @@ static void print_notes(const struct kt_pt_run *run, const struct kt_pt_report *
 
 static void print_verdict(const struct kt_pt_run *run, FILE *stream)
 {
-    double target = kt_scenario_about(run->scenario)->target_qps, rate = kt_run_rate(run);
+    double target = run->target, rate = kt_run_rate(run);
     if (target <= 0) {
         return;
     }
@@ -247,9 +246,8 @@ static void print_table(const struct kt_pt_report *report, FILE *stream)
             print_cell(stream, kt_time_text((double)us, text), 8);
         }
         fprintf(stream, " %8llu  ", (unsigned long long)kt_load_wrong(&run->result));
-        if (about->target_qps > 0) {
-            fprintf(stream, "%.0f/s %s", about->target_qps,
-                    kt_run_passed(run) ? "PASSED" : "NOT YET");
+        if (run->target > 0) {
+            fprintf(stream, "%.0f/s %s", run->target, kt_run_passed(run) ? "PASSED" : "NOT YET");
         } else {
             fprintf(stream, "-");
         }
