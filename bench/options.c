@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#define THREADS_USUAL_MAX 8
+
 static const struct kt_scenario_about scenarios[] = {
     {"multi", "5 subjects, 3 indicators, newest values", 300},
     {"newest", "1 subject, 2 indicators, newest values", 500},
@@ -67,7 +69,7 @@ static const struct flag flags[] = {
      "an answer later than this is a failure (10)"},
     {"give-up", REAL, AT(give_up_s), 0.1, 3600, "S",
      "stop when nothing right came for so long (10)"},
-    {"threads", WHOLE, AT(threads), 1, 64, "N", "loops; by default half of the cores"},
+    {"threads", WHOLE, AT(threads), 1, 64, "N", "loops (as many as cores, at most 8)"},
     {"verify", VERIFY, 0, 0, 0, "URL", "compare values with this node's afterwards"},
     {"json", TEXT, AT(json), 0, 0, "FILE", "write everything measured"},
     {"csv", TEXT, AT(csv), 0, 0, "FILE", "write one line a scenario"},
@@ -231,8 +233,8 @@ static enum kt_status settle(struct kt_pt_options *options, struct kt_error *err
         options->requests = 5000;
     }
     if (!options->threads) {
-        unsigned half = (kt_cpu_count() + 1) / 2;
-        options->threads = half > 16 ? 16 : half;
+        unsigned cores = kt_cpu_count();
+        options->threads = cores < THREADS_USUAL_MAX ? cores : THREADS_USUAL_MAX;
     }
     if (options->threads > options->concurrent) {
         options->threads = options->concurrent;
