@@ -276,7 +276,7 @@ void micro_world_open(struct micro_world *world, const char *folder, size_t subj
                    .max_rows = KT_QUERY_ROWS_MAX,
                    .json_depth = 16},
         .now_wall_ms = WALL_MS + INT64_C(100000000000),
-        .deadline_mono_ms = kt_now_mono_ms() + 24 * 3600 * 1000,
+        .deadline_mono_ms = kt_now_mono_ms() + INT64_C(86400000),
     };
 }
 

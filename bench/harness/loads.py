@@ -26,7 +26,15 @@ class Sample(dict):
     """rate, p50_us, p90_us, p99_us, max_us, requests, errors, client_cpu_us."""
 
 
-LUA = r"""
+# One body: wrk sends it without asking Lua for each request, which is the quickest that it can.
+LUA_ONE = r"""
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+for line in io.lines("@BODIES@") do
+  wrk.body = line
+end
+"""
+LUA_MANY = r"""
 local bodies, next_one, threads = {}, 0, 0
 function setup(thread)
   thread:set("number", threads)
@@ -43,6 +51,8 @@ function request()
   next_one = next_one % #bodies + 1
   return bodies[next_one]
 end
+"""
+LUA_DONE = r"""
 function done(summary, latency, requests)
   local e = summary.errors
   io.write(string.format('KT {"requests":%d,"us":%d,"connect":%d,"read":%d,"write":%d,' ..
@@ -99,7 +109,8 @@ class Wrk:
         with open(body_file, "w", encoding="utf-8") as file:
             file.write("".join(body + "\n" for body in bodies))
         with open(script, "w", encoding="utf-8") as file:
-            file.write(LUA.replace("@BODIES@", body_file).replace("@THREADS@", str(threads)))
+            text = (LUA_MANY if len(bodies) > 1 else LUA_ONE) + LUA_DONE
+            file.write(text.replace("@BODIES@", body_file).replace("@THREADS@", str(threads)))
         return ["wrk", "-t%d" % threads, "-c%d" % connections, "-d%gs" % seconds, "--timeout", "5s",
                 "-s", script, url]
 

@@ -211,8 +211,9 @@ static void stop(void *arg, enum kt_signal signal)
 int main(int argc, char **argv)
 {
     static struct loop loops[64];
-    struct bare_options options = {.threads = kt_cpu_count(), .bytes = 300};
+    static struct bare_options options = {.bytes = 300};
     struct kt_error err = KT_ERROR_INIT;
+    options.threads = kt_cpu_count();
     int status = bare_options_parse(&options, argc, argv);
     uint16_t port = (uint16_t)options.port;
 
