@@ -224,23 +224,42 @@ enum kt_status apply_delete(struct applier *a, const struct kt_change_delete *er
 
 /* --- counting --- */
 
-static enum kt_status count_of_subject(struct reader *reader, struct piece *piece, uint32_t subject,
-                                       const struct kt_change_delete *erase,
-                                       int64_t deadline_mono_ms, uint64_t *ret_count,
-                                       struct kt_error *err)
+static enum kt_status count_pieces(struct reader *reader, struct piece *piece, uint32_t subject,
+                                   const struct kt_change_delete *erase, int64_t deadline_mono_ms,
+                                   uint64_t *ret_count, struct kt_error *err)
 {
-    enum kt_status status;
     uint64_t count = 0;
     piece->count = 0;
-    do {
+    enum kt_status status = db_exec(reader->db, "BEGIN", err); /* all pieces of one moment */
+    while (status == KT_OK) {
         status = kt_now_mono_ms() > deadline_mono_ms
                      ? kt_fail(err, KT_TIMEOUT, "counting took longer than the request allows")
                      : next_piece(reader->stmts[READER_RECORDS], subject, erase, piece, err);
         for (size_t i = 0; i < piece->count && status == KT_OK; i++) {
             count += wants(erase, period_at(piece, i));
         }
-    } while (status == KT_OK && piece->count > 0);
+        if (piece->count == 0) {
+            break;
+        }
+    }
+    db_rollback(reader->db); /* nothing was written: it only ends the transaction */
     *ret_count = count;
+    return status;
+}
+
+/* With a connection of its own: who counts many subjects must not keep one from questions for long.
+ */
+static enum kt_status count_of_subject(struct kt_store *store, struct piece *piece,
+                                       uint32_t subject, const struct kt_change_delete *erase,
+                                       int64_t deadline_mono_ms, uint64_t *ret_count,
+                                       struct kt_error *err)
+{
+    struct reader *reader = NULL;
+    enum kt_status status = pool_take_until(&store->data_readers, deadline_mono_ms, &reader, err);
+    if (status == KT_OK) {
+        status = count_pieces(reader, piece, subject, erase, deadline_mono_ms, ret_count, err);
+        pool_give(&store->data_readers, reader);
+    }
     return status;
 }
 
@@ -249,29 +268,25 @@ enum kt_status kt_store_count_records(struct kt_store *store, const struct kt_ch
                                       uint64_t *ret_subjects, struct kt_error *err)
 {
     struct kt_change_delete reach = reach_of(erase);
-    struct reader *reader = NULL;
     struct piece *piece = kt_malloc(sizeof(*piece));
     uint64_t records = 0, subjects = 0;
     if (!piece) {
         return kt_fail(err, KT_NO_MEMORY, "no memory to count records");
     }
     kt_buf_init(&piece->texts, 0);
-    enum kt_status status = pool_take(&store->data_readers, &reader, err);
+    enum kt_status status = KT_OK;
     struct kt_catalogue *view = kt_store_view(store);
     for (size_t i = 0; i < erase->subject_count && status == KT_OK; i++) {
         uint64_t count = 0;
         const struct kt_subject *subject = kt_catalogue_find_subject(view, erase->subjects[i]);
         if (subject) {
-            status = count_of_subject(reader, piece, subject->number, &reach, deadline_mono_ms,
+            status = count_of_subject(store, piece, subject->number, &reach, deadline_mono_ms,
                                       &count, err);
             records += count;
             subjects += count > 0 || erase->all;
         }
     }
     kt_catalogue_unref(&view);
-    if (reader) {
-        pool_give(&store->data_readers, reader);
-    }
     kt_buf_done(&piece->texts);
     kt_free(piece);
     if (status == KT_OK) {

@@ -140,7 +140,8 @@ enum kt_status kt_store_find_request(struct kt_store *store, struct kt_str key, 
 
 /* --- erasing --- */
 /* How many records (and subjects with such) a delete would take away; one subject's rows are read
- * at one moment, all of them not. KT_TIMEOUT at the deadline. */
+ * at one moment, all of them not. KT_TIMEOUT at the deadline, KT_BUSY when no read connection was
+ * free by then. */
 enum kt_status kt_store_count_records(struct kt_store *store, const struct kt_change_delete *erase,
                                       int64_t deadline_mono_ms, uint64_t *ret_records,
                                       uint64_t *ret_subjects, struct kt_error *err) KT_MUST_CHECK;

@@ -82,6 +82,9 @@ enum kt_status pool_take(struct reader_pool *pool, struct reader **ret_reader,
                          struct kt_error *err) KT_MUST_CHECK;
 enum kt_status pool_take_within(struct reader_pool *pool, int64_t wait_ms,
                                 struct reader **ret_reader, struct kt_error *err) KT_MUST_CHECK;
+/* The same, but no longer than until a request's deadline. */
+enum kt_status pool_take_until(struct reader_pool *pool, int64_t deadline_mono_ms,
+                               struct reader **ret_reader, struct kt_error *err) KT_MUST_CHECK;
 void pool_give(struct reader_pool *pool, struct reader *reader);
 
 /* --- the write connections --- */

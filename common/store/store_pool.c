@@ -74,6 +74,14 @@ enum kt_status pool_take(struct reader_pool *pool, struct reader **ret_reader, s
     return pool_take_within(pool, TAKE_WAIT_MS, ret_reader, err);
 }
 
+enum kt_status pool_take_until(struct reader_pool *pool, int64_t deadline_mono_ms,
+                               struct reader **ret_reader, struct kt_error *err)
+{
+    int64_t now_ms = kt_now_mono_ms();
+    int64_t wait_ms = deadline_mono_ms > now_ms ? deadline_mono_ms - now_ms : 0;
+    return pool_take_within(pool, wait_ms < TAKE_WAIT_MS ? wait_ms : TAKE_WAIT_MS, ret_reader, err);
+}
+
 enum kt_status pool_take_within(struct reader_pool *pool, int64_t wait_ms,
                                 struct reader **ret_reader, struct kt_error *err)
 {

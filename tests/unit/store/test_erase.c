@@ -2,6 +2,7 @@
 /* Deleting, adding and removing topics, if_revision: against the tables, against a restart, and
  * against a slow model that keeps every version in an array.
  */
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/thread.h"
 #include "store/apply_internal.h"
@@ -191,6 +192,83 @@ static void a_large_subject_is_deleted_in_pieces(void)
     CHECK_OK(kt_store_count_records(store, &what, INT64_MAX, &records, &subjects, &err));
     CHECK_INT(records, 1000);
     CHECK_FAILS(kt_store_count_records(store, &what, 0, &records, &subjects, &err), KT_TIMEOUT);
+    kt_store_close(&store);
+}
+
+enum { COUNTED = 1500 }; /* several pieces */
+
+static void save_counted(struct kt_store *store)
+{
+    struct kt_change_builder *builder = kt_change_builder_new(1 << 20);
+    for (int i = 0; i < COUNTED; i++) {
+        help_add(builder, &(struct help_record){"s", i, "", HELP_NO_D, "a", i});
+    }
+    (void)help_commit_builder(store, builder);
+    kt_change_builder_free(&builder);
+}
+
+struct counting {
+    struct kt_store *store;
+    atomic_bool stop;
+    atomic_int answers, half;
+};
+
+static void count_on(void *arg)
+{
+    struct counting *c = arg;
+    struct kt_str subject = KT_STR("s");
+    struct kt_change_delete what = range_of(&subject, KT_TIME_MIN, KT_TIME_MAX);
+    while (!atomic_load(&c->stop)) {
+        struct kt_error why = KT_ERROR_INIT;
+        uint64_t records = 0, subjects = 0;
+        if (kt_store_count_records(c->store, &what, INT64_MAX, &records, &subjects, &why) ==
+            KT_OK) {
+            atomic_fetch_add(&c->half, records != 0 && records != COUNTED);
+            atomic_fetch_add(&c->answers, 1);
+        }
+    }
+}
+
+static void a_subject_is_counted_at_one_moment(void)
+{
+    struct counting counting = {.store = help_new()};
+    struct kt_thread thread;
+    memset(&thread, 0, sizeof(thread));
+    save_counted(counting.store);
+    CHECK_OK(kt_thread_start(&thread, "counter", count_on, &counting, &err));
+    int64_t until = kt_now_mono_ms() + 60000;
+    for (int i = 0; i < 60 || (atomic_load(&counting.answers) < 60 && kt_now_mono_ms() < until);
+         i++) {
+        (void)erase_range(counting.store, "s", KT_TIME_MIN, KT_TIME_MAX);
+        save_counted(counting.store);
+    }
+    atomic_store(&counting.stop, true);
+    kt_thread_join(&thread);
+    CHECK_INT(atomic_load(&counting.half), 0);
+    CHECK(atomic_load(&counting.answers) > 0);
+    kt_store_close(&counting.store);
+}
+
+static void counting_waits_for_a_connection_up_to_its_deadline(void)
+{
+    struct kt_store *store = help_new();
+    struct reader *readers[4] = {NULL};
+    struct kt_str subject = KT_STR("s");
+    struct kt_change_delete what = range_of(&subject, KT_TIME_MIN, KT_TIME_MAX);
+    uint64_t records, subjects;
+    SAVE(store, {"s", 1, "", HELP_NO_D, "a", 1});
+    for (size_t i = 0; i < 4; i++) {
+        CHECK_OK(pool_take(&store->data_readers, &readers[i], &err));
+    }
+    int64_t begin_ms = kt_now_mono_ms();
+    CHECK_FAILS(kt_store_count_records(store, &what, begin_ms + 20, &records, &subjects, &err),
+                KT_BUSY);
+    CHECK(kt_now_mono_ms() < begin_ms + 20000); /* others wait for half a minute */
+    for (size_t i = 0; i < 4; i++) {
+        pool_give(&store->data_readers, readers[i]);
+    }
+    CHECK_OK(kt_store_count_records(store, &what, INT64_MAX, &records, &subjects, &err));
+    CHECK_INT(records, 1);
     kt_store_close(&store);
 }
 
@@ -657,6 +735,8 @@ static const struct kt_test tests[] = {
     TEST(a_delete_takes_all_versions_of_the_records_it_names),
     TEST(periods_and_bounds_are_both_asked_of_a_record),
     TEST(a_large_subject_is_deleted_in_pieces),
+    TEST(a_subject_is_counted_at_one_moment),
+    TEST(counting_waits_for_a_connection_up_to_its_deadline),
     TEST(all_drops_the_subject_and_a_later_save_starts_from_nothing),
     TEST(a_delete_between_saves_of_one_transaction_takes_what_came_before),
     TEST(topics_are_added_and_removed_beside_those_that_stay),
