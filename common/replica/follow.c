@@ -15,6 +15,7 @@
 #define RETRY_MS 200
 /* One entry may be larger than what was asked for; its frame and the answer's head come with it. */
 #define ANSWER_SLACK_BYTES (KT_REPLICA_ENTRY_BYTES_MAX + (INT64_C(1) << 20))
+#define ANSWER_MAX_MS 300000
 #define ENTRIES_PER_APPEND 4096
 
 struct fetch {
@@ -100,6 +101,15 @@ static enum kt_status prepare(struct kt_replica *replica, struct fetch *fetch, s
     return status;
 }
 
+/* An entry comes as a whole, however slow the wire: what bounds its answer is silence, and this. */
+static bool take_data(void *ctx, struct kt_str data)
+{
+    struct fetch *fetch = ctx;
+    kt_buf_append_str(&fetch->answer.body, data);
+    return kt_buf_status(&fetch->answer.body) == KT_OK &&
+           kt_now_mono_ms() < fetch->sent_mono_ms + ANSWER_MAX_MS;
+}
+
 static enum kt_status call(struct kt_replica *replica, struct fetch *fetch, struct kt_error *err)
 {
     struct kt_http_call http;
@@ -110,6 +120,9 @@ static enum kt_status call(struct kt_replica *replica, struct fetch *fetch, stru
     http.body = kt_buf_str(&fetch->body);
     http.content_type = "application/json";
     http.timeout_ms = fetch->request.wait_ms + patience_ms(replica);
+    http.idle_timeout_ms = http.timeout_ms;
+    http.on_data = take_data;
+    http.on_data_ctx = fetch;
     http.max_answer_bytes = (size_t)(replica->options.fetch_max_bytes + ANSWER_SLACK_BYTES);
     if (replica->options.access) {
         struct kt_str mac =

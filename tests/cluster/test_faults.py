@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What must go on while something fails: reads without etcd, reads across epochs."""
 
+import contextlib
+import socket
+import threading
 import time
 
-from cluster import Load, check, equal, test, wait_until
+from cluster import Load, Node, check, equal, free_ports, test, wait_until
 
 SLOW_TESTS = ["reads_go_on_without_etcd_when_the_lease_has_run_out",
               "a_new_epoch_costs_readers_nothing"]
@@ -53,3 +56,51 @@ def a_new_epoch_costs_readers_nothing(bench):
                 {"subject": "t", "time": 1, "data": {"x": 1}}]}).status == 200,
                 "a write is taken", 3 * TTL)
     equal(load.failures[:3], [], "%d of %d reads failed" % (load.failed, load.done))
+
+
+class SlowWire:
+    """A port that leads to a server's, over which its answers come so many bytes a second."""
+
+    def __init__(self, port, rate):
+        self.target, self.rate = port, rate
+        self.listener = socket.create_server(("127.0.0.1", free_ports(1)))
+        self.addr = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            client, _ = self.listener.accept()
+            server = socket.create_connection(("127.0.0.1", self.target))
+            for pair in ((client, server, None), (server, client, self.rate)):
+                threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    @staticmethod
+    def _carry(source, to, rate):
+        with contextlib.suppress(OSError):
+            while True:
+                data = source.recv(65536)
+                if not data:
+                    break
+                if rate:
+                    time.sleep(len(data) / rate)
+                to.sendall(data)
+        for end in (source, to):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@test
+def a_large_entry_gets_through_a_slow_wire(bench):
+    """It takes longer than a fetch may be silent, and can't be asked for in parts."""
+    etcd = bench.etcd()
+    port = free_ports(1)
+    wire = SlowWire(port, 3 << 20)
+    master = Node(bench, "master", etcd, port=port, server_service_addr=wire.addr)
+    slave = Node(bench, "slave", etcd)
+    master.start()
+    slave.start()
+    lines = b"".join(b"s%d,%d,%d.25,%d.75\n" % (i % 1000, 1000000 + i, i, i * 7)
+                     for i in range(450000))
+    answer = master.data_post("import?atomic=1", b"subject,time,a,b\n" + lines)
+    equal(answer.status, 200, "status of the import")
+    slave.wait_revision(answer.data()["revision"], 60)
