@@ -5,7 +5,7 @@
  * with a body of N bytes instead.
  *
  * Threads: one at a time; the finished answer is read-only.
- * Owns:    the answer's bytes, until bare_options_done.
+ * Owns:    the answer's bytes, for as long as the program.
  * Fails:   parse says why on standard error and gives the exit status, or -1 to go on.
  */
 #ifndef KT_BENCH_PEERS_ANSWER_H
@@ -96,11 +96,6 @@ static inline int bare_options_parse(struct bare_options *options, int argc, cha
         return 1;
     }
     return -1;
-}
-
-static inline void bare_options_done(struct bare_options *options)
-{
-    kt_buf_done(&options->answer);
 }
 
 #endif
