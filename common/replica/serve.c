@@ -169,13 +169,18 @@ static enum kt_status answer(struct kt_replica *replica, const struct kt_fetch_r
     if (status == KT_OK) {
         response->content_type = "application/octet-stream";
         /* Bounded by what was asked for and by KT_REPLICA_ENTRY_BYTES_MAX: a bound on answers to
-         * clients that is smaller than an entry would stop a follower for ever. */
+         * clients that is smaller than an entry would stop a follower for ever, and one on what
+         * they have all together for as long as they like. */
         response->body.max_bytes = 0;
+        response->body.share = NULL;
         kt_fetch_head_format(head, vector, vector_count, &response->body);
         for (size_t i = 0; i < entries.count; i++) {
             kt_fetch_frame_append(&entries.items[i], &response->body);
         }
         status = kt_buf_status(&response->body);
+        if (status != KT_OK) {
+            status = kt_fail(err, status, "no memory for the answer to a fetch");
+        }
     }
     kt_entries_done(&entries);
     kt_free(vector);

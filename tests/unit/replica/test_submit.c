@@ -5,6 +5,7 @@
 #include "kt_test.h"
 #include "rig.h"
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "replica/replica_impl.h"
@@ -557,6 +558,8 @@ static void a_follower_holds_what_the_leaders_answers_have_shown(void)
 /* --- what a fetch is refused for --- */
 
 static char answer_text[4096];
+static size_t answer_bytes;
+static struct kt_budget_share *answer_share; /* as the server gives to answers */
 
 static int fetch_at(size_t n, const char *json)
 {
@@ -568,8 +571,10 @@ static int fetch_at(size_t n, const char *json)
     request.body = kt_str(json);
     request.arena = arena;
     kt_http_response_init(&response, arena, 1 << 20);
+    response.body.share = answer_share;
     kt_replica_serve_fetch(rig_replica(n), &request, &response);
     int status = response.status;
+    answer_bytes = response.body.len_bytes;
     size_t len = 0;
     for (; len < response.body.len_bytes && len + 1 < sizeof(answer_text); len++) {
         answer_text[len] = response.body.data[len] ? response.body.data[len] : '.';
@@ -627,6 +632,34 @@ static void a_fetch_is_served_to_members_of_this_cluster_in_this_epoch_only(void
     rig_close();
 }
 
+/* A follower that is refused for what clients have asked is behind, and the cluster with it. */
+static void what_clients_hold_and_may_have_does_not_bound_a_fetch(void)
+{
+    char cluster[17], member[17];
+    struct kt_budget *budget = kt_budget_new(1000);
+    struct kt_budget_share share = {budget, 0};
+    struct kt_epoch start;
+    struct kt_submit_result result;
+    struct kt_buf body;
+    begin_cluster(2);
+    kt_buf_init(&body, 0);
+    rig_change("large", 0, 7, 3 << 20, &body);
+    CHECK_OK(kt_replica_submit(rig_replica(0), KT_STR(""), kt_buf_str(&body),
+                               kt_now_mono_ms() + RIG_WAIT_MS, &result, &err));
+    memcpy(cluster, rig_status(0)->cluster_id, sizeof(cluster));
+    memcpy(member, rig_status(1)->node_id, sizeof(member));
+    CHECK_OK(kt_store_log_entry_id(rig.nodes[0].store, 1, &start, &err));
+    CHECK(kt_budget_take(budget, 0, 1000, 0));
+    answer_share = &share;
+    CHECK_INT(fetch_at(0, fetch_json(cluster, member, 1, 1, start.epoch_id)), 200);
+    CHECK(answer_bytes > body.len_bytes && body.len_bytes > 1 << 20);
+    answer_share = NULL;
+    kt_budget_give(budget, 1000);
+    kt_budget_free(&budget);
+    kt_buf_done(&body);
+    rig_close();
+}
+
 static const struct kt_test tests[] = {
     TEST(beyond_the_queues_bound_a_write_is_busy),
     TEST(a_change_that_no_fetch_could_carry_is_refused),
@@ -645,6 +678,7 @@ static const struct kt_test tests[] = {
     TEST(a_leader_waits_for_the_batch_that_is_within_the_bound),
     TEST(a_follower_holds_what_the_leaders_answers_have_shown),
     TEST(a_fetch_is_served_to_members_of_this_cluster_in_this_epoch_only),
+    TEST(what_clients_hold_and_may_have_does_not_bound_a_fetch),
 };
 
 KT_TEST_MAIN(tests)
