@@ -73,10 +73,14 @@ static void time_grid(struct kt_buf *dest, const struct scale *y)
             if (log10(us) < y->low - 1e-9 || log10(us) > y->high + 1e-9 || (i && !narrow)) {
                 continue;
             }
-            grid_y(dest, scaled(y, log10(us), BOTTOM, TOP),
-                   us < 1000 || us >= 1e6
-                       ? kt_time_text(us, label)
-                       : (snprintf(label, sizeof(label), "%.0f ms", us / 1000), label));
+            snprintf(label, sizeof(label),
+                     us < 999      ? "%.0f µs"
+                     : us < 999999 ? "%.0f ms"
+                                   : "%.0f s",
+                     us < 999      ? us
+                     : us < 999999 ? us / 1e3
+                                   : us / 1e6);
+            grid_y(dest, scaled(y, log10(us), BOTTOM, TOP), label);
         }
     }
 }

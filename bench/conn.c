@@ -126,7 +126,10 @@ static void on_end(struct kt_conn *conn, ssize_t code, int64_t now_us)
         conn->reply.keep_alive = false;
         complete(conn, now_us);
     } else if (code == UV_ENOBUFS) {
-        fail(conn, KT_WRONG_HTTP, "an answer of more than 64 MB", now_us);
+        fail(conn, KT_WRONG_HTTP,
+             conn->cap < KT_PT_ANSWER_MAX ? "no memory for it here"
+                                          : "an answer of more than 64 MB",
+             now_us);
     } else if (conn->len == 0) {
         fail(conn, KT_WRONG_RESET, code == UV_EOF ? "closed" : uv_strerror((int)code), now_us);
     } else {

@@ -95,11 +95,18 @@ static bool add_second(struct watch *watch)
     return true;
 }
 
+/* Not of the warm-up, and not of the wait for the last answers when the time is over. */
+static bool is_counted(const struct kt_load *load, int64_t from_us, int64_t to_us)
+{
+    return to_us > load->measure_us + WATCH_US && from_us < load->end_us - WATCH_US;
+}
+
 /* Takes from the loops what they counted since the last time. */
 static void take_tenth(struct watch *watch, int64_t now_us)
 {
     struct kt_load *load = watch->load;
     struct kt_load_tenth tenth = {.span_s = (double)(now_us - watch->taken_us) / 1e6};
+    bool counted = is_counted(load, watch->taken_us, now_us);
     for (size_t i = 0; i < load->loop_count; i++) {
         struct kt_load_loop *loop = &load->loops[i];
         kt_hist_clear(watch->spare);
@@ -117,7 +124,7 @@ static void take_tenth(struct watch *watch, int64_t now_us)
     watch->second.span_s += tenth.span_s;
     watch->second.right += tenth.right;
     watch->second.wrong += tenth.wrong;
-    if (now_us > load->measure_us + WATCH_US && watch->result->tenth_count < KT_LOAD_TENTHS_MAX) {
+    if (counted && watch->result->tenth_count < KT_LOAD_TENTHS_MAX) {
         watch->result->tenths[watch->result->tenth_count++] = tenth;
     }
 }
@@ -130,7 +137,7 @@ static void end_second(struct watch *watch, int64_t now_us)
     for (size_t i = 0; i < load->loop_count; i++) {
         struct kt_load_loop *loop = &load->loops[i];
         kt_mutex_lock(&loop->mutex);
-        progress.requests += loop->all_requests;
+        progress.requests += loop->counted;
         progress.wrong += loop->all_wrong;
         kt_mutex_unlock(&loop->mutex);
     }
@@ -138,7 +145,7 @@ static void end_second(struct watch *watch, int64_t now_us)
     watch->second.p99_us = kt_hist_percentile(watch->merged, 99);
     watch->second.max_us = watch->merged->max_us;
     progress.last = watch->second;
-    if (!progress.warming && now_us > load->measure_us + WATCH_US) {
+    if (is_counted(load, now_us - (int64_t)(watch->second.span_s * 1e6), now_us)) {
         add_second(watch);
     }
     watch->second = (struct kt_load_second){0};
@@ -271,6 +278,7 @@ static void merge(struct kt_load *load, struct kt_load_result *into)
         into->bytes_in += from->bytes_in;
         into->connects += from->connects;
         into->strays += from->strays;
+        into->late += from->late;
         into->unsent += from->unsent;
         into->abandoned += from->abandoned;
         into->unverified += from->unverified;
@@ -292,7 +300,7 @@ static void merge(struct kt_load *load, struct kt_load_result *into)
     int64_t now_us = kt_now_mono_us();
     if (into->stopped || into->gave_up) {
         last_us = now_us > last_us ? now_us : last_us;
-    } else if (load->end_us != INT64_MAX && last_us < load->end_us) {
+    } else if (load->end_us != INT64_MAX) {
         last_us = load->end_us;
     }
     into->elapsed_s = (double)(last_us - load->measure_us) / 1e6;
@@ -334,7 +342,6 @@ static enum kt_status start_loops(struct kt_load *load, struct kt_error *err)
             kt_thread_start(&load->loops[i].thread, "load", kt_loop_main, &load->loops[i], err);
         if (status != KT_OK) {
             atomic_fetch_sub(&load->running, 1);
-            atomic_store(&load->stopping, true);
         }
     }
     return status;
@@ -363,9 +370,11 @@ enum kt_status kt_load_run(const struct kt_pt_options *options, const struct kt_
     }
     if (status == KT_OK && options->rate > 0) {
         status = kt_thread_start(&pacer, "pacer", pace, &load, err);
-        atomic_store(&load.stopping, status != KT_OK);
     }
-    watch_loops(&watch, stop);
+    if (status == KT_OK) {
+        watch_loops(&watch, stop);
+    }
+    atomic_store(&load.stopping, true); /* of a start that failed half-way: ends what runs */
     kt_thread_join(&pacer);
     for (size_t i = 0; i < load.loop_count; i++) {
         kt_thread_join(&load.loops[i].thread);

@@ -70,10 +70,12 @@ struct kt_load_result {
     struct kt_load_example examples[KT_WRONG_COUNT];
     uint64_t warmup_requests, warmup_wrong;
     uint64_t bytes_in, connects, strays;
-    uint64_t unsent;         /* due by -rate when the time was over, and not sent */
-    uint64_t abandoned;      /* under way when the run was stopped */
-    uint64_t unverified;     /* answers whose body was not kept */
-    double elapsed_s, cpu_s; /* processor time of this process */
+    uint64_t late;       /* right, but after the time was over: not in the rate */
+    uint64_t unsent;     /* due by -rate when the time was over, and not sent */
+    uint64_t abandoned;  /* under way when the run was stopped */
+    uint64_t unverified; /* answers whose body was not kept */
+    double elapsed_s;    /* to the last whole answer, or what -duration said */
+    double cpu_s;        /* processor time of this process */
     bool stopped, gave_up;
     struct kt_hist *latency;
     struct kt_load_node nodes[KT_LOAD_NODES_MAX];
@@ -94,7 +96,7 @@ static inline uint64_t kt_load_wrong(const struct kt_load_result *result)
 /* What is known while it runs, once a second. */
 struct kt_load_progress {
     double elapsed_s;
-    uint64_t requests, wrong; /* so far, measured or not */
+    uint64_t requests, wrong; /* so far; wrong ones of the warm-up too */
     struct kt_load_second last;
     bool warming;
 };

@@ -71,7 +71,7 @@ struct kt_load_loop {
     struct kt_mutex mutex;
     struct kt_hist *second_hist; /* swapped by the monitor */
     struct kt_load_second second;
-    uint64_t all_requests, all_wrong;
+    uint64_t counted, all_wrong; /* measured requests; wrong answers, the warm-up's too */
 };
 
 union kt_load_addr {

@@ -58,8 +58,8 @@ static enum kt_status run_scenario(struct kt_ask *ask, const struct kt_pt_option
     run->scenario = scenario;
     run->distinct = plan.count;
     run->target = kt_scenario_about(scenario)->target_qps;
-    if (options->rate > 0 && options->rate < run->target) {
-        run->target = 0; /* by plan it can't be reached */
+    if (options->rate > 0 && options->rate <= run->target) {
+        run->target = 0; /* by plan it can't be passed */
     }
     kt_live_begin(&live, options, kt_scenario_about(scenario)->name);
     kt_stats_ask(ask, options, &run->before);

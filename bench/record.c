@@ -78,10 +78,11 @@ static struct kt_load_node *find_node(struct kt_load_loop *loop, struct kt_str n
     return node;
 }
 
-static void count_second(struct kt_load_loop *loop, bool right, int64_t latency_us, bool timed)
+static void count_second(struct kt_conn *conn, bool right, int64_t latency_us, bool timed)
 {
+    struct kt_load_loop *loop = conn->loop;
     kt_mutex_lock(&loop->mutex);
-    loop->all_requests++;
+    loop->counted += conn->measured;
     if (right) {
         loop->second.right++;
     } else {
@@ -101,7 +102,7 @@ static void count(struct kt_conn *conn, enum kt_wrong wrong, bool timed, int64_t
     struct kt_load *load = loop->load;
     int64_t latency_us = now_us > conn->from_us ? now_us - conn->from_us : 0;
     bool right = wrong == KT_WRONG_NONE;
-    count_second(loop, right, latency_us, timed);
+    count_second(conn, right, latency_us, timed);
     if (right) {
         atomic_store_explicit(&load->last_right_us, now_us, memory_order_relaxed);
         atomic_store_explicit(&load->failures_since_right, 0, memory_order_relaxed);
@@ -116,7 +117,10 @@ static void count(struct kt_conn *conn, enum kt_wrong wrong, bool timed, int64_t
     result->requests++;
     result->right += right;
     result->wrong[wrong] += !right;
-    loop->last_done_us = now_us;
+    result->late += right && now_us > load->end_us;
+    if (timed && wrong != KT_WRONG_TIMEOUT) {
+        loop->last_done_us = now_us;
+    }
     if (!timed) {
         return;
     }

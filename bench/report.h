@@ -26,7 +26,7 @@ struct kt_verified {
 struct kt_pt_run {
     enum kt_scenario scenario;
     size_t distinct;
-    double target; /* right answers a second; 0 = none, or the planned rate is below it */
+    double target; /* right answers a second; 0 = none, or the planned rate is not above it */
     struct kt_load_result result;
     struct kt_stats before, after;
     bool verify;

@@ -194,6 +194,7 @@ static void write_run(struct kt_jw *jw, const struct kt_pt_run *run)
     kt_jw_kv_f64(jw, "cpu_s", rounded(result->cpu_s, 1000));
     kt_jw_kv_u64(jw, "warmup_requests", result->warmup_requests);
     kt_jw_kv_u64(jw, "warmup_wrong", result->warmup_wrong);
+    kt_jw_kv_u64(jw, "late", result->late);
     kt_jw_kv_u64(jw, "unsent", result->unsent);
     kt_jw_kv_u64(jw, "abandoned", result->abandoned);
     kt_jw_kv_u64(jw, "strays", result->strays);

@@ -14,7 +14,9 @@ const struct kt_percentile kt_percentiles[KT_PERCENTILES] = {
 double kt_run_rate(const struct kt_pt_run *run)
 {
     double elapsed_s = run->result.elapsed_s;
-    return elapsed_s > 0 ? (double)run->result.right / elapsed_s : 0;
+    const struct kt_load_result *result = &run->result;
+    uint64_t in_time = result->right > result->late ? result->right - result->late : 0;
+    return elapsed_s > 0 ? (double)in_time / elapsed_s : 0;
 }
 
 bool kt_run_passed(const struct kt_pt_run *run)
