@@ -11,6 +11,7 @@
 #include "http/envelope.h"
 #include "query/query_impl.h"
 
+#include "base/budget.h"
 #include "base/map.h"
 #include "base/mem.h"
 
@@ -133,7 +134,7 @@ static enum kt_status add_row(struct by_date *b, uint32_t subject, const struct 
         return status;
     }
     kt_buf_append(&b->rows, &dated, sizeof dated);
-    return kt_buf_status(&b->rows) == KT_OK ? KT_OK : fail_memory(err);
+    return query_body_status(&b->rows, err);
 }
 
 static enum kt_status get_series(struct plan *plan, uint32_t subject, struct kt_series **ret_series,
@@ -411,12 +412,19 @@ enum kt_status query_run_selection_period(struct plan *plan, struct kt_http_resp
                                           struct kt_error *err)
 {
     struct by_date b = {.plan = plan};
+    /* What large answers share pays for these too, until they are gone. */
+    struct kt_budget_share own = {.budget = NULL};
     kt_buf_init(&b.text, response->body.max_bytes);
+    if (response->body.share) {
+        own.budget = response->body.share->budget;
+        b.rows.share = b.text.share = &own;
+    }
     enum kt_status status = answer(&b, response, err);
     kt_map_free(&b.numbers);
     kt_buf_done(&b.dates);
     kt_buf_done(&b.rows);
     kt_buf_done(&b.text);
+    kt_budget_share_give(&own);
     return status;
 }
 

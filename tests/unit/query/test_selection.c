@@ -4,6 +4,7 @@
 
 #include "world.h"
 
+#include "base/budget.h"
 #include "base/mem.h"
 
 static struct world world;
@@ -262,6 +263,31 @@ static void a_period_by_date_is_bounded(void)
     world_close(&world);
 }
 
+/* A million rows take 40 MB before the first of them is written. */
+static void the_rows_of_a_period_by_date_count_with_all_large_answers(void)
+{
+    static const char body[] = "{\"selection\":{\"subject\":\"Z\"},\"limit\":1}";
+    struct kt_budget *budget = kt_budget_new(1000);
+    struct kt_budget_share share = {budget, 0};
+    char period[16];
+    open_market("shared");
+    for (int i = 0; i < 20000; i++) {
+        snprintf(period, sizeof period, "p%d", i);
+        world_record(&world, "Z", "2020-03-31", period, NULL, "eps=1");
+    }
+    world_commit_on(&world, "2024-08-01");
+    world.response.body.share = &share;
+    CHECK(kt_budget_take(budget, 0, 1000, 0));
+    CHECK_INT(world_ask_of(&world, kt_query_selection_period, body), KT_BUSY);
+    kt_budget_give(budget, 1000);
+    CHECK_INT(world_ask_of(&world, kt_query_selection_period, body), KT_OK);
+    CHECK_INT(kt_budget_used(budget), share.held_bytes);
+    world.response.body.share = NULL;
+    kt_budget_share_give(&share);
+    kt_budget_free(&budget);
+    world_close(&world);
+}
+
 static void bad_periods_by_date_are_refused_by_name(void)
 {
     open_market("refuse_dates.db");
@@ -282,6 +308,7 @@ static const struct kt_test tests[] = {
     TEST(a_period_by_date_is_sorted_and_paged_on_each),
     TEST(the_date_is_the_records_own_end_date),
     TEST(a_period_by_date_is_bounded),
+    TEST(the_rows_of_a_period_by_date_count_with_all_large_answers),
     TEST(bad_periods_by_date_are_refused_by_name),
 };
 KT_TEST_MAIN(tests)
