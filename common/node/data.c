@@ -207,6 +207,7 @@ static void run_import(struct kt_node *node, struct kt_http_request *request,
                                       .spool_bytes = config->limits.import_spool_bytes,
                                       .step_ms = config->server.request_timeout_ms,
                                       .gzip_ratio = config->limits.gzip_ratio,
+                                      .deadline_mono_ms = run.deadline_mono_ms,
                                       .held = request->held,
                                       .parsed = request->parsed};
     kt_log(INFO, "import", "begun", "request=%s key=\"" KT_STR_FMT "\"", request->request_id,

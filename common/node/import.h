@@ -48,6 +48,7 @@ struct kt_import_limits {
     int64_t spool_bytes;      /* of one of them */
     int64_t step_ms;          /* to the next row of a SQLite file */
     int64_t gzip_ratio;       /* what gzip unpacks to, in its own lengths; 0 = unbounded */
+    int64_t deadline_mono_ms; /* of the whole, looked at with each line rejected; 0 = none */
     struct kt_budget *held;   /* shared with others: for large batches; NULL = unbounded */
     struct kt_budget *parsed; /* the same for long lines */
 };

@@ -3,6 +3,7 @@
  * Within a batch the attributes that rows of a table repeat are merged, the later line winning, so
  * that the change names each subject once.
  */
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "node/import_impl.h"
@@ -263,6 +264,10 @@ enum kt_status import_reject(struct import *import, uint64_t line, const char *r
         kt_str_copy(report->errors[report->error_count].reason, sizeof(report->errors[0].reason),
                     kt_str(reason));
         report->error_count++;
+    }
+    int64_t deadline_mono_ms = import->limits->deadline_mono_ms;
+    if (deadline_mono_ms != 0 && kt_now_mono_ms() >= deadline_mono_ms) {
+        return kt_fail(err, KT_TIMEOUT, "the import took longer than X-Kamaitachi-Timeout-Ms");
     }
     if (!import->options->abort_on_error) {
         return KT_OK;

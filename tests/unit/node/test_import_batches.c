@@ -23,6 +23,22 @@ static void fill_lines(struct kt_buf *body, int subjects, int lines)
     }
 }
 
+/* A SQLite file is here as a whole before its rows are read: no read and no batch looks at the
+ * time.
+ */
+static void lines_that_are_rejected_take_time_too(void)
+{
+    struct importer importer;
+    importer_init(&importer);
+    importer.body = KT_STR("subject,time,x\ns,when,1\n");
+    importer.limits.deadline_mono_ms = kt_now_mono_ms() + 600000;
+    CHECK_INT(importer_run(&importer), KT_OK);
+    CHECK_INT(importer.report.rejected, 1);
+    importer.limits.deadline_mono_ms = kt_now_mono_ms() - 1;
+    CHECK_INT(importer_run(&importer), KT_TIMEOUT);
+    importer_done(&importer);
+}
+
 static void what_an_import_holds_counts_with_all_large_bodies(void)
 {
     struct importer importer;
@@ -477,6 +493,7 @@ static void the_nations_come_in_whole(void)
 }
 
 static const struct kt_test tests[] = {
+    TEST(lines_that_are_rejected_take_time_too),
     TEST(what_an_import_holds_counts_with_all_large_bodies),
     TEST(batches_are_cut_by_lines_whatever_the_pieces),
     TEST(batches_are_cut_by_bytes_whatever_the_pieces),
