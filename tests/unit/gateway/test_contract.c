@@ -459,8 +459,8 @@ static void a_refusal_of_the_second_attempt_says_nothing_of_the_first(void)
 
 static void go_away(struct rig_node *node, const struct rig_request *request)
 {
+    rig_node_unlisten(node); /* first: the next attempt comes at once */
     rig_link_close(request->link);
-    rig_node_unlisten(node);
 }
 
 static void a_leader_that_died_meanwhile_may_have_done_it(void)

@@ -296,9 +296,9 @@ static void a_leader_does_not_lead_until_its_configuration_is_kept(void)
     CHECK(!rig_leads(0));
     CHECK(rig_status(0)->ready); /* to be read from */
     CHECK_FAILS(rig_write(0, "s", 0, 2, 500, NULL, &err), KT_UNAVAILABLE);
-    CHECK(strstr(err.message, "could not be kept on disk") != NULL);
-    CHECK_INT(rig_applied(0), 2);    /* no epoch-start was written on it */
-    kt_fault_set(KT_FAULT_IO, 0, 0); /* the disk is well again */
+    CHECK(strstr(err.message, "disk") != NULL); /* not kept, or the moment before the next try */
+    CHECK_INT(rig_applied(0), 2);               /* no epoch-start was written on it */
+    kt_fault_set(KT_FAULT_IO, 0, 0);            /* the disk is well again */
     CHECK(rig_until_leads(0));
     CHECK(rig_status(0)->brief.epoch > 2); /* what was won meanwhile is not led */
     WRITE(0, "s", 3);
