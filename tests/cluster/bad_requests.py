@@ -207,9 +207,9 @@ LATE = (
     group("POST", SELECTION + "/period", ({"selection": {"topic": "*"}}, "504 timeout", HASTE)) +
     group("POST", API + "/import", *imports(
         (BASE, b"subject,time,x\nlate,1,1\nlate,2,2\nlate,3", "504 outcome_unknown",
-         at(NODE), UNFINISHED, header(TIMEOUT, "4000")),
+         at(NODE, GATEWAY), UNFINISHED, header(TIMEOUT, "4000")),
         (BASE, b"subject,time,x\nnever,1,1\nnever,2,2\nnev", "503 unavailable",
-         at(GATEWAY), UNFINISHED),
+         at(GATEWAY), UNFINISHED, header(TIMEOUT, "300")),  # before it is passed on
         (BASE, b"subject,ti", "503 unavailable", UNFINISHED))) +
     group("POST", API + "/save",
           (b'{"records":[', "400 bad_request", at(NODE), UNFINISHED),
