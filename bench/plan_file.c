@@ -32,45 +32,52 @@ static bool is_target(struct kt_str path)
     return path.len > 0 && path.len <= 16384 && path.data[0] == '/';
 }
 
-/* The value's own text: a body given as an object is sent as it stands in the file. The grammar was
- * checked, so that brackets outside of strings match. */
+/* Where the string that begins at `at` ends: its closing quote. */
+static size_t string_end(struct kt_str text, size_t at)
+{
+    for (at++; text.data[at] != '"'; at++) {
+        at += text.data[at] == '\\';
+    }
+    return at;
+}
+
+/* Behind the object, array or string that begins at `at`. */
+static size_t value_end(struct kt_str text, size_t at)
+{
+    size_t depth = 0;
+    do {
+        char c = text.data[at];
+        depth += c == '{' || c == '[';
+        depth -= c == '}' || c == ']';
+        at = c == '"' ? string_end(text, at) + 1 : at + 1;
+    } while (depth > 0);
+    return at;
+}
+
+static size_t skip_space(struct kt_str text, size_t at)
+{
+    return at + strspn(text.data + at, " \t\r");
+}
+
+/* The text of a member's value, which is an object, an array or a string: such a body is sent as it
+ * stands in the file. The grammar was checked, so that quotes and brackets match. */
 static struct kt_str raw_member(struct kt_str line, const char *name)
 {
-    size_t depth = 0, name_len = strlen(name);
-    for (size_t i = 0; i < line.len; i++) {
-        char byte = line.data[i];
-        if (byte == '{' || byte == '[') {
-            depth++;
-        } else if (byte == '}' || byte == ']') {
-            depth--;
-        } else if (byte == '"') {
-            size_t start = i + 1;
-            for (i = start; line.data[i] != '"'; i++) {
-                i += line.data[i] == '\\';
-            }
-            size_t at = i + 1;
-            if (depth != 1 || i - start != name_len ||
-                memcmp(line.data + start, name, name_len) != 0) {
-                continue;
-            }
-            at += strspn(line.data + at, " \t\r");
-            if (line.data[at] != ':') {
-                continue;
-            }
-            at += 1 + strspn(line.data + at + 1, " \t\r");
-            size_t end = at, inner = 0;
-            do {
-                char c = line.data[end];
-                if (c == '"') {
-                    for (end++; line.data[end] != '"'; end++) {
-                        end += line.data[end] == '\\';
-                    }
-                }
-                inner += c == '{' || c == '[';
-                inner -= c == '}' || c == ']';
-                end++;
-            } while (inner > 0);
-            return kt_str_n(line.data + at, end - at);
+    for (size_t at = skip_space(line, 0) + 1; at < line.len;) {
+        if (line.data[at] == '{' || line.data[at] == '[') {
+            at = value_end(line, at);
+            continue;
+        }
+        if (line.data[at] != '"') {
+            at++;
+            continue;
+        }
+        size_t end = string_end(line, at);
+        struct kt_str found = kt_str_n(line.data + at + 1, end - at - 1);
+        at = skip_space(line, end + 1);
+        if (line.data[at] == ':' && kt_str_eq_text(found, name)) {
+            at = skip_space(line, at + 1);
+            return kt_str_n(line.data + at, value_end(line, at) - at);
         }
     }
     return kt_str(NULL);

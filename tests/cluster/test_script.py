@@ -219,6 +219,16 @@ class StartCluster:
         equal(self._pids(), self.pids, "processes")
         equal(Run("--status", "--data-dir", self.dir).status, 0, "exit status of --status")
 
+    def the_pressure_test_finds_every_answer_right(self):
+        script = os.path.join(ROOT, "scripts", "pressure_test.sh")
+        done = subprocess.run(
+            [script, "--no-build", "-requests", "500", "-concurrent", "20", "-target",
+             "http://127.0.0.1:%d/data" % self.base], capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, timeout=120, check=False)
+        equal(done.returncode, 0, "exit status (%s)" % (done.stdout + done.stderr))
+        equal(re.findall(r"^(\w+) +500 ", done.stdout, re.M),
+              ["multi", "newest", "paged", "at_date"], "scenarios in the table")
+
     def another_clusters_prefix_is_refused_and_named(self):
         other = self.dir + "2"
         run = Run("--no-build", "--data-dir", other, "--base-port", str(free_ports(70)),
