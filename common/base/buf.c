@@ -41,9 +41,12 @@ static bool pay(struct kt_buf *buf, size_t cap)
 }
 
 /* Doubles, so that many small appends stay linear on the whole. */
-static bool grow(struct kt_buf *buf, size_t more_bytes)
+bool kt_buf_grow(struct kt_buf *buf, size_t more_bytes)
 {
     size_t need;
+    if (buf->failed) {
+        return false;
+    }
     if (__builtin_add_overflow(buf->len_bytes, more_bytes, &need) || need >= SIZE_MAX / 2 ||
         (buf->max_bytes && need > buf->max_bytes)) {
         buf->failed = KT_TOO_LARGE;
@@ -71,45 +74,6 @@ static bool grow(struct kt_buf *buf, size_t more_bytes)
     buf->data = data;
     buf->cap_bytes = cap;
     return true;
-}
-
-bool kt_buf_reserve(struct kt_buf *buf, size_t more_bytes)
-{
-    if (buf->failed) {
-        return false;
-    }
-    /* A buffer with a bound never has more than max_bytes + 1 of capacity. */
-    return more_bytes < buf->cap_bytes - buf->len_bytes || grow(buf, more_bytes);
-}
-
-void kt_buf_append(struct kt_buf *buf, const void *data, size_t len_bytes)
-{
-    if (!kt_buf_reserve(buf, len_bytes)) {
-        return;
-    }
-    if (len_bytes) {
-        memcpy(buf->data + buf->len_bytes, data, len_bytes);
-        buf->len_bytes += len_bytes;
-    }
-    buf->data[buf->len_bytes] = '\0';
-}
-
-void kt_buf_append_str(struct kt_buf *buf, struct kt_str text)
-{
-    kt_buf_append(buf, text.data, text.len);
-}
-
-void kt_buf_append_text(struct kt_buf *buf, const char *text)
-{
-    kt_buf_append(buf, text, strlen(text));
-}
-
-void kt_buf_append_byte(struct kt_buf *buf, char byte)
-{
-    if (kt_buf_reserve(buf, 1)) {
-        buf->data[buf->len_bytes++] = byte;
-        buf->data[buf->len_bytes] = '\0';
-    }
 }
 
 void kt_buf_printf(struct kt_buf *buf, const char *fmt, ...)
@@ -152,6 +116,17 @@ void kt_buf_append_u64(struct kt_buf *buf, uint64_t value)
 {
     char text[21];
     kt_buf_append(buf, text, kt_format_u64(value, text));
+}
+
+/* Where there is plenty of room a number is written into its place. */
+void kt_buf_append_f64(struct kt_buf *buf, double value)
+{
+    char text[KT_F64_TEXT_MAX];
+    if (buf->failed == KT_OK && buf->cap_bytes - buf->len_bytes >= sizeof text) {
+        buf->len_bytes += kt_format_f64(value, buf->data + buf->len_bytes);
+    } else {
+        kt_buf_append(buf, text, kt_format_f64(value, text));
+    }
 }
 
 void kt_buf_append_hex(struct kt_buf *buf, const void *data, size_t len_bytes)

@@ -16,6 +16,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 struct kt_budget_share;
 
@@ -36,15 +37,56 @@ void kt_buf_init(struct kt_buf *buf, size_t max_bytes);
 void kt_buf_done(struct kt_buf *buf);  /* also right on zeroed memory */
 void kt_buf_clear(struct kt_buf *buf); /* forgets content and failure, keeps the memory */
 enum kt_status kt_buf_status(const struct kt_buf *buf) KT_MUST_CHECK;
-bool kt_buf_reserve(struct kt_buf *buf, size_t more_bytes);
-void kt_buf_append(struct kt_buf *buf, const void *data, size_t len_bytes);
-void kt_buf_append_str(struct kt_buf *buf, struct kt_str text);
-void kt_buf_append_text(struct kt_buf *buf, const char *text);
-void kt_buf_append_byte(struct kt_buf *buf, char byte);
+bool kt_buf_grow(struct kt_buf *buf, size_t more_bytes); /* what reserve does without room */
+
+/* Answers are made of short appends, so the usual case, that there is room, stands here. */
+static inline bool kt_buf_reserve(struct kt_buf *buf, size_t more_bytes)
+{
+    /* A buffer with a bound never has more than max_bytes + 1 of capacity. */
+    return (buf->failed == KT_OK && more_bytes < buf->cap_bytes - buf->len_bytes) ||
+           kt_buf_grow(buf, more_bytes);
+}
+
+/* Behind a reserve that worked, for what was written to data + len_bytes since. */
+static inline void kt_buf_advance(struct kt_buf *buf, size_t len_bytes)
+{
+    buf->len_bytes += len_bytes;
+    buf->data[buf->len_bytes] = '\0';
+}
+
+static inline void kt_buf_append(struct kt_buf *buf, const void *data, size_t len_bytes)
+{
+    if (kt_buf_reserve(buf, len_bytes)) {
+        if (len_bytes) { /* data may be NULL */
+            memcpy(buf->data + buf->len_bytes, data, len_bytes);
+        }
+        kt_buf_advance(buf, len_bytes);
+    }
+}
+
+static inline void kt_buf_append_byte(struct kt_buf *buf, char byte)
+{
+    if (kt_buf_reserve(buf, 1)) {
+        buf->data[buf->len_bytes] = byte;
+        kt_buf_advance(buf, 1);
+    }
+}
+
+static inline void kt_buf_append_str(struct kt_buf *buf, struct kt_str text)
+{
+    kt_buf_append(buf, text.data, text.len);
+}
+
+static inline void kt_buf_append_text(struct kt_buf *buf, const char *text)
+{
+    kt_buf_append(buf, text, strlen(text));
+}
+
 void kt_buf_printf(struct kt_buf *buf, const char *fmt, ...) KT_PRINTF(2, 3);
 void kt_buf_vprintf(struct kt_buf *buf, const char *fmt, va_list args) KT_PRINTF(2, 0);
 void kt_buf_append_i64(struct kt_buf *buf, int64_t value); /* decimal, without printf */
 void kt_buf_append_u64(struct kt_buf *buf, uint64_t value);
+void kt_buf_append_f64(struct kt_buf *buf, double value); /* as kt_format_f64 */
 void kt_buf_append_hex(struct kt_buf *buf, const void *data, size_t len_bytes);
 void kt_buf_consume(struct kt_buf *buf, size_t len_bytes); /* drops the first bytes */
 struct kt_str kt_buf_str(const struct kt_buf *buf);        /* borrowed */

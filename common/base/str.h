@@ -51,9 +51,9 @@ bool kt_parse_hex_u64(struct kt_str text, uint64_t *ret_value); /* 1..16 digits 
  * underflow gives 0 or a subnormal. Independent of the locale. -0 is read as 0. */
 bool kt_parse_f64(struct kt_str text, double *ret_value);
 /* Shortest text that reads back the same; "0" for -0; no exponent between 1e-6 and 1e21 (as
- * ECMAScript's Number::toString). `value` is finite. Returns the length; a NUL follows; needs 32
- * bytes. Source of the shortest digits: see str_double.c. */
-#define KT_F64_TEXT_MAX 32
+ * ECMAScript's Number::toString). `value` is finite. Returns the length, at most 31; a NUL follows;
+ * all KT_F64_TEXT_MAX bytes may be written to. Source of the shortest digits: see str_double.c. */
+#define KT_F64_TEXT_MAX 40
 size_t kt_format_f64(double value, char *dest);
 size_t kt_format_i64(int64_t value, char *dest); /* needs 21 bytes; no NUL is written */
 size_t kt_format_u64(uint64_t value, char *dest);

@@ -14,6 +14,11 @@
 #include <math.h>
 #include <string.h>
 
+enum {
+    DIGITS_MAX = 17,       /* a double needs no more */
+    PIECE = DIGITS_MAX - 1 /* on one side of the point */
+};
+
 /* value = digits * 10^exponent */
 struct decimal {
     uint64_t digits;
@@ -116,7 +121,11 @@ static bool try_places(double value, double power, int places, struct decimal *r
     if (m == 0 || m >= UINT64_C(1000000000000000) || (double)m / power != value) {
         return false;
     }
-    *ret = strip_zeros((struct decimal){m, -places});
+    while (m % 10 == 0) { /* fewer than `places` times: whole numbers went elsewhere */
+        m /= 10;
+        places--;
+    }
+    *ret = (struct decimal){m, -places};
     return true;
 }
 
@@ -136,7 +145,7 @@ static char *put_exponent(char *dest, int exponent)
 /* ECMA-262, Number::toString: `point` is the place of the decimal point from the first digit. */
 static char *put_decimal(char *dest, struct decimal d)
 {
-    char digits[20];
+    char digits[DIGITS_MAX + PIECE] = {0}; /* copied in pieces of one size: no calls */
     int count = (int)kt_format_u64(d.digits, digits);
     int point = count + d.exponent;
     if (point > 21 || point <= -6) {
@@ -158,9 +167,9 @@ static char *put_decimal(char *dest, struct decimal d)
         memcpy(dest, digits, (size_t)count);
         return put_zeros(dest + count, point - count);
     }
-    memcpy(dest, digits, (size_t)point);
+    memcpy(dest, digits, PIECE);
+    memcpy(dest + point + 1, digits + point, PIECE);
     dest[point] = '.';
-    memcpy(dest + point + 1, digits + point, (size_t)(count - point));
     return dest + count + 1;
 }
 

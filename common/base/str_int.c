@@ -40,23 +40,50 @@ static const char pairs[] = "00010203040506070809101112131415161718192021222324"
                             "50515253545556575859606162636465666768697071727374"
                             "75767778798081828384858687888990919293949596979899";
 
+/* 1233 / 4096 is log10(2): the guess is right, or one too few. */
+static size_t count_digits(uint64_t value)
+{
+    static const uint64_t least[] = {
+        0,
+        UINT64_C(10),
+        UINT64_C(100),
+        UINT64_C(1000),
+        UINT64_C(10000),
+        UINT64_C(100000),
+        UINT64_C(1000000),
+        UINT64_C(10000000),
+        UINT64_C(100000000),
+        UINT64_C(1000000000),
+        UINT64_C(10000000000),
+        UINT64_C(100000000000),
+        UINT64_C(1000000000000),
+        UINT64_C(10000000000000),
+        UINT64_C(100000000000000),
+        UINT64_C(1000000000000000),
+        UINT64_C(10000000000000000),
+        UINT64_C(100000000000000000),
+        UINT64_C(1000000000000000000),
+        UINT64_C(10000000000000000000),
+    };
+    unsigned bits = 64 - (unsigned)__builtin_clzll(value | 1);
+    unsigned guess = bits * 1233 >> 12;
+    return guess + (value >= least[guess]);
+}
+
 size_t kt_format_u64(uint64_t value, char *dest)
 {
-    char text[20];
-    size_t at = sizeof text;
+    size_t len = count_digits(value), at = len;
     while (value >= 100) {
         at -= 2;
-        memcpy(text + at, pairs + value % 100 * 2, 2);
+        memcpy(dest + at, pairs + value % 100 * 2, 2);
         value /= 100;
     }
     if (value >= 10) {
-        at -= 2;
-        memcpy(text + at, pairs + value * 2, 2);
+        memcpy(dest, pairs + value * 2, 2);
     } else {
-        text[--at] = (char)('0' + value);
+        dest[0] = (char)('0' + value);
     }
-    memcpy(dest, text + at, sizeof text - at);
-    return sizeof text - at;
+    return len;
 }
 
 size_t kt_format_i64(int64_t value, char *dest)

@@ -3,7 +3,6 @@
 #include "json/read.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define WHOLE_MAX 9007199254740992.0 /* 2^53: beyond it a double cannot tell neighbours apart */
@@ -24,9 +23,12 @@ enum kt_status kt_json_fields_init(struct kt_json_fields *fields, const struct k
 
 void kt_json_field_path(const struct kt_json_fields *fields, const char *name, char dest[160])
 {
-    char text[sizeof(fields->path) + 512];
-    snprintf(text, sizeof(text), "%s%s%.500s", fields->path, fields->path[0] ? "." : "", name);
-    kt_str_copy(dest, 160, kt_str(text));
+    size_t len = strlen(fields->path);
+    memcpy(dest, fields->path, len);
+    if (len > 0) {
+        dest[len++] = '.';
+    }
+    kt_str_copy(dest + len, 160 - len, kt_str(name));
 }
 
 const struct kt_json_value *kt_json_get(struct kt_json_fields *fields, const char *name,

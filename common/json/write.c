@@ -113,52 +113,119 @@ static void append_escape(struct kt_buf *buf, unsigned char byte)
     }
 }
 
-static void append_string(struct kt_buf *buf, struct kt_str text)
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Are these eight bytes ASCII, and none of them to be escaped? Below 0x80, a byte minus n has its
+ * top bit exactly when it was smaller than n; a borrow into the next byte comes from such a one. */
+static bool word_is_plain(uint64_t word)
 {
-    const unsigned char *pos = (const unsigned char *)text.data, *plain = pos;
-    const unsigned char *end = pos + text.len;
-    kt_buf_append_byte(buf, '"');
-    while (pos < end) {
-        size_t len = *pos < 0x80 ? 1 : utf8_char(pos, (size_t)(end - pos));
-        if (len != 0 && *pos >= 0x20 && *pos != '"' && *pos != '\\') {
-            pos += len;
-            continue;
+    uint64_t quote = word ^ EACH_BYTE('"'), backslash = word ^ EACH_BYTE('\\');
+    uint64_t found =
+        word | (word - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1));
+    return (found & EACH_BYTE(0x80)) == 0;
+}
+
+/* The same of a whole text; most are. */
+static bool is_plain(struct kt_str text)
+{
+    size_t at = 0;
+    uint64_t word = 0;
+    for (; at + 8 <= text.len; at += 8) {
+        memcpy(&word, text.data + at, 8);
+        if (!word_is_plain(word)) {
+            return false;
         }
-        kt_buf_append(buf, plain, (size_t)(pos - plain));
+    }
+    if (at == text.len) {
+        return true;
+    }
+    if (text.len >= 8) { /* the last eight, some of them once more */
+        memcpy(&word, text.data + text.len - 8, 8);
+        return word_is_plain(word);
+    }
+    /* Fewer than eight: none but plain bytes in what is not theirs. */
+    word = EACH_BYTE(' ');
+    for (size_t i = 0; i < text.len; i++) {
+        word = word << 8 | (unsigned char)text.data[i];
+    }
+    return word_is_plain(word);
+}
+
+/* Behind the bytes from `pos` that a string holds as they are. */
+static const unsigned char *skip_plain(const unsigned char *pos, const unsigned char *end)
+{
+    while (pos < end) {
+        size_t len = 1;
+        if (*pos >= 0x80) {
+            len = utf8_char(pos, (size_t)(end - pos));
+        } else if (*pos < 0x20 || *pos == '"' || *pos == '\\') {
+            len = 0;
+        }
         if (len == 0) {
+            break;
+        }
+        pos += len;
+    }
+    return pos;
+}
+
+static void append_any(struct kt_buf *buf, struct kt_str text)
+{
+    const unsigned char *pos = (const unsigned char *)text.data, *end = pos + text.len;
+    kt_buf_append_byte(buf, '"');
+    for (;;) {
+        const unsigned char *plain = pos;
+        pos = skip_plain(plain, end);
+        kt_buf_append(buf, plain, (size_t)(pos - plain));
+        if (pos == end) {
+            break;
+        }
+        if (*pos >= 0x80) {
             kt_buf_append(buf, "\xEF\xBF\xBD", 3); /* U+FFFD */
         } else {
             append_escape(buf, *pos);
         }
-        plain = ++pos;
+        pos++;
     }
-    kt_buf_append(buf, plain, (size_t)(pos - plain));
     kt_buf_append_byte(buf, '"');
+}
+
+static void append_plain(struct kt_buf *buf, struct kt_str text)
+{
+    size_t len = text.len + 2;
+    if (kt_buf_reserve(buf, len)) {
+        char *dest = buf->data + buf->len_bytes;
+        dest[0] = '"';
+        if (text.len) {
+            memcpy(dest + 1, text.data, text.len);
+        }
+        dest[1 + text.len] = '"';
+        kt_buf_advance(buf, len);
+    }
+}
+
+void kt_json_append_string(struct kt_buf *buf, struct kt_str text)
+{
+    if (is_plain(text)) {
+        append_plain(buf, text);
+    } else {
+        append_any(buf, text);
+    }
 }
 
 void kt_jw_key(struct kt_jw *jw, struct kt_str name)
 {
     KT_ASSERT(jw->is_object & level_bit(jw) && !jw->after_key);
     begin_item(jw);
-    append_string(jw->buf, name);
+    kt_json_append_string(jw->buf, name);
     kt_buf_append_byte(jw->buf, ':');
     jw->after_key = true;
-}
-
-void kt_jw_key_text(struct kt_jw *jw, const char *name)
-{
-    kt_jw_key(jw, kt_str(name));
 }
 
 void kt_jw_str(struct kt_jw *jw, struct kt_str value)
 {
     begin_value(jw);
-    append_string(jw->buf, value);
-}
-
-void kt_jw_text(struct kt_jw *jw, const char *value)
-{
-    kt_jw_str(jw, kt_str(value));
+    kt_json_append_string(jw->buf, value);
 }
 
 void kt_jw_f64(struct kt_jw *jw, double value)
@@ -167,9 +234,8 @@ void kt_jw_f64(struct kt_jw *jw, double value)
         kt_jw_null(jw);
         return;
     }
-    char text[KT_F64_TEXT_MAX];
     begin_value(jw);
-    kt_buf_append(jw->buf, text, kt_format_f64(value, text));
+    kt_buf_append_f64(jw->buf, value);
 }
 
 void kt_jw_i64(struct kt_jw *jw, int64_t value)
@@ -199,40 +265,4 @@ void kt_jw_raw(struct kt_jw *jw, struct kt_str json)
     KT_ASSERT(json.len > 0);
     begin_value(jw);
     kt_buf_append_str(jw->buf, json);
-}
-
-void kt_jw_kv_str(struct kt_jw *jw, const char *name, struct kt_str value)
-{
-    kt_jw_key_text(jw, name);
-    kt_jw_str(jw, value);
-}
-
-void kt_jw_kv_text(struct kt_jw *jw, const char *name, const char *value)
-{
-    kt_jw_key_text(jw, name);
-    kt_jw_text(jw, value);
-}
-
-void kt_jw_kv_f64(struct kt_jw *jw, const char *name, double value)
-{
-    kt_jw_key_text(jw, name);
-    kt_jw_f64(jw, value);
-}
-
-void kt_jw_kv_i64(struct kt_jw *jw, const char *name, int64_t value)
-{
-    kt_jw_key_text(jw, name);
-    kt_jw_i64(jw, value);
-}
-
-void kt_jw_kv_u64(struct kt_jw *jw, const char *name, uint64_t value)
-{
-    kt_jw_key_text(jw, name);
-    kt_jw_u64(jw, value);
-}
-
-void kt_jw_kv_bool(struct kt_jw *jw, const char *name, bool value)
-{
-    kt_jw_key_text(jw, name);
-    kt_jw_bool(jw, value);
 }

@@ -26,23 +26,64 @@ void kt_jw_object_end(struct kt_jw *jw);
 void kt_jw_array(struct kt_jw *jw);
 void kt_jw_array_end(struct kt_jw *jw);
 void kt_jw_key(struct kt_jw *jw, struct kt_str name); /* escaped */
-void kt_jw_key_text(struct kt_jw *jw, const char *name);
 /* Strings are valid UTF-8 (bytes that are not become U+FFFD); '/' and non-ASCII stay as they are.
  */
 void kt_jw_str(struct kt_jw *jw, struct kt_str value);
-void kt_jw_text(struct kt_jw *jw, const char *value);
 void kt_jw_f64(struct kt_jw *jw, double value);
 void kt_jw_i64(struct kt_jw *jw, int64_t value);
 void kt_jw_u64(struct kt_jw *jw, uint64_t value);
 void kt_jw_bool(struct kt_jw *jw, bool value);
 void kt_jw_null(struct kt_jw *jw);
 void kt_jw_raw(struct kt_jw *jw, struct kt_str json); /* one value that is JSON already */
+/* A string as kt_jw_str writes it, for who writes the rest of a text by hand. */
+void kt_json_append_string(struct kt_buf *buf, struct kt_str text);
+
+/* Inline, so that the length of a literal is a constant. */
+static inline void kt_jw_key_text(struct kt_jw *jw, const char *name)
+{
+    kt_jw_key(jw, kt_str_n(name, strlen(name)));
+}
+
+static inline void kt_jw_text(struct kt_jw *jw, const char *value)
+{
+    kt_jw_str(jw, kt_str(value));
+}
+
 /* key and value in one call */
-void kt_jw_kv_str(struct kt_jw *jw, const char *name, struct kt_str value);
-void kt_jw_kv_text(struct kt_jw *jw, const char *name, const char *value);
-void kt_jw_kv_f64(struct kt_jw *jw, const char *name, double value);
-void kt_jw_kv_i64(struct kt_jw *jw, const char *name, int64_t value);
-void kt_jw_kv_u64(struct kt_jw *jw, const char *name, uint64_t value);
-void kt_jw_kv_bool(struct kt_jw *jw, const char *name, bool value);
+static inline void kt_jw_kv_str(struct kt_jw *jw, const char *name, struct kt_str value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_str(jw, value);
+}
+
+static inline void kt_jw_kv_text(struct kt_jw *jw, const char *name, const char *value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_text(jw, value);
+}
+
+static inline void kt_jw_kv_f64(struct kt_jw *jw, const char *name, double value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_f64(jw, value);
+}
+
+static inline void kt_jw_kv_i64(struct kt_jw *jw, const char *name, int64_t value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_i64(jw, value);
+}
+
+static inline void kt_jw_kv_u64(struct kt_jw *jw, const char *name, uint64_t value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_u64(jw, value);
+}
+
+static inline void kt_jw_kv_bool(struct kt_jw *jw, const char *name, bool value)
+{
+    kt_jw_key_text(jw, name);
+    kt_jw_bool(jw, value);
+}
 
 #endif

@@ -414,8 +414,7 @@ static void record_csv(struct export *export, const struct kt_subject *subject,
         if (next < export->touched_count && export->touched[next] == rank) {
             next++;
             if (export->states[rank] == CELL_NUMBER) {
-                char number[KT_F64_TEXT_MAX];
-                kt_buf_append(chunk, number, kt_format_f64(export->cells[rank], number));
+                kt_buf_append_f64(chunk, export->cells[rank]);
             }
         }
     }

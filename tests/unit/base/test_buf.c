@@ -92,6 +92,32 @@ static void a_printf_that_does_not_fit_leaves_no_trace(void)
     kt_buf_done(&buf);
 }
 
+/* A bound is met by what is written, not by the most that a number could take. */
+static void numbers_fill_a_bound_to_its_last_byte(void)
+{
+    static const double values[] = {0, 7, -1.5, 0.000001, 1.2345678901234567e-300, 1e20};
+    for (size_t i = 0; i < KT_ARRAY_LEN(values); i++) {
+        char text[KT_F64_TEXT_MAX];
+        size_t len = kt_format_f64(values[i], text);
+        for (size_t before = 0; before < 60; before++) {
+            for (size_t bound = before + len - 1; bound <= before + len + 45; bound++) {
+                struct kt_buf buf;
+                kt_buf_init(&buf, bound);
+                for (size_t j = 0; j < before; j++) {
+                    kt_buf_append_byte(&buf, 'x');
+                }
+                kt_buf_append_f64(&buf, values[i]);
+                bool fits = before + len <= bound || bound == 0; /* 0 = unbounded */
+                CHECK_INT(kt_buf_status(&buf), fits ? KT_OK : KT_TOO_LARGE);
+                CHECK_INT(buf.len_bytes, fits ? before + len : before);
+                CHECK(!fits || strcmp(buf.data + before, text) == 0);
+                CHECK(buf.cap_bytes <= bound + 1 || bound == 0);
+                kt_buf_done(&buf);
+            }
+        }
+    }
+}
+
 static void sums_that_overflow_are_too_large(void)
 {
     struct kt_buf buf;
@@ -271,6 +297,7 @@ static const struct kt_test tests[] = {
     TEST(an_empty_append_terminates_too),
     TEST(the_bound_sticks_and_content_stays),
     TEST(a_printf_that_does_not_fit_leaves_no_trace),
+    TEST(numbers_fill_a_bound_to_its_last_byte),
     TEST(sums_that_overflow_are_too_large),
     TEST(exhausted_memory_sticks_and_content_stays),
     TEST(consume_drops_the_first_bytes),

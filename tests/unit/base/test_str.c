@@ -250,6 +250,23 @@ static void whole_numbers_are_written_in_decimal(void)
     }
 }
 
+/* Where the count of digits or of bits changes. */
+static void each_length_of_a_whole_number_is_written(void)
+{
+    uint64_t ten = 1;
+    for (int i = 0; i < 64; i++) {
+        uint64_t base[] = {UINT64_C(1) << i, ten};
+        for (size_t j = 0; j < 6; j++) {
+            char expected[32], text[21];
+            uint64_t value = base[j / 3] + j % 3 - 1;
+            int len = snprintf(expected, sizeof expected, "%llu", (unsigned long long)value);
+            CHECK(kt_str_eq(kt_str_n(text, kt_format_u64(value, text)),
+                            kt_str_n(expected, (size_t)len)));
+        }
+        ten = i < 19 ? ten * 10 : UINT64_MAX;
+    }
+}
+
 static void percent_decoding_is_strict_and_works_in_place(void)
 {
     char dest[64];
@@ -285,6 +302,7 @@ static const struct kt_test tests[] = {
     TEST(whole_numbers_are_read_strictly),
     TEST(hexadecimal_has_1_to_16_digits),
     TEST(whole_numbers_are_written_in_decimal),
+    TEST(each_length_of_a_whole_number_is_written),
     TEST(percent_decoding_is_strict_and_works_in_place),
 };
 KT_TEST_MAIN(tests)

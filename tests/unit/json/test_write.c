@@ -80,6 +80,36 @@ static void strings_are_escaped_where_json_asks_for_it(void)
     CHECK_STR(buf.data, "{\"a\\\"\\n\":\"\"}");
 }
 
+/* Each byte at each place of texts of each length: what is read eight at a time has borders. */
+static void no_place_of_a_byte_hides_it(void)
+{
+    for (size_t len = 1; len <= 20; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (int byte = 0; byte < 0x80; byte++) {
+                char text[20], json[40], escape[8] = {(char)byte};
+                memset(text, 'a', sizeof(text));
+                text[at] = (char)byte;
+                if (byte < 0x20) {
+                    static const char *const named[0x20] = {['\b'] = "\\b",
+                                                            ['\f'] = "\\f",
+                                                            ['\n'] = "\\n",
+                                                            ['\r'] = "\\r",
+                                                            ['\t'] = "\\t"};
+                    snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)byte);
+                    kt_str_copy(escape, sizeof(escape), kt_str(named[byte] ? named[byte] : escape));
+                } else if (byte == '"' || byte == '\\') {
+                    snprintf(escape, sizeof(escape), "\\%c", byte);
+                }
+                snprintf(json, sizeof(json), "\"%.*s%s%.*s\"", (int)at, text, escape,
+                         (int)(len - at - 1), text + at + 1);
+                begin();
+                kt_json_append_string(&buf, kt_str_n(text, len));
+                CHECK_STR(buf.data, json);
+            }
+        }
+    }
+}
+
 #define REPLACED "\xEF\xBF\xBD"
 
 static void bytes_that_are_not_utf8_are_replaced(void)
@@ -219,6 +249,7 @@ static const struct kt_test tests[] = {
     TEST(commas_and_colons_are_put_by_the_writer),
     TEST(a_single_value_stands_alone),
     TEST(strings_are_escaped_where_json_asks_for_it),
+    TEST(no_place_of_a_byte_hides_it),
     TEST(bytes_that_are_not_utf8_are_replaced),
     TEST(numbers_are_written_shortest_and_without_nan),
     TEST(nesting_goes_60_deep),
