@@ -39,23 +39,18 @@ static enum kt_status write_rows(struct plan *plan, const struct kt_subject *sub
 static enum kt_status write_one(struct plan *plan, const struct kt_subject *subject,
                                 struct kt_buf *body, struct kt_error *err)
 {
-    struct kt_jw jw;
     struct kt_series *series = NULL;
     enum kt_status status = query_series(plan, subject, &series, err);
     if (status != KT_OK) {
         return status;
     }
-    kt_jw_init(&jw, body);
-    kt_jw_object(&jw);
-    kt_jw_key_text(&jw, "subject");
-    query_write_subject(&jw, subject);
-    kt_jw_key_text(&jw, "data");
-    kt_jw_array(&jw);
+    kt_buf_append_str(body, KT_STR("{\"subject\":"));
+    query_append_subject(body, subject);
+    kt_buf_append_str(body, KT_STR(",\"data\":["));
     status = write_rows(plan, subject, series, body, err);
     kt_series_unref(&series);
     if (status == KT_OK) {
-        kt_jw_array_end(&jw);
-        kt_jw_object_end(&jw);
+        kt_buf_append_str(body, KT_STR("]}"));
         status = query_body_status(body, err);
     }
     return status;

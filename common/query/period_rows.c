@@ -132,7 +132,7 @@ enum kt_status query_row_value(struct plan *plan, const struct kt_series *series
 }
 
 /* subject:middle_period */
-static enum kt_status write_combine(struct plan *plan, struct kt_jw *jw, struct kt_str key,
+static enum kt_status write_combine(struct plan *plan, struct kt_buf *body, struct kt_str key,
                                     struct kt_str middle, struct kt_str period,
                                     struct kt_error *err)
 {
@@ -145,19 +145,18 @@ static enum kt_status write_combine(struct plan *plan, struct kt_jw *jw, struct 
     if (kt_buf_status(&plan->scratch) != KT_OK) {
         return kt_fail(err, KT_NO_MEMORY, "no memory for the answer");
     }
-    kt_jw_kv_str(jw, "combine", kt_buf_str(&plan->scratch));
-    kt_jw_object_end(jw);
+    query_append_member(body, KT_STR(",\"combine\":"), kt_buf_str(&plan->scratch));
+    kt_buf_append_byte(body, '}');
     return KT_OK;
 }
 
-static void write_head(struct kt_jw *jw, struct kt_str end_date, struct kt_str period,
+static void write_head(struct kt_buf *body, struct kt_str end_date, struct kt_str period,
                        struct kt_str declare_date, struct kt_str year)
 {
-    kt_jw_object(jw);
-    kt_jw_kv_str(jw, "end_date", end_date);
-    kt_jw_kv_str(jw, "period", period);
-    kt_jw_kv_str(jw, "declare_date", declare_date);
-    kt_jw_kv_str(jw, "year", year);
+    query_append_member(body, KT_STR("{\"end_date\":"), end_date);
+    query_append_member(body, KT_STR(",\"period\":"), period);
+    query_append_member(body, KT_STR(",\"declare_date\":"), declare_date);
+    query_append_member(body, KT_STR(",\"year\":"), year);
 }
 
 /* A bucket has no period of its own: it says its interval. Several of a year would have the same
@@ -167,17 +166,16 @@ static enum kt_status write_bucket(struct plan *plan, const struct kt_subject *s
                                    struct kt_buf *body, struct kt_error *err)
 {
     char date[11], declared[11] = "";
-    struct kt_jw jw;
     struct kt_str period = kt_str(query_interval_text(plan->q.interval));
     kt_format_date(bucket->last_s, date);
     if (bucket->declare_given) {
         kt_format_date(bucket->declare_s, declared);
     }
-    kt_jw_init(&jw, body);
-    write_head(&jw, kt_str_n(date, 10), period, kt_str(declared), kt_str_n(date, 4));
+    write_head(body, kt_str_n(date, 10), period, kt_str(declared), kt_str_n(date, 4));
     enum kt_status status = query_write_bucket_values(plan, series, bucket, body, err);
-    return status == KT_OK ? write_combine(plan, &jw, subject->key, kt_str_n(date, 10), period, err)
-                           : status;
+    return status == KT_OK
+               ? write_combine(plan, body, subject->key, kt_str_n(date, 10), period, err)
+               : status;
 }
 
 static enum kt_status write_record(struct plan *plan, const struct kt_subject *subject,
@@ -186,14 +184,13 @@ static enum kt_status write_record(struct plan *plan, const struct kt_subject *s
                                    struct kt_error *err)
 {
     char date[11], year[11], declared[11];
-    struct kt_jw jw;
     struct kt_str shown_year = query_year(record, year);
-    kt_jw_init(&jw, body);
-    write_head(&jw, query_end_date(record, date), record->period,
+    write_head(body, query_end_date(record, date), record->period,
                query_declare_date(record, declared), shown_year);
     enum kt_status status = query_write_values(plan, series, index, false, body, err);
-    return status == KT_OK ? write_combine(plan, &jw, subject->key, shown_year, record->period, err)
-                           : status;
+    return status == KT_OK
+               ? write_combine(plan, body, subject->key, shown_year, record->period, err)
+               : status;
 }
 
 enum kt_status query_write_row(struct plan *plan, const struct kt_subject *subject,

@@ -189,7 +189,9 @@ enum kt_status query_values_status(const struct plan *plan, const struct kt_buf 
 enum kt_status query_write_values(struct plan *plan, const struct kt_series *series, size_t index,
                                   bool first, struct kt_buf *body,
                                   struct kt_error *err) KT_MUST_CHECK;
-void query_write_subject(struct kt_jw *jw, const struct kt_subject *subject);
+/* `before` is JSON up to a string, which follows. */
+void query_append_member(struct kt_buf *body, struct kt_str before, struct kt_str text);
+void query_append_subject(struct kt_buf *body, const struct kt_subject *subject);
 struct kt_str query_shown_name(const struct kt_subject *subject);
 /* `dest` is room for a derived text; own texts are borrowed. */
 struct kt_str query_end_date(const struct kt_record *record, char dest[11]);

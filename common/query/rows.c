@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* rows.c - what both answers have in common: the subject's object, the values, the dates.
  *
- * Values go straight into the body: their keys are escaped once a request, not once a row.
+ * Rows are most of an answer. They go straight into the body: names of members as they stand in
+ * the text, with their punctuation, and the keys of indicators escaped once a request.
  */
 #include "query/query_impl.h"
 
@@ -65,7 +66,6 @@ bool query_value(const struct plan *plan, const struct kt_series *series, size_t
 enum kt_status query_write_value(struct plan *plan, struct column *column, double value, bool first,
                                  struct kt_buf *body, struct kt_error *err)
 {
-    char text[KT_F64_TEXT_MAX];
     if (!column->prefix.data) {
         enum kt_status status = make_prefix(plan, column, err);
         if (status != KT_OK) {
@@ -73,7 +73,7 @@ enum kt_status query_write_value(struct plan *plan, struct column *column, doubl
         }
     }
     kt_buf_append(body, column->prefix.data + first, column->prefix.len - first);
-    kt_buf_append(body, text, kt_format_f64(value, text));
+    kt_buf_append_f64(body, value);
     plan->values++;
     return KT_OK;
 }
@@ -111,15 +111,20 @@ struct kt_str query_shown_name(const struct kt_subject *subject)
     return subject->name.len ? subject->name : subject->key;
 }
 
-void query_write_subject(struct kt_jw *jw, const struct kt_subject *subject)
+void query_append_member(struct kt_buf *body, struct kt_str before, struct kt_str text)
 {
-    kt_jw_object(jw);
-    kt_jw_kv_str(jw, "subject", subject->key);
-    kt_jw_kv_str(jw, "name", query_shown_name(subject));
-    kt_jw_kv_str(jw, "status", subject->status);
-    kt_jw_kv_str(jw, "listing_date", subject->listing_date);
-    kt_jw_kv_str(jw, "category", subject->category);
-    kt_jw_object_end(jw);
+    kt_buf_append_str(body, before);
+    kt_json_append_string(body, text);
+}
+
+void query_append_subject(struct kt_buf *body, const struct kt_subject *subject)
+{
+    query_append_member(body, KT_STR("{\"subject\":"), subject->key);
+    query_append_member(body, KT_STR(",\"name\":"), query_shown_name(subject));
+    query_append_member(body, KT_STR(",\"status\":"), subject->status);
+    query_append_member(body, KT_STR(",\"listing_date\":"), subject->listing_date);
+    query_append_member(body, KT_STR(",\"category\":"), subject->category);
+    kt_buf_append_byte(body, '}');
 }
 
 struct kt_str query_end_date(const struct kt_record *record, char dest[11])

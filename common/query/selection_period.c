@@ -291,13 +291,10 @@ static enum kt_status write_row(struct by_date *b, uint32_t subject, const struc
                                 const struct period_row *row, struct span *span,
                                 struct kt_error *err)
 {
-    struct kt_jw jw;
     span->begin = b->text.len_bytes;
-    kt_jw_init(&jw, &b->text);
-    kt_jw_object(&jw);
-    kt_jw_key_text(&jw, "subject");
-    query_write_subject(&jw, b->plan->subjects[subject]);
-    kt_buf_append_text(&b->text, ",\"data\":");
+    kt_buf_append_str(&b->text, KT_STR("{\"subject\":"));
+    query_append_subject(&b->text, b->plan->subjects[subject]);
+    kt_buf_append_str(&b->text, KT_STR(",\"data\":"));
     enum kt_status status =
         query_write_row(b->plan, b->plan->subjects[subject], series, row, &b->text, err);
     kt_buf_append_byte(&b->text, '}');

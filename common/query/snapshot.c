@@ -1,42 +1,76 @@
 /* SPDX-License-Identifier: MIT */
 /* snapshot.c - the newest record of each subject, sorted and paged.
  *
- * One pass over the subjects keeps the best offset + limit of them in a heap whose root is the
- * worst kept, so that the rest is never sorted. The heap holds sort values, not series: a page is
- * small, and what it shows is asked of the cache again when it is written.
+ * One pass over the subjects keeps the best offset + limit of them; once there are more, in a heap
+ * whose root is the worst kept, so that the rest is never sorted. What is sorted by is turned into
+ * a number whose natural order is that of the rows. A small page keeps the series that it was found
+ * in; a large one would hold them all in memory, and asks the cache again when it is written.
  */
 #include "http/envelope.h"
 #include "query/query_impl.h"
 
+#include <string.h>
+
+#define HELD_ROWS_MAX 128
+#define ORDER_NO_VALUE UINT64_MAX /* rows without a value come last */
+
 struct candidate {
+    uint64_t order; /* as uint64_t, ascending; 0 for all where texts are compared */
     const struct kt_subject *subject;
-    struct kt_str text; /* sort value when it is a text */
-    double number;      /* sort value when it is a number */
-    bool has_value;
+    struct kt_series *series; /* a counted reference; NULL = not held */
+    size_t index;             /* of the record, while its series is held */
 };
 
 struct selection {
     const struct plan *plan;
-    struct candidate *heap; /* heap[0] comes last of those kept */
+    struct candidate *rows;
     size_t count, cap;
+    bool is_heap;                  /* rows[0] comes last of those kept */
     const struct candidate *after; /* the page begins behind it; NULL = at the first row */
     uint64_t total, left;          /* rows, and those that stand behind `after` */
 };
 
-/* < 0 when a stands before b. Rows without a value come last and ties go by key in either order. */
+static bool by_text(const struct plan *plan)
+{
+    return plan->sort == SORT_SUBJECT || plan->sort == SORT_NAME;
+}
+
+static struct kt_str text_of(const struct plan *plan, const struct kt_subject *subject)
+{
+    return plan->sort == SORT_NAME ? query_shown_name(subject) : subject->key;
+}
+
+/* A double's bits are ordered as it is, once the negative ones are turned over. No number gives
+ * ORDER_NO_VALUE: in either direction that would be a NaN. */
+static uint64_t order_of(const struct plan *plan, double number)
+{
+    uint64_t bits;
+    number += 0.0; /* -0 is 0 */
+    memcpy(&bits, &number, sizeof(bits));
+    bits ^= bits >> 63 ? UINT64_MAX : UINT64_C(1) << 63;
+    return plan->q.ascending ? bits : ~bits;
+}
+
+static double number_of(const struct plan *plan, uint64_t order)
+{
+    double number;
+    uint64_t bits = plan->q.ascending ? order : ~order;
+    bits ^= bits >> 63 ? UINT64_C(1) << 63 : UINT64_MAX;
+    memcpy(&number, &bits, sizeof(number));
+    return number;
+}
+
+/* < 0 when a stands before b. Ties go by key in either order. */
 static int compare(const struct plan *plan, const struct candidate *a, const struct candidate *b)
 {
-    if (a->has_value != b->has_value) {
-        return a->has_value ? -1 : 1;
+    if (a->order != b->order) {
+        return a->order < b->order ? -1 : 1;
     }
-    int order = 0;
-    if (a->has_value) {
-        bool by_text = plan->sort == SORT_SUBJECT || plan->sort == SORT_NAME;
-        order = by_text ? kt_str_cmp(a->text, b->text)
-                        : (a->number > b->number) - (a->number < b->number);
-    }
-    if (order != 0) {
-        return plan->q.ascending ? order : -order;
+    if (by_text(plan)) {
+        int order = kt_str_cmp(text_of(plan, a->subject), text_of(plan, b->subject));
+        if (order != 0) {
+            return plan->q.ascending ? order : -order;
+        }
     }
     return kt_str_cmp(a->subject->key, b->subject->key);
 }
@@ -48,169 +82,174 @@ static void swap(struct candidate *a, struct candidate *b)
     *b = old;
 }
 
-static void sift_up(struct selection *s, size_t i)
-{
-    while (i > 0 && compare(s->plan, &s->heap[i], &s->heap[(i - 1) / 2]) > 0) {
-        swap(&s->heap[i], &s->heap[(i - 1) / 2]);
-        i = (i - 1) / 2;
-    }
-}
-
 static void sift_down(struct selection *s, size_t i)
 {
     for (;;) {
         size_t last = i;
         for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < s->count; child++) {
-            if (compare(s->plan, &s->heap[child], &s->heap[last]) > 0) {
+            if (compare(s->plan, &s->rows[child], &s->rows[last]) > 0) {
                 last = child;
             }
         }
         if (last == i) {
             return;
         }
-        swap(&s->heap[i], &s->heap[last]);
+        swap(&s->rows[i], &s->rows[last]);
         i = last;
     }
 }
 
-static void keep(struct selection *s, const struct candidate *candidate)
+static void make_heap(struct selection *s)
+{
+    for (size_t i = s->is_heap ? 0 : s->count / 2; i-- > 0;) {
+        sift_down(s, i);
+    }
+    s->is_heap = true;
+}
+
+/* Leaves in *candidate what is not kept: itself, the worst so far, or nothing. */
+static void keep(struct selection *s, struct candidate *candidate)
 {
     if (s->count < s->cap) {
-        s->heap[s->count] = *candidate;
-        sift_up(s, s->count++);
-    } else if (compare(s->plan, candidate, &s->heap[0]) < 0) {
-        s->heap[0] = *candidate;
+        s->rows[s->count++] = *candidate;
+        candidate->series = NULL;
+        return;
+    }
+    make_heap(s);
+    if (compare(s->plan, candidate, &s->rows[0]) < 0) {
+        swap(candidate, &s->rows[0]);
         sift_down(s, 0);
     }
 }
 
-/* Takes the kept ones from the end until heap[offset..] stands in order. */
+/* Takes the kept ones from the end until rows[offset..] stands in order. */
 static void sort_page(struct selection *s, size_t offset)
 {
+    make_heap(s);
     while (s->count > offset && s->count > 0) {
         s->count--;
-        swap(&s->heap[0], &s->heap[s->count]);
+        swap(&s->rows[0], &s->rows[s->count]);
         sift_down(s, 0);
     }
 }
 
-static struct candidate candidate_of(const struct plan *plan, const struct kt_subject *subject,
-                                     const struct kt_series *series, size_t index)
+static uint64_t order_of_record(const struct plan *plan, const struct kt_series *series,
+                                size_t index)
 {
-    struct candidate candidate = {.subject = subject, .has_value = true};
-    struct kt_record record;
+    double number = 0;
     switch (plan->sort) {
     case SORT_INDICATOR:
-        candidate.has_value =
-            query_value(plan, series, index, plan->sort_indicator, &candidate.number);
-        break;
-    case SORT_REPORT_DATE:
-        kt_series_record(series, index, &plan->bounds, &record);
-        candidate.number = (double)record.time_s; /* below 2^53 */
-        break;
+        return query_value(plan, series, index, plan->sort_indicator, &number)
+                   ? order_of(plan, number)
+                   : ORDER_NO_VALUE;
+    case SORT_REPORT_DATE: /* below 2^53 */
+        return order_of(plan, (double)kt_series_time(series, index));
     case SORT_SUBJECT:
-        candidate.text = subject->key;
-        break;
     case SORT_NAME:
-        candidate.text = query_shown_name(subject);
         break;
     }
-    return candidate;
+    return 0;
 }
 
 /* Looks at every subject; those with a record are rows. */
 static enum kt_status select_rows(struct plan *plan, struct selection *s, struct kt_error *err)
 {
     for (size_t i = 0; i < plan->subject_count; i++) {
-        struct kt_series *series = NULL;
-        enum kt_status status = query_series(plan, plan->subjects[i], &series, err);
+        struct candidate candidate = {.subject = plan->subjects[i]};
+        enum kt_status status = query_series(plan, candidate.subject, &candidate.series, err);
         if (status != KT_OK) {
             return status;
         }
-        ptrdiff_t index = query_newest(plan, series);
+        ptrdiff_t index = query_newest(plan, candidate.series);
         if (index >= 0) {
-            struct candidate candidate =
-                candidate_of(plan, plan->subjects[i], series, (size_t)index);
+            candidate.index = (size_t)index;
+            candidate.order = order_of_record(plan, candidate.series, candidate.index);
+            if (s->cap > HELD_ROWS_MAX) {
+                kt_series_unref(&candidate.series);
+            }
             s->total++;
             if (!s->after || compare(plan, &candidate, s->after) > 0) {
                 s->left++;
                 keep(s, &candidate);
             }
         }
-        kt_series_unref(&series);
+        kt_series_unref(&candidate.series);
     }
     return KT_OK;
 }
 
-static struct candidate candidate_of_place(const struct place *place, struct kt_subject *subject)
+/* `subject` is room for what the place says of its row's. */
+static struct candidate candidate_of_place(const struct plan *plan, struct kt_subject *subject)
 {
-    subject->key = place->subject;
-    return (struct candidate){.subject = subject,
-                              .text = place->text,
-                              .number = place->number,
-                              .has_value = place->kind != PLACE_NONE};
+    const struct place *place = plan->after;
+    *subject = (struct kt_subject){.key = place->subject, .name = place->text};
+    return (struct candidate){.order = place->kind == PLACE_NONE     ? ORDER_NO_VALUE
+                                       : place->kind == PLACE_NUMBER ? order_of(plan, place->number)
+                                                                     : 0,
+                              .subject = subject};
 }
 
 static enum kt_status write_next(struct plan *plan, const struct candidate *last, struct kt_jw *jw,
                                  struct kt_error *err)
 {
-    bool by_text = plan->sort == SORT_SUBJECT || plan->sort == SORT_NAME;
-    struct place place = {.kind = !last->has_value ? PLACE_NONE
-                                  : by_text        ? PLACE_TEXT
-                                                   : PLACE_NUMBER,
-                          .number = last->number,
-                          .text = last->text,
+    struct place place = {.kind = last->order == ORDER_NO_VALUE ? PLACE_NONE
+                                  : by_text(plan)               ? PLACE_TEXT
+                                                                : PLACE_NUMBER,
                           .subject = last->subject->key};
+    if (place.kind == PLACE_TEXT) {
+        place.text = text_of(plan, last->subject);
+    } else if (place.kind == PLACE_NUMBER) {
+        place.number = number_of(plan, last->order);
+    }
     return query_write_next(plan, &place, jw, err);
 }
 
-static enum kt_status write_row(struct plan *plan, const struct kt_subject *subject,
-                                const struct kt_series *series, size_t index, struct kt_buf *body,
+static enum kt_status write_row(struct plan *plan, const struct candidate *row, struct kt_buf *body,
                                 struct kt_error *err)
 {
     char date[11];
-    struct kt_jw jw;
     struct kt_record record;
-    kt_series_record(series, index, &plan->bounds, &record);
-    query_pick_columns(plan, series);
-    kt_jw_init(&jw, body);
-    kt_jw_object(&jw);
-    kt_jw_key_text(&jw, "subject");
-    query_write_subject(&jw, subject);
-    kt_jw_key_text(&jw, "data");
-    kt_jw_object(&jw);
-    enum kt_status status = query_write_values(plan, series, index, true, body, err);
+    kt_series_record(row->series, row->index, &plan->bounds, &record);
+    query_pick_columns(plan, row->series);
+    kt_buf_append_str(body, KT_STR("{\"subject\":"));
+    query_append_subject(body, row->subject);
+    kt_buf_append_str(body, KT_STR(",\"data\":{"));
+    enum kt_status status = query_write_values(plan, row->series, row->index, true, body, err);
     if (status != KT_OK) {
         return status;
     }
-    kt_jw_object_end(&jw);
-    kt_jw_kv_i64(&jw, "report_date", record.time_s);
-    kt_jw_kv_str(&jw, "end_date", query_end_date(&record, date));
-    kt_jw_kv_str(&jw, "period", record.period);
-    kt_jw_kv_str(&jw, "declare_date", query_declare_date(&record, date));
-    kt_jw_object_end(&jw);
+    kt_buf_append_str(body, KT_STR("},\"report_date\":"));
+    kt_buf_append_i64(body, record.time_s);
+    query_append_member(body, KT_STR(",\"end_date\":"), query_end_date(&record, date));
+    query_append_member(body, KT_STR(",\"period\":"), record.period);
+    query_append_member(body, KT_STR(",\"declare_date\":"), query_declare_date(&record, date));
+    kt_buf_append_byte(body, '}');
     return KT_OK;
 }
 
-static enum kt_status write_page(struct plan *plan, const struct candidate *page, size_t count,
+static enum kt_status find_again(struct plan *plan, struct candidate *row, struct kt_error *err)
+{
+    enum kt_status status = query_series(plan, row->subject, &row->series, err);
+    ptrdiff_t index = status == KT_OK ? query_newest(plan, row->series) : 0;
+    if (index < 0) { /* only what erases history can do this */
+        return kt_fail(err, KT_UNAVAILABLE, "a record was erased meanwhile");
+    }
+    row->index = (size_t)index;
+    return status;
+}
+
+static enum kt_status write_page(struct plan *plan, struct candidate *page, size_t count,
                                  struct kt_buf *body, struct kt_error *err)
 {
     for (size_t i = 0; i < count; i++) {
-        struct kt_series *series = NULL;
-        enum kt_status status = query_series(plan, page[i].subject, &series, err);
-        if (status != KT_OK) {
-            return status;
+        enum kt_status status = page[i].series ? KT_OK : find_again(plan, &page[i], err);
+        if (i > 0) {
+            kt_buf_append_byte(body, ',');
         }
-        ptrdiff_t index = query_newest(plan, series);
-        if (index < 0) { /* only what erases history can do this */
-            status = kt_fail(err, KT_UNAVAILABLE, "a record was erased meanwhile");
-        } else {
-            if (i > 0) {
-                kt_buf_append_byte(body, ',');
-            }
-            status = write_row(plan, page[i].subject, series, (size_t)index, body, err);
+        if (status == KT_OK) {
+            status = write_row(plan, &page[i], body, err);
         }
-        kt_series_unref(&series);
+        kt_series_unref(&page[i].series);
         if (status != KT_OK) {
             return status;
         }
@@ -218,44 +257,54 @@ static enum kt_status write_page(struct plan *plan, const struct candidate *page
     return KT_OK;
 }
 
-enum kt_status query_run_snapshot(struct plan *plan, struct kt_http_response *response,
-                                  struct kt_error *err)
+static enum kt_status write_answer(struct plan *plan, struct selection *s,
+                                   struct kt_http_response *response, struct kt_error *err)
 {
     struct kt_jw jw;
-    size_t offset = (size_t)plan->q.offset, wanted = offset + (size_t)plan->q.limit;
-    struct selection s = {.plan = plan};
-    struct kt_subject place = {0};
-    struct candidate after;
-    if (plan->after) {
-        after = candidate_of_place(plan->after, &place);
-        s.after = &after;
-    }
-    s.cap = wanted < plan->subject_count ? wanted : plan->subject_count;
-    s.heap = kt_arena_alloc(plan->arena, s.cap * sizeof(*s.heap));
-    if (!s.heap) {
-        return kt_fail(err, KT_NO_MEMORY, "no memory for the query");
-    }
-    enum kt_status status = select_rows(plan, &s, err);
-    if (status != KT_OK) {
-        return status;
-    }
-    size_t kept = s.count;
-    sort_page(&s, offset);
+    enum kt_status status = KT_OK;
+    size_t offset = (size_t)plan->q.offset, kept = s->count;
+    sort_page(s, offset);
     kt_envelope_begin(response, &jw);
     kt_jw_array(&jw);
     if (kept > offset) {
-        status = write_page(plan, s.heap + offset, kept - offset, &response->body, err);
+        status = write_page(plan, s->rows + offset, kept - offset, &response->body, err);
     }
     if (status == KT_OK) {
         kt_jw_array_end(&jw);
-        kt_jw_kv_u64(&jw, "total", s.total);
-        if (s.left > wanted) {
-            status = write_next(plan, &s.heap[kept - 1], &jw, err);
+        kt_jw_kv_u64(&jw, "total", s->total);
+        if (s->left > offset + (size_t)plan->q.limit) {
+            status = write_next(plan, &s->rows[kept - 1], &jw, err);
         }
     }
     if (status == KT_OK) {
         kt_envelope_end(&jw);
         status = query_body_status(&response->body, err);
+    }
+    return status;
+}
+
+enum kt_status query_run_snapshot(struct plan *plan, struct kt_http_response *response,
+                                  struct kt_error *err)
+{
+    size_t wanted = (size_t)plan->q.offset + (size_t)plan->q.limit;
+    struct selection s = {.plan = plan};
+    struct kt_subject subject;
+    struct candidate after;
+    if (plan->after) {
+        after = candidate_of_place(plan, &subject);
+        s.after = &after;
+    }
+    s.cap = wanted < plan->subject_count ? wanted : plan->subject_count;
+    s.rows = kt_arena_zalloc(plan->arena, s.cap, sizeof(*s.rows));
+    if (!s.rows) {
+        return kt_fail(err, KT_NO_MEMORY, "no memory for the query");
+    }
+    enum kt_status status = select_rows(plan, &s, err);
+    if (status == KT_OK) {
+        status = write_answer(plan, &s, response, err);
+    }
+    for (size_t i = 0; i < s.cap; i++) {
+        kt_series_unref(&s.rows[i].series);
     }
     return status;
 }

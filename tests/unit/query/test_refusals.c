@@ -270,6 +270,26 @@ static void a_body_beyond_its_bound_is_refused_and_taken_back(void)
     world_close(&world);
 }
 
+/* Wherever in a row the bound is reached; at the answer's own length it is not. */
+static void each_bound_below_the_answer_is_refused(void)
+{
+    open_world("bounds.db");
+    for (int period = 0; period < 2; period++) {
+        const char *body = "{\"subjects\":\"A,B\",\"order\":1}";
+        CHECK_INT(world_ask(&world, period, body), KT_OK);
+        size_t full = world.response.body.len_bytes;
+        for (size_t bound = 1; bound <= full; bound++) {
+            kt_http_response_done(&world.response);
+            kt_http_response_init(&world.response, world.arena, bound);
+            CHECK_INT(world_ask(&world, period, body), bound < full ? KT_TOO_LARGE : KT_OK);
+            CHECK_INT(world.response.body.len_bytes, bound < full ? 0 : full);
+        }
+        kt_http_response_done(&world.response);
+        kt_http_response_init(&world.response, world.arena, 0);
+    }
+    world_close(&world);
+}
+
 static void a_query_out_of_time_says_so(void)
 {
     open_world("late.db");
@@ -382,6 +402,7 @@ static const struct kt_test tests[] = {
     TEST(null_is_absent_everywhere),
     TEST(an_answer_beyond_its_values_is_refused),
     TEST(a_body_beyond_its_bound_is_refused_and_taken_back),
+    TEST(each_bound_below_the_answer_is_refused),
     TEST(a_query_out_of_time_says_so),
     TEST(without_memory_nothing_leaks_and_the_answer_is_untouched),
     TEST(recorded_by_waits_for_a_revision_not_yet_held),

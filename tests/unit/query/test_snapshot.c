@@ -113,6 +113,36 @@ static void a_page_is_cut_out_and_total_counts_all(void)
     world_close(&world);
 }
 
+/* A small page holds the series of its rows, a large one finds them again. */
+static void small_and_large_pages_have_the_same_rows(void)
+{
+    char all[4096], one[4096] = "", body[128];
+    world_open(&world, "pages.db", world_date("2024-01-01") * 1000);
+    for (int i = 0; i < 300; i++) {
+        char key[16], data[32];
+        snprintf(key, sizeof(key), "S%03d", i);
+        snprintf(data, sizeof(data), i % 7 ? "eps=%d" : "rev=%d", i * 37 % 100 - 50);
+        world_record(&world, key, "2024-03-31", "Q1", NULL, data);
+    }
+    world_commit_on(&world, "2024-07-01");
+    for (int order = -1; order <= 1; order += 2) {
+        snprintf(body, sizeof(body), "{\"field\":\"eps\",\"order\":%d,\"limit\":300}", order);
+        kt_str_copy(all, sizeof(all), kt_str(world_rows(&world, body)));
+        one[0] = '\0';
+        for (int offset = 0; offset < 300; offset += 20) {
+            snprintf(body, sizeof(body),
+                     "{\"field\":\"eps\",\"order\":%d,\"offset\":%d,\"limit\":20}", order, offset);
+            const char *rows = world_rows(&world, body);
+            size_t len = strlen(one);
+            snprintf(one + len, sizeof(one) - len, "%s%.*s", len ? " " : "",
+                     (int)(strchr(rows, '/') - rows), rows);
+        }
+        strcat(one, "/300");
+        CHECK_STR(one, all);
+    }
+    world_close(&world);
+}
+
 static void limit_zero_means_ten(void)
 {
     char key[16];
@@ -290,6 +320,7 @@ static const struct kt_test tests[] = {
     TEST(rows_are_sorted_and_those_without_a_value_come_last),
     TEST(the_default_field_is_the_first_known_id),
     TEST(a_page_is_cut_out_and_total_counts_all),
+    TEST(small_and_large_pages_have_the_same_rows),
     TEST(limit_zero_means_ten),
     TEST(subjects_are_picked_by_name_or_by_topic),
     TEST(the_newest_record_is_found_up_to_the_timestamp_and_among_periods),
