@@ -196,7 +196,9 @@ static size_t gather(const struct kt_load_result *result, struct point *points, 
 static void time_axis(struct kt_buf *dest, const struct scale *x)
 {
     double step = step_to(x->high / 6, true);
-    for (double at = 0; at <= x->high * (1 + 1e-9); at += step) {
+    int steps = (int)(x->high / step + 1e-9);
+    for (int i = 0; i <= steps; i++) {
+        double at = step * i;
         char label[32];
         snprintf(label, sizeof(label), "%.4g s", at);
         grid_x(dest, scaled(x, at, LEFT, RIGHT), label);
@@ -259,7 +261,9 @@ void kt_chart_rate(struct kt_buf *dest, const struct kt_load_result *result, dou
     double step = step_to(fmax(most, show_target ? target : 0) / 5, true);
     y.high = ceil(fmax(most, show_target ? target : 0) / step * (1 - 1e-9)) * step;
     begin(dest, "answers a second over time");
-    for (double at = 0; at <= y.high * (1 + 1e-9); at += step) {
+    int steps = (int)(y.high / step + 1e-9);
+    for (int i = 0; i <= steps; i++) {
+        double at = step * i;
         char label[32];
         grid_y(dest, scaled(&y, at, BOTTOM, TOP), rate_text(at, y.high, label));
     }

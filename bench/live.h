@@ -18,7 +18,8 @@ struct kt_live {
 };
 
 void kt_live_begin(struct kt_live *live, const struct kt_pt_options *options, const char *scenario);
-void kt_live_progress(void *live, const struct kt_load_progress *progress);
+/* `ctx` is the kt_live. */
+void kt_live_progress(void *ctx, const struct kt_load_progress *progress);
 /* A word on what is done beside the load: "verifying". */
 void kt_live_say(struct kt_live *live, const char *text);
 void kt_live_end(struct kt_live *live);

@@ -17,6 +17,7 @@
 #define WATCH_US 20000
 #define LAST_SECOND_US 300000
 #define TENTH_US 100000
+#define MOMENT_S 0.05
 #define SECOND_US 1000000
 
 static double cpu_seconds(void)
@@ -190,8 +191,7 @@ static void end_course(struct watch *watch)
     }
     take_tenth(watch, last_us);
     /* A moment tells no rate: it belongs to the tenth before it. */
-    if (result->tenth_count > tenths && tenths > 0 &&
-        result->tenths[tenths].span_s * 1e6 < TENTH_US / 2) {
+    if (result->tenth_count > tenths && tenths > 0 && result->tenths[tenths].span_s < MOMENT_S) {
         result->tenths[tenths - 1].span_s += result->tenths[tenths].span_s;
         result->tenths[tenths - 1].right += result->tenths[tenths].right;
         result->tenths[tenths - 1].wrong += result->tenths[tenths].wrong;

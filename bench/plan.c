@@ -14,7 +14,7 @@
 #define PLAN_BYTES_MAX ((size_t)2 << 30)
 #define REPEAT_USUAL 1000
 /* When nothing tells how far the data reach: three years back from today. */
-#define YEARS_UNKNOWN 3
+#define REACH_UNKNOWN (1096 * KT_DAY_S)
 
 struct draw {
     const struct kt_pt_options *options;
@@ -306,7 +306,7 @@ static void find_days(struct draw *draw)
     }
     if (!known) {
         draw->last = kt_now_wall_ms() / 1000;
-        draw->first = draw->last - YEARS_UNKNOWN * 365 * KT_DAY_S;
+        draw->first = draw->last - REACH_UNKNOWN;
     }
     /* Towards the past, also before 1970. */
     draw->first -= (draw->first % KT_DAY_S + KT_DAY_S) % KT_DAY_S;

@@ -150,29 +150,12 @@ static enum kt_status read_line(struct kt_plan *plan, const struct kt_pt_options
     return status;
 }
 
-enum kt_status kt_plan_file(const struct kt_pt_options *options, struct kt_plan *plan,
-                            struct kt_error *err)
+static enum kt_status read_lines(struct kt_plan *plan, const struct kt_pt_options *options,
+                                 struct kt_str rest, size_t most, struct kt_error *err)
 {
-    struct kt_buf content;
-    kt_buf_init(&content, 0);
-    enum kt_status status = kt_fs_read(options->requests_file, FILE_BYTES_MAX, &content, err);
-    struct kt_str rest = kt_buf_str(&content);
-    size_t lines = 1, number = 0;
-    for (size_t i = 0; i < rest.len; i++) {
-        lines += rest.data[i] == '\n';
-    }
-    if (status == KT_OK) {
-        lines = lines < FILE_REQUESTS_MAX ? lines : FILE_REQUESTS_MAX;
-        plan->requests = kt_arena_zalloc(plan->arena, lines, sizeof(*plan->requests));
-        plan->count = 0;
-        if (!plan->requests) {
-            status = kt_fail(err, KT_NO_MEMORY, "no memory for %zu requests", lines);
-        }
-    }
-    while (status == KT_OK && rest.data && plan->count < lines &&
-           (options->repeat == 0 || plan->count < options->repeat)) {
+    enum kt_status status = KT_OK;
+    for (size_t number = 1; status == KT_OK && rest.data && plan->count < most; number++) {
         struct kt_str line = kt_str_trim(kt_str_cut(&rest, '\n'));
-        number++;
         if (line.len == 0) {
             continue;
         }
@@ -181,8 +164,34 @@ enum kt_status kt_plan_file(const struct kt_pt_options *options, struct kt_plan 
             status = kt_wrap(err, "%s:%zu", options->requests_file, number);
         }
     }
+    if (status == KT_OK && !options->repeat && kt_str_trim(rest).len > 0) {
+        status = kt_fail(err, KT_TOO_LARGE, "%s holds more than %zu requests: choose a -repeat",
+                         options->requests_file, most);
+    }
     if (status == KT_OK && plan->count == 0) {
         status = kt_fail(err, KT_BAD_VALUE, "%s holds no requests", options->requests_file);
+    }
+    return status;
+}
+
+enum kt_status kt_plan_file(const struct kt_pt_options *options, struct kt_plan *plan,
+                            struct kt_error *err)
+{
+    struct kt_buf content;
+    kt_buf_init(&content, 0);
+    enum kt_status status = kt_fs_read(options->requests_file, FILE_BYTES_MAX, &content, err);
+    struct kt_str text = kt_buf_str(&content);
+    size_t lines = 1;
+    for (size_t i = 0; i < text.len; i++) {
+        lines += text.data[i] == '\n';
+    }
+    size_t most = options->repeat ? options->repeat : FILE_REQUESTS_MAX;
+    most = lines < most ? lines : most;
+    if (status == KT_OK) {
+        plan->requests = kt_arena_zalloc(plan->arena, most, sizeof(*plan->requests));
+        plan->count = 0;
+        status = plan->requests ? read_lines(plan, options, text, most, err)
+                                : kt_fail(err, KT_NO_MEMORY, "no memory for %zu requests", most);
     }
     kt_buf_done(&content);
     return status;
