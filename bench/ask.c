@@ -38,8 +38,7 @@ enum kt_status kt_ask_raw(struct kt_ask *ask, const char *method, const char *ur
         .timeout_ms = ask->timeout_ms,
         .max_answer_bytes = KT_PT_ANSWER_MAX,
     };
-    enum kt_status status = kt_http_client_call(ask->client, &call, &ask->answer, err);
-    return status == KT_OK ? status : kt_wrap(err, "%s", url);
+    return kt_http_client_call(ask->client, &call, &ask->answer, err); /* names the URL */
 }
 
 enum kt_status kt_ask(struct kt_ask *ask, const char *url, struct kt_str body,

@@ -33,8 +33,8 @@ void kt_clean_up(struct kt_ask *ask, const struct kt_pt_options *options,
     struct kt_error err = KT_ERROR_INIT;
     size_t count = 0, writes = 0;
     bool done = true;
-    if (plan->writes == 0) {
-        return;
+    if (plan->writes == 0 || run->result.connects == 0) {
+        return; /* nothing can have been written */
     }
     if (options->keep) {
         snprintf(run->note, sizeof(run->note), "what was written is kept: subjects pt:%s:…",

@@ -78,15 +78,40 @@ static enum kt_status run_scenario(struct kt_ask *ask, const struct kt_pt_option
     return status;
 }
 
-static bool needs_learning(const struct kt_pt_options *options)
+static bool has_scenario(const struct kt_pt_options *options, bool (*is)(enum kt_scenario scenario))
 {
     for (size_t i = 0; i < options->scenario_count; i++) {
-        if (options->scenarios[i] != KT_SCENARIO_FILE &&
-            options->scenarios[i] != KT_SCENARIO_WRITES) {
+        if (is(options->scenarios[i])) {
             return true;
         }
     }
     return false;
+}
+
+static bool is_drawn(enum kt_scenario scenario)
+{
+    return scenario != KT_SCENARIO_FILE;
+}
+
+static bool is_read(enum kt_scenario scenario)
+{
+    return scenario != KT_SCENARIO_FILE && scenario != KT_SCENARIO_WRITES;
+}
+
+/* Writes alone need nothing; they only would rather use an indicator that is there already. */
+static enum kt_status learn(struct kt_ask *ask, const struct kt_pt_options *options,
+                            struct kt_learnt *learnt, struct kt_error *err)
+{
+    struct kt_error why = KT_ERROR_INIT;
+    if (!has_scenario(options, is_drawn)) {
+        return KT_OK;
+    }
+    enum kt_status status = kt_learn(ask, options, learnt, &why);
+    if (status == KT_OK || !has_scenario(options, is_read)) {
+        return KT_OK;
+    }
+    *err = why;
+    return status;
 }
 
 typedef void (*form_fn)(const struct kt_pt_report *report, struct kt_buf *dest);
@@ -149,8 +174,8 @@ static enum kt_status run_all(struct kt_pt_report *report, struct kt_pt_options 
     if (status == KT_OK) {
         status = resolve_all(options, err);
     }
-    if (status == KT_OK && needs_learning(options)) {
-        status = kt_learn(&ask, options, &learnt, err);
+    if (status == KT_OK) {
+        status = learn(&ask, options, &learnt, err);
     }
     for (size_t i = 0; i < options->scenario_count && status == KT_OK && !atomic_load(&stop); i++) {
         struct kt_pt_run *run = &report->runs[report->run_count];

@@ -18,7 +18,7 @@
 
 struct kt_verified {
     uint64_t bodies, answers; /* compared, and alike */
-    uint64_t writes;          /* read back */
+    uint64_t writes;          /* acknowledged, and read back */
     uint64_t skipped;         /* answers that could not be compared */
     char why[300];            /* the first reason of a skip */
 };

@@ -138,7 +138,8 @@ static void put_table(const struct kt_pt_report *report, struct kt_buf *dest)
         for (size_t i = 0; i < KT_PERCENTILES; i++) {
             char text[32];
             uint64_t us = kt_hist_percentile(run->result.latency, kt_percentiles[i].percent);
-            kt_buf_printf(dest, "<td>%s</td>", kt_time_text((double)us, text));
+            kt_buf_printf(dest, "<td>%s</td>",
+                          run->result.latency->count ? kt_time_text((double)us, text) : "–");
         }
         kt_buf_printf(dest,
                       wrong ? "<td><span class=\"pill no\">%llu</span></td>" : "<td>%llu</td>",
@@ -155,6 +156,11 @@ static void put_fact(struct kt_buf *dest, const char *name, const char *value)
     kt_buf_printf(dest, "<div><span>%s</span>%s</div>", name, value);
 }
 
+static const char *time_or_none(const struct kt_hist *hist, double percent, char dest[32])
+{
+    return hist->count ? kt_time_text((double)kt_hist_percentile(hist, percent), dest) : "–";
+}
+
 static void put_facts(const struct kt_pt_run *run, struct kt_buf *dest)
 {
     const struct kt_load_result *result = &run->result;
@@ -163,10 +169,10 @@ static void put_facts(const struct kt_pt_run *run, struct kt_buf *dest)
     snprintf(text, sizeof(text), "<b class=\"big\">%.0f</b>", kt_run_rate(run));
     put_fact(dest, "right answers a second", text);
     snprintf(text, sizeof(text), "<b class=\"big\">%s</b>",
-             kt_time_text((double)kt_hist_percentile(result->latency, 50), time));
+             time_or_none(result->latency, 50, time));
     put_fact(dest, "half are faster than", text);
     snprintf(text, sizeof(text), "<b class=\"big\">%s</b>",
-             kt_time_text((double)kt_hist_percentile(result->latency, 99), time));
+             time_or_none(result->latency, 99, time));
     put_fact(dest, "99 % are faster than", text);
     snprintf(text, sizeof(text), "<b class=\"big\">%llu</b>",
              (unsigned long long)kt_load_wrong(result));

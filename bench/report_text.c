@@ -157,13 +157,15 @@ static void print_notes(const struct kt_pt_run *run, const struct kt_pt_report *
     }
     if (run->verify) {
         const struct kt_verified *v = &run->verified;
-        fprintf(stream, "  verified   %llu answers (%llu bodies) as %s has them",
-                (unsigned long long)v->answers, (unsigned long long)v->bodies,
-                report->options->verify.text);
-        if (v->writes) {
-            fprintf(stream, ", %llu writes read back", (unsigned long long)v->writes);
+        fprintf(stream, "  verified   ");
+        if (v->answers || !v->writes) {
+            fprintf(stream, "%llu answers (%llu bodies)%s", (unsigned long long)v->answers,
+                    (unsigned long long)v->bodies, v->writes ? ", " : "");
         }
-        fprintf(stream, "\n");
+        if (v->writes) {
+            fprintf(stream, "%llu acknowledged writes", (unsigned long long)v->writes);
+        }
+        fprintf(stream, " as %s has them\n", report->options->verify.text);
         if (v->skipped) {
             fprintf(stream, "  note       %llu answers could not be compared%s%s\n",
                     (unsigned long long)v->skipped, v->why[0] ? ": " : "", v->why);
@@ -245,7 +247,8 @@ static void print_table(const struct kt_pt_report *report, FILE *stream)
             char text[32];
             uint64_t us = kt_hist_percentile(run->result.latency, kt_percentiles[i].percent);
             fprintf(stream, " ");
-            print_cell(stream, kt_time_text((double)us, text), 8);
+            print_cell(stream, run->result.latency->count ? kt_time_text((double)us, text) : "-",
+                       8);
         }
         fprintf(stream, " %8llu  ", (unsigned long long)kt_load_wrong(&run->result));
         if (run->target > 0) {

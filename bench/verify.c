@@ -255,7 +255,7 @@ static void read_back(struct verify *v, const struct kt_load_body *body)
         kt_sleep_until_us(now_us + 50000);
     }
     if (found && value == planned->written_value) {
-        v->out->writes++;
+        v->out->writes += body->answers;
         return;
     }
     snprintf(detail, sizeof(detail),
