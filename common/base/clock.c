@@ -134,6 +134,13 @@ static char *put_digits(char *dest, int value, int count)
     return dest + count;
 }
 
+static char *put_two_digits(char *dest, int value)
+{
+    dest[0] = (char)('0' + value / 10);
+    dest[1] = (char)('0' + value % 10);
+    return dest + 2;
+}
+
 static int64_t floor_div(int64_t value, int64_t by)
 {
     return value / by - (value % by < 0);
@@ -145,11 +152,11 @@ static char *put_date(char *dest, int64_t time_s)
     KT_ASSERT(time_s >= KT_TIME_MIN && time_s <= KT_TIME_MAX);
     int year, month, day;
     kt_civil_from_days(floor_div(time_s, DAY_S), &year, &month, &day);
-    dest = put_digits(dest, year, 4);
+    dest = put_two_digits(put_two_digits(dest, year / 100), year % 100);
     *dest++ = '-';
-    dest = put_digits(dest, month, 2);
+    dest = put_two_digits(dest, month);
     *dest++ = '-';
-    return put_digits(dest, day, 2);
+    return put_two_digits(dest, day);
 }
 
 /* "HH:MM:SS" without NUL. */

@@ -3,6 +3,8 @@
  * surrogates, nothing above U+10FFFF. */
 #include "base/str.h"
 
+#include "base/words.h"
+
 #include <string.h>
 
 static bool is_tail(unsigned char byte)
@@ -42,14 +44,9 @@ bool kt_utf8_valid(struct kt_str text)
     const unsigned char *pos = (const unsigned char *)text.data;
     size_t left = text.len;
     while (left > 0) {
-        uint64_t word;
-        while (left >= sizeof word) {
-            memcpy(&word, pos, sizeof word);
-            if (word & UINT64_C(0x8080808080808080)) {
-                break;
-            }
-            pos += sizeof word;
-            left -= sizeof word;
+        while (left >= 8 && !(kt_word_load(pos) & KT_EACH_BYTE(0x80))) {
+            pos += 8;
+            left -= 8;
         }
         if (left == 0) {
             break;
@@ -71,6 +68,10 @@ bool kt_utf8_is_name(struct kt_str text, size_t min_bytes, size_t max_bytes)
     }
     const unsigned char *pos = (const unsigned char *)text.data;
     for (size_t at = 0; at < text.len;) {
+        if (text.len - at >= 8 && kt_word_is_free_of(kt_word_load(pos + at), 0x7F, 0x7F)) {
+            at += 8;
+            continue;
+        }
         size_t len = char_len(pos + at, text.len - at);
         bool control = pos[at] < 0x20 || pos[at] == 0x7F ||
                        (len == 2 && pos[at] == 0xC2 && pos[at + 1] < 0xA0);

@@ -10,6 +10,7 @@
 #include "json/read.h"
 
 #include "base/mem.h"
+#include "base/words.h"
 
 #include <string.h>
 
@@ -102,6 +103,9 @@ static enum kt_status check_string(struct check *c)
     const unsigned char *first = c->pos;
     unsigned char seen = 0;
     for (;;) {
+        while (c->end - c->pos >= 8 && kt_word_is_free_of(kt_word_load(c->pos), '"', '\\')) {
+            c->pos += 8;
+        }
         if (c->pos == c->end) {
             return fail_at(c, first - 1, "the string does not end");
         }
@@ -349,7 +353,7 @@ static enum kt_status check_document(struct check *c)
     return c->pos == c->end ? KT_OK : fail_at(c, c->pos, "text behind the value");
 }
 
-enum kt_status kt_json_check(struct kt_str text, int max_depth, char **ret_copy,
+enum kt_status kt_json_check(struct kt_str text, int max_depth, char **ret_copy, size_t *ret_values,
                              struct kt_error *err)
 {
     const unsigned char *start = (const unsigned char *)(text.data ? text.data : "");
@@ -364,5 +368,6 @@ enum kt_status kt_json_check(struct kt_str text, int max_depth, char **ret_copy,
     if (c.copy) {
         *ret_copy = c.copy;
     }
+    *ret_values = c.values;
     return KT_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* fields.c - one object, field by field; the bits remember what was asked for. */
+#include "json/json_internal.h"
 #include "json/read.h"
 
 #include <math.h>
@@ -35,17 +36,15 @@ const struct kt_json_value *kt_json_get(struct kt_json_fields *fields, const cha
                                         bool null_is_absent)
 {
     const size_t known_max = sizeof(fields->seen) * 8;
-    const struct kt_json_value *member = NULL;
-    for (size_t i = 0; (member = kt_json_next(fields->object, member)) != NULL; i++) {
-        if (!kt_str_eq_text(kt_json_name(member), name)) {
-            continue;
-        }
-        if (i < known_max) {
-            fields->seen[i / 64] |= UINT64_C(1) << (i % 64);
-        }
-        return null_is_absent && kt_json_type(member) == KT_JSON_NULL ? NULL : member;
+    size_t index = 0;
+    const struct kt_json_value *member = kt_json_member_at(fields->object, name, &index);
+    if (!member) {
+        return NULL;
     }
-    return NULL;
+    if (index < known_max) {
+        fields->seen[index / 64] |= UINT64_C(1) << (index % 64);
+    }
+    return null_is_absent && kt_json_type(member) == KT_JSON_NULL ? NULL : member;
 }
 
 /* The member if it is there and of this type; *ret_member NULL when absent. */

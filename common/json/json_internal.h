@@ -11,11 +11,17 @@
 #include "base/str.h"
 
 struct cJSON;
+struct kt_json_value;
 
-/* Checks the whole text. *ret_copy stays untouched unless the text holds a number too long for
- * cJSON; then it gets a copy of the same length (heap) in which such numbers stand in short. */
-enum kt_status kt_json_check(struct kt_str text, int max_depth, char **ret_copy,
+/* Checks the whole text and counts its values. *ret_copy stays untouched unless the text holds a
+ * number too long for cJSON; then it gets a copy of the same length (heap) in which such numbers
+ * stand in short. */
+enum kt_status kt_json_check(struct kt_str text, int max_depth, char **ret_copy, size_t *ret_values,
                              struct kt_error *err) KT_MUST_CHECK;
+
+/* As kt_json_member; *ret_index says which of the members it is. */
+const struct kt_json_value *kt_json_member_at(const struct kt_json_value *object, const char *name,
+                                              size_t *ret_index);
 
 /* Refuses an object of the tree that has two members of one name. */
 enum kt_status kt_json_check_unique(const struct cJSON *root, struct kt_error *err) KT_MUST_CHECK;

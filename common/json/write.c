@@ -2,6 +2,8 @@
 /* write.c - commas, colons and escapes; runs of plain bytes are copied as a whole. */
 #include "json/write.h"
 
+#include "base/words.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -77,6 +79,14 @@ void kt_jw_array_end(struct kt_jw *jw)
     close_container(jw, false);
 }
 
+/* The usual ones of three bytes, Chinese among them: any of the leads that have no range of their
+ * own. */
+static bool is_three(const unsigned char *at, size_t left)
+{
+    return left >= 3 && (at[0] & 0xF0) == 0xE0 && at[0] != 0xE0 && at[0] != 0xED &&
+           (at[1] & 0xC0) == 0x80 && (at[2] & 0xC0) == 0x80;
+}
+
 /* The length of the UTF-8 character at `at` (a byte ≥ 0x80), 0 when it is none: the ranges are
  * those of the Unicode standard's table of well-formed sequences. */
 static size_t utf8_char(const unsigned char *at, size_t left)
@@ -113,26 +123,18 @@ static void append_escape(struct kt_buf *buf, unsigned char byte)
     }
 }
 
-#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/* Are these eight bytes ASCII, and none of them to be escaped? Below 0x80, a byte minus n has its
- * top bit exactly when it was smaller than n; a borrow into the next byte comes from such a one. */
+/* Are these eight bytes ASCII, and none of them to be escaped? */
 static bool word_is_plain(uint64_t word)
 {
-    uint64_t quote = word ^ EACH_BYTE('"'), backslash = word ^ EACH_BYTE('\\');
-    uint64_t found =
-        word | (word - EACH_BYTE(0x20)) | (quote - EACH_BYTE(1)) | (backslash - EACH_BYTE(1));
-    return (found & EACH_BYTE(0x80)) == 0;
+    return kt_word_is_free_of(word, '"', '\\');
 }
 
 /* The same of a whole text; most are. */
 static bool is_plain(struct kt_str text)
 {
     size_t at = 0;
-    uint64_t word = 0;
     for (; at + 8 <= text.len; at += 8) {
-        memcpy(&word, text.data + at, 8);
-        if (!word_is_plain(word)) {
+        if (!word_is_plain(kt_word_load(text.data + at))) {
             return false;
         }
     }
@@ -140,15 +142,9 @@ static bool is_plain(struct kt_str text)
         return true;
     }
     if (text.len >= 8) { /* the last eight, some of them once more */
-        memcpy(&word, text.data + text.len - 8, 8);
-        return word_is_plain(word);
+        return word_is_plain(kt_word_load(text.data + text.len - 8));
     }
-    /* Fewer than eight: none but plain bytes in what is not theirs. */
-    word = EACH_BYTE(' ');
-    for (size_t i = 0; i < text.len; i++) {
-        word = word << 8 | (unsigned char)text.data[i];
-    }
-    return word_is_plain(word);
+    return word_is_plain(kt_word_load_short(text.data, text.len));
 }
 
 /* Behind the bytes from `pos` that a string holds as they are. */
@@ -157,7 +153,8 @@ static const unsigned char *skip_plain(const unsigned char *pos, const unsigned 
     while (pos < end) {
         size_t len = 1;
         if (*pos >= 0x80) {
-            len = utf8_char(pos, (size_t)(end - pos));
+            size_t left = (size_t)(end - pos);
+            len = is_three(pos, left) ? 3 : utf8_char(pos, left);
         } else if (*pos < 0x20 || *pos == '"' || *pos == '\\') {
             len = 0;
         }

@@ -322,6 +322,10 @@ static bool walked_value(const struct kt_series *series, const struct series_mul
 
 static const struct series_column *column_of(const struct kt_series *series, uint32_t indicator)
 {
+    /* Where all indicators occur, each stands at its own number. */
+    if (indicator < series->column_count && series->indicators[indicator] == indicator) {
+        return &series->columns[indicator];
+    }
     size_t at = lower_bound(series->indicators, series->column_count, indicator);
     bool known = at < series->column_count && series->indicators[at] == indicator;
     return known ? &series->columns[at] : NULL;
