@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SECONDS_MAX 100000
@@ -247,6 +248,11 @@ static void merge_nodes(struct kt_load_result *into, struct kt_load_result *from
     }
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct kt_load_node *)a)->node, ((const struct kt_load_node *)b)->node);
+}
+
 static void merge_bodies(struct kt_load_loop *loop, struct kt_load_result *into, bool keep)
 {
     struct kt_load_body *body;
@@ -297,6 +303,8 @@ static void merge(struct kt_load *load, struct kt_load_result *into)
             last_us = load->loops[i].last_done_us;
         }
     }
+    /* In one order, whoever happened to answer first. */
+    qsort(into->nodes, into->node_count, sizeof(into->nodes[0]), by_name);
     int64_t now_us = kt_now_mono_us();
     if (into->stopped || into->gave_up) {
         last_us = now_us > last_us ? now_us : last_us;
