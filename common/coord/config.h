@@ -72,6 +72,9 @@ struct kt_service {
         char epoch_id[KT_ID_LEN + 1];
         char in_sync[KT_MEMBERS_MAX][KT_ID_LEN + 1];
         size_t in_sync_count;
+        /* Of the union beyond in_sync: members of a growth that may have come to pass. */
+        char growth[KT_MEMBERS_MAX][KT_ID_LEN + 1];
+        size_t growth_count;
     } kept;
     uint64_t end_epoch, end_seq; /* its log's last entry */
     uint64_t revision;           /* applied */

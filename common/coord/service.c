@@ -70,6 +70,25 @@ static enum kt_status read_u64(struct kt_json_fields *fields, const char *name, 
     return status;
 }
 
+/* "union" holds in_sync too; an older version does not write it. */
+static enum kt_status read_growth(struct kt_json_fields *fields, struct kt_service *service,
+                                  struct kt_error *err)
+{
+    size_t count = 0, kept = 0;
+    enum kt_status status = kt_coord_get_ids(fields, "union", service->kept.growth, &count, err);
+    for (size_t i = 0; status == KT_OK && i < count; i++) {
+        bool in_sync = false;
+        for (size_t j = 0; j < service->kept.in_sync_count && !in_sync; j++) {
+            in_sync = strcmp(service->kept.growth[i], service->kept.in_sync[j]) == 0;
+        }
+        if (!in_sync) {
+            memmove(service->kept.growth[kept++], service->kept.growth[i], KT_ID_LEN + 1);
+        }
+    }
+    service->kept.growth_count = kept;
+    return status;
+}
+
 static enum kt_status read_kept(struct kt_json_fields *parent, struct kt_service *service,
                                 struct kt_error *err)
 {
@@ -93,6 +112,9 @@ static enum kt_status read_kept(struct kt_json_fields *parent, struct kt_service
     if (status == KT_OK) {
         status = kt_coord_get_ids(&fields, "in_sync", service->kept.in_sync,
                                   &service->kept.in_sync_count, err);
+    }
+    if (status == KT_OK) {
+        status = read_growth(&fields, service, err);
     }
     return status;
 }
@@ -202,6 +224,19 @@ enum kt_status kt_service_parse(struct kt_str json, struct kt_service *ret_servi
     return KT_OK;
 }
 
+static void write_union(struct kt_jw *jw, const struct kt_service *service)
+{
+    kt_jw_key_text(jw, "union");
+    kt_jw_array(jw);
+    for (size_t i = 0; i < service->kept.in_sync_count; i++) {
+        kt_jw_text(jw, service->kept.in_sync[i]);
+    }
+    for (size_t i = 0; i < service->kept.growth_count; i++) {
+        kt_jw_text(jw, service->kept.growth[i]);
+    }
+    kt_jw_array_end(jw);
+}
+
 void kt_service_format(const struct kt_service *service, struct kt_buf *ret_json)
 {
     struct kt_jw jw;
@@ -222,6 +257,7 @@ void kt_service_format(const struct kt_service *service, struct kt_buf *ret_json
     kt_jw_kv_u64(&jw, "epoch", service->kept.epoch);
     kt_jw_kv_text(&jw, "epoch_id", service->kept.epoch_id);
     kt_coord_write_ids(&jw, "in_sync", service->kept.in_sync, service->kept.in_sync_count);
+    write_union(&jw, service);
     kt_jw_object_end(&jw);
     kt_jw_key_text(&jw, "end");
     kt_jw_object(&jw);

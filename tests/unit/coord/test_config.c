@@ -151,8 +151,8 @@ static const char good_service[] =
     "{\"id\":\"00000000000000a1\",\"cluster\":\"00000000000000c1\",\"addr\":\"127.0.0.1:8080\","
     "\"role\":\"leader\",\"software\":\"0.1.0\",\"electable\":true,\"priority\":5,"
     "\"state\":\"whole\",\"kept\":{\"version\":3,\"epoch\":2,\"epoch_id\":\"00000000000000e2\","
-    "\"in_sync\":[\"00000000000000a1\"]},\"end\":{\"epoch\":2,\"seq\":17},\"revision\":17,"
-    "\"started_at\":1700000000123}";
+    "\"in_sync\":[\"00000000000000a1\"],\"union\":[\"00000000000000a1\",\"00000000000000b2\"]},"
+    "\"end\":{\"epoch\":2,\"seq\":17},\"revision\":17,\"started_at\":1700000000123}";
 
 static void a_service_is_written_as_it_was_read(void)
 {
@@ -167,6 +167,8 @@ static void a_service_is_written_as_it_was_read(void)
     CHECK_INT(service.state, KT_STATE_WHOLE);
     CHECK_INT(service.kept.version, 3);
     CHECK_INT(service.kept.in_sync_count, 1);
+    CHECK_INT(service.kept.growth_count, 1);
+    CHECK_STR(service.kept.growth[0], "00000000000000b2");
     CHECK_INT(service.end_seq, 17);
     CHECK_INT(service.started_at_ms, INT64_C(1700000000123));
     kt_buf_init(&text, 0);
