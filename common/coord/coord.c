@@ -96,8 +96,14 @@ static bool same_kept(const struct kt_service *a, const struct kt_service *b)
 {
     if (a->kept.version != b->kept.version || a->kept.epoch != b->kept.epoch ||
         strcmp(a->kept.epoch_id, b->kept.epoch_id) != 0 ||
-        a->kept.in_sync_count != b->kept.in_sync_count) {
+        a->kept.in_sync_count != b->kept.in_sync_count ||
+        a->kept.growth_count != b->kept.growth_count) {
         return false;
+    }
+    for (size_t i = 0; i < a->kept.growth_count; i++) {
+        if (strcmp(a->kept.growth[i], b->kept.growth[i]) != 0) {
+            return false;
+        }
     }
     for (size_t i = 0; i < a->kept.in_sync_count; i++) {
         if (strcmp(a->kept.in_sync[i], b->kept.in_sync[i]) != 0) {

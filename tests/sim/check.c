@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* The invariants. The committed log is the witness: writes take their places in it, a read sees a
+ * prefix of it. So the history is linearizable if every acknowledgement and every read comes at or
+ * behind all that was there before it began (clients.c), and no entry below ever changes (here).
+ */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool same_entry(const struct entry *a, const struct entry *b)
+{
+    return a->epoch == b->epoch && a->op == b->op && strcmp(a->epoch_id, b->epoch_id) == 0;
+}
+
+/* Acknowledged is present on every later leader. */
+void check_lead(const struct node *node)
+{
+    if (node->end_seq < w->acked_max) {
+        fail("node %d leads with a log up to %" PRIu64 "; acknowledged is %" PRIu64, node->slot,
+             node->end_seq, w->acked_max);
+        return;
+    }
+    for (uint64_t seq = 1; seq <= w->acked_max; seq++) {
+        if (!same_entry(&node->log[seq], &w->committed[seq])) {
+            fail("node %d leads without entry %" PRIu64 ", which was acknowledged", node->slot,
+                 seq);
+            return;
+        }
+    }
+}
+
+/* One leader commits in an epoch. After etcd was set back a number may come again, with another
+ * epoch_id. */
+static void check_epoch(const struct node *node)
+{
+    uint64_t epoch = node->machine.disk.epoch;
+    for (size_t i = 0; i < w->epoch_leader_count; i++) {
+        if (w->epoch_leaders[i].epoch == epoch) {
+            if (strcmp(w->epoch_leaders[i].id, node->id) != 0 && !w->etcd_set_back) {
+                fail("two leaders commit in epoch %" PRIu64 ": nodes %d and %d", epoch,
+                     slot_of_id(w->epoch_leaders[i].id), node->slot);
+            }
+            return;
+        }
+    }
+    if (w->epoch_leader_count < EPOCHS_MAX) {
+        w->epoch_leaders[w->epoch_leader_count].epoch = epoch;
+        memcpy(w->epoch_leaders[w->epoch_leader_count++].id, node->id, sizeof(node->id));
+    }
+}
+
+static void take_committed(const struct node *node, uint64_t seq)
+{
+    const struct entry *entry = &node->log[seq];
+    w->committed[seq] = *entry;
+    w->committed_end = seq;
+    w->commits++;
+    if (!entry->op) {
+        return;
+    }
+    if (w->op_seq[entry->op]) {
+        fail("write %u is done twice: %" PRIu64 " and %" PRIu64, entry->op, w->op_seq[entry->op],
+             seq);
+    }
+    if (w->op_refused[entry->op]) {
+        fail("write %u was refused, and is committed as %" PRIu64, entry->op, seq);
+    }
+    w->op_seq[entry->op] = seq;
+}
+
+/* No committed entry changes, whoever says that it is committed. */
+void check_commit(const struct node *node, uint64_t from, uint64_t to)
+{
+    if (node->machine.role == KT_M_LEADS && to >= from) {
+        check_epoch(node);
+        size_t kept = node->machine.disk.kept.in_sync_count;
+        if (kept < node->machine.disk.kept.min_in_sync) {
+            fail("node %d commits %" PRIu64 " with %zu in sync", node->slot, to, kept);
+        }
+    }
+    for (uint64_t seq = from; seq <= to && !w->failed; seq++) {
+        if (seq > w->committed_end) {
+            take_committed(node, seq);
+        } else if (!same_entry(&node->log[seq], &w->committed[seq])) {
+            fail("node %d commits entry %" PRIu64 " as write %u of epoch %" PRIu64
+                 "; it was write %u of epoch %" PRIu64,
+                 node->slot, seq, node->log[seq].op, node->log[seq].epoch, w->committed[seq].op,
+                 w->committed[seq].epoch);
+        }
+    }
+}
+
+void check_ack(uint32_t op, uint64_t seq, uint64_t need)
+{
+    if (seq > w->committed_end || w->committed[seq].op != op) {
+        fail("write %u is acknowledged as %" PRIu64 ", where it is not", op, seq);
+    } else if (seq <= need && seq != 0) {
+        fail("write %u began when %" PRIu64 " was acknowledged, and is %" PRIu64, op, need, seq);
+    }
+}
+
+/* After the last fault: writes are taken again, and who is there has the same data. */
+void check_end(void)
+{
+    if (w->failed) {
+        return;
+    }
+    int leader = leader_slot();
+    if (!w->first_ack_ms) {
+        const struct kt_cluster_config *config = &w->etcd.keys->config.value;
+        for (size_t i = 0; i < config->in_sync_count; i++) {
+            if (slot_of_id(config->in_sync[i]) < 0) {
+                return; /* who must be there is gone for good */
+            }
+        }
+        if (w->node_wiped && w->etcd_set_back) {
+            return;
+        }
+        const char *why = "";
+        for (int slot = 0; slot < SLOTS; slot++) {
+            if (w->nodes[slot].alive && w->nodes[slot].machine.waiting_for[0]) {
+                trace("node %d waits for %s", slot, w->nodes[slot].machine.waiting_for);
+                why = w->nodes[slot].machine.waiting_for;
+            }
+        }
+        if (w->ended == 0) {
+            fail("no write is taken after the last fault (waiting for %s)", why);
+        }
+        return;
+    }
+    for (int slot = 0; slot < SLOTS && leader >= 0; slot++) {
+        struct node *node = &w->nodes[slot];
+        if (node->there && node->alive && !node->machine.ended_why[0] &&
+            node->applied + 200 < w->nodes[leader].applied) {
+            fail("node %d does not catch up: %" PRIu64 " of %" PRIu64 " (%s)", slot, node->applied,
+                 w->nodes[leader].applied, node->machine.waiting_for);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* Clients that write and read through failovers, and what they may see. A write keeps its key until
+ * it is acknowledged, or until every attempt was refused for certain.
+ */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TIMEOUT_MS 1500
+
+static int guess_target(void)
+{
+    int leader = leader_slot();
+    if (leader >= 0 && !one_in(8)) {
+        return leader;
+    }
+    for (int tries = 0; tries < 20; tries++) {
+        int slot = (int)between(0, SLOTS - 1);
+        if (w->nodes[slot].there && w->nodes[slot].alive) {
+            return slot;
+        }
+    }
+    return 0;
+}
+
+static void attempt(int number)
+{
+    struct client *client = &w->clients[number];
+    client->attempt++;
+    client->target = guess_target();
+    struct message *message = new_message(MSG_OP, 0, client->target);
+    message->op_kind = client->kind;
+    message->client = number;
+    message->attempt = client->attempt;
+    message->op = client->op;
+    message->revision = client->session;
+    send_message(message);
+    post(TIMEOUT_MS, EV_CLIENT_TIMEOUT, number, NULL)->number = client->attempt;
+}
+
+static void begin(int number)
+{
+    struct client *client = &w->clients[number];
+    client->busy = true;
+    client->maybe = false;
+    client->invoked_ms = w->now_ms;
+    client->kind = one_in(3) ? (one_in(2) ? OP_LINEARIZABLE : OP_SESSION) : OP_WRITE;
+    client->need = client->kind == OP_SESSION ? client->session : w->acked_max;
+    if (client->kind == OP_LINEARIZABLE && w->read_max > client->need) {
+        client->need = w->read_max;
+    }
+    client->op = 0;
+    if (client->kind == OP_WRITE) {
+        if (w->ops + 1 >= OPS_MAX) {
+            client->busy = false;
+            return;
+        }
+        client->op = ++w->ops;
+    }
+    attempt(number);
+}
+
+void clients_start(void)
+{
+    for (int number = 0; number < CLIENTS; number++) {
+        post(between(0, 200), EV_CLIENT, number, NULL);
+    }
+}
+
+void client_next(int number)
+{
+    if (w->clients[number].busy) {
+        attempt(number);
+    } else {
+        begin(number);
+    }
+}
+
+static void finish(int number)
+{
+    w->clients[number].busy = false;
+    w->clients[number].attempt++;
+    post(between(5, one_in(4) ? 400 : 60), EV_CLIENT, number, NULL);
+}
+
+static void retry(int number)
+{
+    w->clients[number].attempt++; /* of the last one nothing is heard any more */
+    post(between(30, 100), EV_CLIENT, number, NULL);
+}
+
+static void take_ok(int number, uint64_t revision)
+{
+    struct client *client = &w->clients[number];
+    if (client->kind == OP_WRITE) {
+        check_ack(client->op, revision, client->need);
+        w->acks++;
+        w->acked_max = revision > w->acked_max ? revision : w->acked_max;
+        if (w->healed_ms && !w->first_ack_ms && client->invoked_ms >= w->healed_ms) {
+            w->first_ack_ms = w->now_ms;
+            trace("writes are taken again");
+        }
+    } else if (revision < client->need) {
+        fail("a %s read at revision %" PRIu64 " does not see %" PRIu64
+             ", which was there before it began (node %d)",
+             client->kind == OP_SESSION ? "session" : "linearizable", revision, client->need,
+             client->target);
+    } else if (client->kind == OP_LINEARIZABLE) {
+        w->reads++;
+        w->read_max = revision > w->read_max ? revision : w->read_max;
+    }
+    client->session = revision > client->session ? revision : client->session;
+    finish(number);
+}
+
+void client_reply(const struct message *message)
+{
+    int number = message->client;
+    struct client *client = &w->clients[number];
+    if (!client->busy || message->attempt != client->attempt) {
+        return; /* after its timeout */
+    }
+    switch (message->reply) {
+    case REPLY_OK:
+        take_ok(number, message->revision);
+        break;
+    case REPLY_UNKNOWN:
+        client->maybe = true;
+        retry(number);
+        break;
+    case REPLY_NONE:
+        if (client->kind != OP_WRITE) {
+            finish(number);
+        } else if (!client->maybe && one_in(3)) {
+            w->op_refused[client->op] = true;
+            if (w->op_seq[client->op]) {
+                fail("write %u was refused, and is committed as %" PRIu64, client->op,
+                     w->op_seq[client->op]);
+            }
+            finish(number);
+        } else {
+            retry(number);
+        }
+        break;
+    }
+}
+
+void client_timeout(int number, uint64_t attempt_number)
+{
+    struct client *client = &w->clients[number];
+    if (client->busy && client->attempt == attempt_number) {
+        client->maybe = true;
+        retry(number);
+    }
+}

@@ -1,0 +1,944 @@
+/* SPDX-License-Identifier: MIT */
+/* The driver around the machine: it carries out actions in their order, and has disk, lease clock
+ * and calls to etcd as the real ones have them. A crash may come between any two persist steps.
+ */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CALL_TIMEOUT_MS 1000
+#define CALL_AGAIN_MS 200
+#define ANSWER_ENTRIES_MAX 40
+
+int slot_of_addr(const char *addr)
+{
+    return addr[0] == 'n' ? addr[1] - '0' : -1;
+}
+
+int slot_of_id(const char *id)
+{
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (w->nodes[slot].there && strcmp(w->nodes[slot].id, id) == 0) {
+            return slot;
+        }
+    }
+    return -1;
+}
+
+int leader_slot(void)
+{
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (w->nodes[slot].alive && w->nodes[slot].machine.role == KT_M_LEADS) {
+            return slot;
+        }
+    }
+    return -1;
+}
+
+static int64_t local_ms(const struct node *node)
+{
+    return node->clock_offset_ms + w->now_ms * (1000 + node->clock_permille) / 1000;
+}
+
+static int64_t lease_ms(void)
+{
+    return (int64_t)w->options.ttl_s * 900;
+}
+
+/* --- disk --- */
+
+static void note_vector(struct node *node)
+{
+    while (node->vector_count > 0 &&
+           node->vector[node->vector_count - 1].first_seq > node->end_seq) {
+        node->vector_count--;
+    }
+}
+
+static void add_entry(struct node *node, const struct entry *entry)
+{
+    KT_ASSERT(node->end_seq < LOG_MAX);
+    node->log[++node->end_seq] = *entry;
+    if (entry->op == 0) {
+        KT_ASSERT(node->vector_count < EPOCHS_MAX);
+        struct kt_epoch *epoch = &node->vector[node->vector_count++];
+        epoch->epoch = entry->epoch;
+        epoch->first_seq = node->end_seq;
+        memcpy(epoch->epoch_id, entry->epoch_id, sizeof(epoch->epoch_id));
+    }
+}
+
+static void start_sync(struct node *node)
+{
+    int64_t delay = between(0, 3);
+    if (w->now_ms < node->slow_disk_until_ms) {
+        delay += between(50, 700);
+    }
+    node->syncing = true;
+    post(delay, EV_SYNC, node->slot, NULL)->number = ++node->sync_number;
+}
+
+static void lose_unsynced(struct node *node)
+{
+    /* What was on its way may have reached the disk or not. */
+    node->end_seq = (uint64_t)between((int64_t)node->synced_seq, (int64_t)node->end_seq);
+    node->synced_seq = node->end_seq;
+    note_vector(node);
+}
+
+static void cut_head(struct node *node)
+{
+    uint64_t keep = w->options.log_keep;
+    if (keep && node->applied > keep && node->first_seq < node->applied - keep) {
+        node->first_seq = node->applied - keep;
+    }
+}
+
+/* Before each persist step; true: the node has crashed. */
+static bool crashes(struct node *node)
+{
+    if (node->crash_in > 0 && --node->crash_in == 0) {
+        trace("node %d crashes at a persist step", node->slot);
+        node_crash(node->slot);
+        post(between(20, 3000), EV_FAULT, -1, NULL)->number = 1000 + (uint64_t)node->slot;
+        return true;
+    }
+    return false;
+}
+
+/* --- the step --- */
+
+static void look(struct node *node, struct kt_machine_facts *facts, struct kt_machine_log *log)
+{
+    struct kt_coord_view *view = &node->view;
+    log->first_seq = node->first_seq;
+    log->end_seq = node->end_seq;
+    log->synced_seq = node->synced_seq;
+    log->applied_seq = node->applied;
+    log->vector = node->vector;
+    log->vector_count = node->vector_count;
+    view->own_lease = node->lease.id;
+    view->reachable = node->reachable;
+    view->leader.mine =
+        view->leader.present && node->lease.id && view->leader.lease == node->lease.id;
+    view->own_key_present = false;
+    for (size_t i = 0; i < view->service_count; i++) {
+        if (strcmp(view->services[i].addr, node->addr) == 0 && node->lease.id &&
+            view->services[i].lease == node->lease.id) {
+            view->own_key_present = true;
+        }
+    }
+    facts->now_ms = local_ms(node);
+    facts->view = view;
+    facts->lease_end_ms = node->lease.id ? node->lease.end_ms : 0;
+    facts->log = log;
+}
+
+static struct call *new_call(struct node *node, enum call_kind kind)
+{
+    struct call *call = calloc(1, sizeof(*call));
+    KT_ASSERT(call);
+    call->kind = kind;
+    call->slot = node->slot;
+    call->incarnation = node->incarnation;
+    call->number = ++w->calls;
+    call->lease = node->lease.id;
+    kt_str_copy(call->service.id, sizeof(call->service.id), kt_str(node->id));
+    kt_str_copy(call->service.addr, sizeof(call->service.addr), kt_str(node->addr));
+    return call;
+}
+
+static void send_txn(struct node *node)
+{
+    const struct kt_machine_txn *txn = &node->machine.txn;
+    if (node->txn.call) {
+        return; /* one at a time */
+    }
+    struct call *call = new_call(node, txn->is_campaign ? CALL_CAMPAIGN : CALL_UPDATE);
+    call->config = txn->config;
+    call->compared_present = txn->compared.present;
+    call->compared_revision = txn->compared.mod_revision;
+    memcpy(call->compared_nonce, txn->compared.nonce, sizeof(call->compared_nonce));
+    node->txn.call = call->number;
+    node->txn.call_until_ms = w->now_ms + CALL_TIMEOUT_MS;
+    memcpy(node->txn.nonce, txn->config.nonce, sizeof(node->txn.nonce));
+    trace("node %d %s epoch %" PRIu64 " v%" PRIu64 " in_sync %zu", node->slot,
+          txn->is_campaign ? "campaigns" : "changes the config", txn->config.epoch,
+          txn->config.version, txn->config.in_sync_count);
+    etcd_call(call);
+}
+
+static void reply(const struct waiting_op *op, int from, enum reply_kind kind, uint64_t revision)
+{
+    struct message *message = new_message(MSG_REPLY, from, 0);
+    message->client = op->client;
+    message->attempt = op->attempt;
+    message->op = op->op;
+    message->reply = kind;
+    message->revision = revision;
+    send_message(message);
+}
+
+static void append_start(struct node *node)
+{
+    struct entry entry = {.epoch = node->machine.disk.kept.epoch};
+    memcpy(entry.epoch_id, node->machine.disk.kept.epoch_id, sizeof(entry.epoch_id));
+    trace("node %d leads epoch %" PRIu64 ", log ends at %" PRIu64, node->slot, entry.epoch,
+          node->end_seq);
+    check_lead(node);
+    w->epochs++;
+    node->append_commit = 0;
+    add_entry(node, &entry);
+    start_sync(node);
+}
+
+static void commit(struct node *node, uint64_t seq)
+{
+    if (seq > node->end_seq) {
+        fail("node %d applies up to %" PRIu64 ", but its log ends at %" PRIu64, node->slot, seq,
+             node->end_seq);
+        return;
+    }
+    check_commit(node, node->applied + 1, seq);
+    node->applied = seq > node->applied ? seq : node->applied;
+    cut_head(node);
+    for (size_t i = 0; i < node->op_count;) {
+        if (node->ops[i].seq <= seq) {
+            reply(&node->ops[i], node->slot, REPLY_OK, node->ops[i].seq);
+            node->ops[i] = node->ops[--node->op_count];
+        } else {
+            i++;
+        }
+    }
+}
+
+static void step_down(struct node *node, const char *why)
+{
+    trace("node %d steps down: %s", node->slot, why);
+    for (size_t i = 0; i < node->op_count; i++) {
+        reply(&node->ops[i], node->slot,
+              KT_PLANTED(refused_not_unknown) ? REPLY_NONE : REPLY_UNKNOWN, 0);
+    }
+    node->op_count = 0;
+}
+
+static void send_fetch(struct node *node, const struct kt_m_action *action, enum message_kind kind)
+{
+    struct message *message = new_message(kind, node->slot, slot_of_addr(action->addr));
+    message->fetch = action->fetch;
+    message->fetch.vector = NULL;
+    message->fetch.vector_count = 0;
+    if (kind == MSG_COPY_ASK) {
+        free_message(node->copy);
+        node->copy = NULL;
+        trace("node %d asks for a copy", node->slot);
+    }
+    send_message(message);
+}
+
+static void send_answer(struct node *node, const struct kt_m_action *action)
+{
+    int to = slot_of_id(action->to);
+    if (to < 0) {
+        return;
+    }
+    struct message *message = new_message(MSG_ANSWER, node->slot, to);
+    struct kt_m_answer *answer = &message->answer;
+    *answer = action->answer;
+    if (answer->kind == KT_M_ANSWER_ENTRIES) {
+        uint64_t last = answer->first_seq + (uint64_t)between(1, ANSWER_ENTRIES_MAX) - 1;
+        answer->last_seq = node->end_seq < last ? node->end_seq : last;
+        if (answer->last_seq >= answer->first_seq) {
+            message->entry_count = answer->last_seq - answer->first_seq + 1;
+            message->entries = malloc(message->entry_count * sizeof(struct entry));
+            KT_ASSERT(message->entries);
+            memcpy(message->entries, &node->log[answer->first_seq],
+                   message->entry_count * sizeof(struct entry));
+            answer->last_epoch = message->entries[message->entry_count - 1].epoch;
+        }
+    } else if (answer->kind == KT_M_ANSWER_DIFFERS) {
+        message->vector = malloc(answer->vector_count * sizeof(struct kt_epoch) + 1);
+        KT_ASSERT(message->vector);
+        memcpy(message->vector, answer->vector, answer->vector_count * sizeof(struct kt_epoch));
+        answer->vector = message->vector;
+    }
+    send_message(message);
+}
+
+static void append(struct node *node, uint64_t commit_seq)
+{
+    struct message *message = node->in_hand;
+    for (size_t i = 0; i < message->entry_count; i++) {
+        add_entry(node, &message->entries[i]);
+    }
+    node->append_commit = commit_seq;
+    start_sync(node);
+}
+
+static void cut(struct node *node, uint64_t seq)
+{
+    trace("node %d cuts %" PRIu64 " … %" PRIu64, node->slot, seq + 1, node->end_seq);
+    w->cuts++;
+    node->end_seq = node->synced_seq = seq;
+    note_vector(node);
+    if (node->applied > seq) {
+        node->applied = seq;
+    }
+    if (node->first_seq > seq + 1) {
+        node->first_seq = seq + 1;
+    }
+}
+
+static void give_copy(struct node *node, const struct kt_m_action *action)
+{
+    int to = slot_of_id(action->to);
+    if (to < 0) {
+        return;
+    }
+    struct message *message = new_message(MSG_COPY, node->slot, to);
+    message->request = action->request;
+    message->epoch = action->epoch;
+    message->entry_count = node->end_seq;
+    message->entries = malloc(node->end_seq * sizeof(struct entry) + 1);
+    KT_ASSERT(message->entries);
+    memcpy(message->entries, &node->log[1], node->end_seq * sizeof(struct entry));
+    message->first_seq = node->first_seq;
+    message->applied = node->applied;
+    memcpy(message->giver, node->id, sizeof(message->giver));
+    send_message(message);
+}
+
+/* The worst that taking a copy may do to what was there: half of it is in place when it crashes. */
+static void begin_swap(struct node *node)
+{
+    node->copy = node->in_hand;
+    node->in_hand = NULL;
+    w->copies++;
+    trace("node %d takes a copy up to %zu", node->slot, node->copy->entry_count);
+    post(between(5, 800), EV_COPIED, node->slot, NULL);
+    node->end_seq = node->synced_seq = node->applied = node->disk_commit = 0;
+    node->vector_count = 0;
+    node->first_seq = 1;
+    node->sync_number++; /* no sync under way counts any more */
+}
+
+static void release(struct node *node, const struct kt_m_action *action)
+{
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (slot != node->slot && w->nodes[slot].there) {
+            struct message *message = new_message(MSG_RELEASE, node->slot, slot);
+            message->epoch = action->epoch;
+            send_message(message);
+        }
+    }
+}
+
+static void delete_leader(struct node *node)
+{
+    struct call *call = new_call(node, CALL_DELETE);
+    call->create_revision = node->view.leader.create_revision;
+    etcd_call(call);
+}
+
+static void deregister(struct node *node)
+{
+    trace("node %d has stopped cleanly", node->slot);
+    etcd_call(new_call(node, CALL_REVOKE));
+    node->alive = false;
+    node->incarnation++;
+    node->op_count = 0;
+    lose_unsynced(node);
+}
+
+static void tell_to_campaign(struct node *node, const struct kt_m_action *action)
+{
+    int to = slot_of_id(action->to);
+    if (to >= 0) {
+        struct message *message = new_message(MSG_CAMPAIGN, node->slot, to);
+        message->epoch = action->epoch;
+        send_message(message);
+    }
+}
+
+static void persist(struct node *node, const struct kt_m_action *action)
+{
+    if (crashes(node)) {
+        return;
+    }
+    switch (action->kind) {
+    case KT_M_KEEP:
+        node->disk = node->machine.disk;
+        break;
+    case KT_M_LEAD:
+        append_start(node);
+        break;
+    case KT_M_APPEND:
+        append(node, action->seq);
+        break;
+    case KT_M_CUT:
+        cut(node, action->seq);
+        break;
+    default:
+        begin_swap(node);
+        break;
+    }
+    (void)crashes(node);
+}
+
+static void carry_out(struct node *node, const struct kt_m_action *action)
+{
+    switch (action->kind) {
+    case KT_M_KEEP:
+    case KT_M_LEAD:
+    case KT_M_APPEND:
+    case KT_M_CUT:
+    case KT_M_SWAP_COPY:
+        persist(node, action);
+        break;
+    case KT_M_TXN:
+        send_txn(node);
+        break;
+    case KT_M_DELETE_LEADER:
+        delete_leader(node);
+        break;
+    case KT_M_RENEW_LEASE:
+        node->lease.next_ms = 0;
+        break;
+    case KT_M_COMMIT:
+        commit(node, action->seq);
+        break;
+    case KT_M_STEP_DOWN:
+        step_down(node, action->why);
+        break;
+    case KT_M_FETCH:
+        send_fetch(node, action, MSG_FETCH);
+        break;
+    case KT_M_ASK_COPY:
+        send_fetch(node, action, MSG_COPY_ASK);
+        break;
+    case KT_M_ANSWER:
+        send_answer(node, action);
+        break;
+    case KT_M_GIVE_COPY:
+        give_copy(node, action);
+        break;
+    case KT_M_RELEASE:
+        release(node, action);
+        break;
+    case KT_M_CAMPAIGN_NOW:
+        tell_to_campaign(node, action);
+        break;
+    case KT_M_DEREGISTER:
+        deregister(node);
+        break;
+    case KT_M_STOPPED:
+        trace("node %d ends: %s", node->slot, action->why);
+        w->ended++;
+        if (!w->etcd_set_back) {
+            fail("node %d ends: %s", node->slot, action->why);
+        }
+        break;
+    }
+}
+
+static void step(struct node *node, const struct kt_m_event *event)
+{
+    struct kt_machine_facts facts;
+    struct kt_machine_log log;
+    uint64_t incarnation = node->incarnation;
+    look(node, &facts, &log);
+    w->steps++;
+    kt_machine_step(&node->machine, event, &facts);
+    for (size_t i = 0; i < node->machine.action_count && node->incarnation == incarnation; i++) {
+        carry_out(node, &node->machine.actions[i]);
+    }
+}
+
+static void step_facts(struct node *node)
+{
+    struct kt_m_event event = {.kind = KT_M_FACTS};
+    step(node, &event);
+}
+
+/* --- lease and entry in etcd --- */
+
+static void keep_lease(struct node *node)
+{
+    int64_t now_ms = local_ms(node);
+    if (node->lease.call && w->now_ms >= node->lease.call_until_ms) {
+        node->lease.call = 0;
+        node->lease.next_ms = now_ms + CALL_AGAIN_MS;
+        node->reachable = false;
+    }
+    if (node->lease.call || now_ms < node->lease.next_ms) {
+        return;
+    }
+    node->lease.granting = node->lease.id == 0;
+    struct call *call = new_call(node, node->lease.granting ? CALL_GRANT : CALL_KEEPALIVE);
+    node->lease.call = call->number;
+    node->lease.call_until_ms = w->now_ms + CALL_TIMEOUT_MS;
+    node->lease.sent_ms = now_ms;
+    etcd_call(call);
+}
+
+static bool is_entry_urgent(const struct node *node, const struct kt_service *service)
+{
+    const struct kt_service *told = &node->service.told;
+    return node->service.told_lease != node->lease.id || !node->view.own_key_present ||
+           told->role != service->role || told->state != service->state ||
+           memcmp(&told->kept, &service->kept, sizeof(told->kept)) != 0 ||
+           strcmp(told->cluster, service->cluster) != 0 ||
+           (!node->view.leader.present &&
+            (told->end_seq != service->end_seq || told->end_epoch != service->end_epoch));
+}
+
+static void keep_entry(struct node *node)
+{
+    struct kt_machine_facts facts;
+    struct kt_machine_log log;
+    struct kt_service *service = &node->service.sending;
+    if (node->service.call && w->now_ms < node->service.call_until_ms) {
+        return;
+    }
+    node->service.call = 0;
+    if (!node->lease.id || node->machine.ended_why[0]) {
+        return;
+    }
+    look(node, &facts, &log);
+    memset(service, 0, sizeof(*service));
+    kt_machine_service(&node->machine, &log, service);
+    bool changed = memcmp(service, &node->service.told, sizeof(*service)) != 0;
+    if (!is_entry_urgent(node, service) && (!changed || w->now_ms < node->service.next_ms)) {
+        return;
+    }
+    struct call *call = new_call(node, CALL_PUT);
+    call->service = *service;
+    node->service.call = call->number;
+    node->service.call_until_ms = w->now_ms + CALL_TIMEOUT_MS;
+    node->service.next_ms = w->now_ms + (int64_t)w->options.ttl_s * 1000 / 3;
+    etcd_call(call);
+}
+
+static void take_lease_answer(struct node *node, const struct call *call)
+{
+    node->lease.call = 0;
+    node->reachable = true;
+    if (!call->done) {
+        trace("node %d has lost its lease", node->slot);
+        node->lease.id = 0;
+        node->lease.next_ms = 0;
+    } else {
+        int64_t from_ms = KT_PLANTED(clock_from_reply) ? local_ms(node) : node->lease.sent_ms;
+        node->lease.id = call->lease;
+        node->lease.end_ms = from_ms + lease_ms();
+        node->lease.next_ms = node->lease.sent_ms + (int64_t)w->options.ttl_s * 1000 / 3;
+        if (KT_PLANTED(leader_key_put_again) && call->kind == CALL_GRANT &&
+            node->machine.role == KT_M_LEADS) {
+            struct call *put = new_call(node, CALL_PUT_LEADER);
+            put->config.epoch = node->machine.disk.epoch;
+            node->machine.lead_lease = node->lease.id;
+            etcd_call(put);
+        }
+    }
+    etcd_show(node->slot); /* a silent watch is checked by a read */
+    step_facts(node);
+}
+
+static void take_txn_answer(struct node *node, enum kt_txn_outcome outcome)
+{
+    struct kt_m_event event = {.kind = KT_M_TXN_OUTCOME, .outcome = outcome};
+    node->txn.call = 0;
+    if (node->machine.txn.active && strcmp(node->machine.txn.config.nonce, node->txn.nonce) == 0) {
+        if (KT_PLANTED(clock_from_win) && outcome == KT_TXN_DONE && node->machine.txn.is_campaign) {
+            node->lease.end_ms = local_ms(node) + lease_ms();
+        }
+        step(node, &event);
+    }
+}
+
+static void take_call_answer(struct node *node, const struct call *call)
+{
+    if (call->number == node->lease.call) {
+        take_lease_answer(node, call);
+    } else if (call->number == node->service.call) {
+        node->service.call = 0;
+        node->reachable = true;
+        if (call->done) {
+            node->service.told = node->service.sending;
+            node->service.told_lease = call->lease;
+        }
+    } else if (call->number == node->txn.call) {
+        node->reachable = true;
+        take_txn_answer(node, call->done ? KT_TXN_DONE : KT_TXN_REFUSED);
+    }
+}
+
+static void take_keys(struct node *node, struct keys *keys)
+{
+    struct kt_coord_view *view = &node->view;
+    if (node->keys && keys->number <= node->keys->number && view->complete) {
+        return;
+    }
+    keys_unref(node->keys);
+    keys->refs++;
+    node->keys = keys;
+    view->complete = true;
+    view->revision = keys->revision;
+    view->number = keys->number;
+    view->services = keys->services;
+    view->service_count = keys->service_count;
+    view->leader.present = keys->leader.present;
+    memcpy(view->leader.id, keys->leader.id, sizeof(view->leader.id));
+    memcpy(view->leader.addr, keys->leader.addr, sizeof(view->leader.addr));
+    view->leader.epoch = keys->leader.epoch;
+    view->leader.create_revision = keys->leader.create_revision;
+    view->leader.lease = keys->leader.lease;
+    view->config.present = view->config.valid = keys->config.present;
+    view->config.value = keys->config.value;
+    view->config.mod_revision = keys->config.mod_revision;
+    step_facts(node);
+}
+
+/* --- events --- */
+
+static void take_sync(struct node *node, uint64_t number)
+{
+    if (number != node->sync_number) {
+        return; /* a newer one covers it */
+    }
+    node->syncing = false;
+    if (node->fail_sync) {
+        struct kt_m_event event = {.kind = KT_M_LOG_FAULT, .why = "the disk failed"};
+        node->fail_sync = false;
+        trace("node %d: the disk fails", node->slot);
+        node->end_seq = node->synced_seq; /* the transaction is rolled back */
+        note_vector(node);
+        step(node, &event);
+        return;
+    }
+    if (node->append_commit > node->disk_commit) {
+        node->disk_commit = node->append_commit;
+    }
+    node->synced_seq = node->end_seq;
+    step_facts(node);
+}
+
+static void take_copied(struct node *node)
+{
+    struct kt_m_event event = {.kind = KT_M_COPIED};
+    struct message *copy = node->copy;
+    if (!copy || crashes(node)) {
+        return;
+    }
+    node->copy = NULL;
+    for (size_t i = 0; i < copy->entry_count; i++) {
+        add_entry(node, &copy->entries[i]);
+    }
+    node->synced_seq = node->end_seq;
+    node->first_seq = copy->first_seq;
+    node->disk_commit = copy->applied;
+    if (KT_PLANTED(copy_keeps_giver_id)) {
+        memcpy(node->id, copy->giver, sizeof(node->id));
+        memcpy(node->machine.options.id, copy->giver, sizeof(node->id));
+    }
+    free_message(copy);
+    check_commit(node, 1, node->disk_commit);
+    node->applied = node->disk_commit;
+    if (!crashes(node)) {
+        step(node, &event);
+    }
+}
+
+static uint64_t seq_of_op(const struct node *node, uint32_t op)
+{
+    if (KT_PLANTED(key_forgotten)) {
+        for (uint64_t seq = node->end_seq; seq > 0; seq--) {
+            if (node->log[seq].op == op && node->log[seq].epoch == node->machine.disk.epoch) {
+                return seq;
+            }
+        }
+        return 0;
+    }
+    uint64_t from = KT_PLANTED(key_in_applied_only) ? node->applied : node->end_seq;
+    for (uint64_t seq = from; seq > 0; seq--) {
+        if (node->log[seq].op == op) {
+            return seq;
+        }
+    }
+    return 0;
+}
+
+static void take_write(struct node *node, const struct waiting_op *asked,
+                       const struct kt_machine_facts *facts)
+{
+    struct waiting_op op = *asked;
+    bool serves = kt_machine_serves_leader(&node->machine, facts);
+    op.seq = serves ? seq_of_op(node, op.op) : 0;
+    if (op.seq && op.seq <= node->applied) {
+        reply(&op, node->slot, REPLY_OK, op.seq);
+        return;
+    }
+    if (!op.seq) {
+        struct entry entry = {.epoch = node->machine.disk.epoch, .op = op.op};
+        if (kt_machine_may_write(&node->machine, facts) != KT_OK || node->end_seq + 200 > LOG_MAX ||
+            node->op_count == KT_ARRAY_LEN(node->ops)) {
+            reply(&op, node->slot, REPLY_NONE, 0);
+            return;
+        }
+        node->append_commit = node->applied;
+        add_entry(node, &entry);
+        op.seq = node->end_seq;
+        if (!node->syncing) {
+            start_sync(node);
+        } else {
+            node->sync_number++; /* the batch grows */
+            start_sync(node);
+        }
+    }
+    if (node->op_count < KT_ARRAY_LEN(node->ops)) {
+        node->ops[node->op_count++] = op;
+    }
+    step_facts(node);
+}
+
+static void take_op(struct node *node, const struct message *message)
+{
+    struct kt_machine_facts facts;
+    struct kt_machine_log log;
+    struct waiting_op op = {
+        .client = message->client, .attempt = message->attempt, .op = message->op};
+    bool ended = node->machine.role == KT_M_ENDED;
+    look(node, &facts, &log);
+    if (message->op_kind == OP_WRITE) {
+        take_write(node, &op, &facts);
+    } else if (message->op_kind == OP_LINEARIZABLE) {
+        bool serves = kt_machine_serves_linearizable(&node->machine, &facts);
+        reply(&op, node->slot, serves ? REPLY_OK : REPLY_NONE, node->applied);
+    } else {
+        bool serves = !ended && !node->machine.disk.half_copy && node->applied >= message->revision;
+        reply(&op, node->slot, serves ? REPLY_OK : REPLY_NONE, node->applied);
+    }
+}
+
+static void take_message(struct node *node, struct message *message)
+{
+    struct kt_m_event event = {.kind = KT_M_FACTS};
+    node->in_hand = message;
+    switch (message->kind) {
+    case MSG_FETCH:
+    case MSG_COPY_ASK:
+        event.kind = message->kind == MSG_FETCH ? KT_M_FETCH_CAME : KT_M_COPY_ASKED;
+        event.fetch = &message->fetch;
+        break;
+    case MSG_ANSWER:
+        event.kind = KT_M_ANSWER_CAME;
+        event.answer = &message->answer;
+        break;
+    case MSG_COPY:
+        event.kind = KT_M_COPY_CAME;
+        event.request = message->request;
+        event.epoch = message->epoch;
+        break;
+    case MSG_RELEASE:
+    case MSG_CAMPAIGN:
+        event.kind = message->kind == MSG_RELEASE ? KT_M_RELEASE_CAME : KT_M_CAMPAIGN_CAME;
+        event.epoch = message->epoch;
+        break;
+    case MSG_OP:
+    case MSG_REPLY:
+        take_op(node, message);
+        free_message(message);
+        node->in_hand = NULL;
+        return;
+    }
+    step(node, &event);
+    free_message(node->in_hand);
+    node->in_hand = NULL;
+}
+
+static void tick(struct node *node)
+{
+    post(TICK_MS + between(0, 5), EV_TICK, node->slot, NULL);
+    uint64_t incarnation = node->incarnation;
+    if (node->txn.call && w->now_ms >= node->txn.call_until_ms) {
+        take_txn_answer(node, KT_TXN_UNKNOWN);
+    }
+    if (node->incarnation == incarnation) {
+        step_facts(node);
+    }
+    if (node->incarnation == incarnation) {
+        keep_lease(node);
+        keep_entry(node);
+    }
+}
+
+void node_take(const struct event *event)
+{
+    struct node *node = &w->nodes[event->slot];
+    /* A message reaches whatever process is there; everything else is a process's own. */
+    bool ours =
+        node->alive && (event->kind == EV_MESSAGE || event->incarnation == node->incarnation);
+    if (ours && w->now_ms < node->paused_until_ms) {
+        uint64_t number = event->number, incarnation = event->incarnation;
+        struct event *later =
+            post(node->paused_until_ms - w->now_ms, event->kind, event->slot, event->data);
+        later->number = number;
+        later->incarnation = incarnation;
+        return;
+    }
+    switch (event->kind) {
+    case EV_TICK:
+        if (ours) {
+            tick(node);
+        }
+        break;
+    case EV_MESSAGE:
+        if (ours) {
+            take_message(node, event->data);
+        } else {
+            free_message(event->data);
+        }
+        break;
+    case EV_CALL_ANSWER:
+        if (ours) {
+            take_call_answer(node, event->data);
+        }
+        free(event->data);
+        break;
+    case EV_KEYS:
+        if (ours) {
+            take_keys(node, event->data);
+        }
+        keys_unref(event->data);
+        break;
+    case EV_SYNC:
+        if (ours) {
+            take_sync(node, event->number);
+        }
+        break;
+    case EV_COPIED:
+        if (ours) {
+            take_copied(node);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* --- lives --- */
+
+static void new_identity(struct node *node)
+{
+    random_id(NULL, node->id);
+    memset(&node->disk, 0, sizeof(node->disk));
+    node->first_seq = 1;
+    node->end_seq = node->synced_seq = node->disk_commit = node->applied = 0;
+    node->vector_count = 0;
+}
+
+void node_init(int slot)
+{
+    struct node *node = &w->nodes[slot];
+    node->slot = slot;
+    node->there = true;
+    snprintf(node->addr, sizeof(node->addr), "n%d:1", slot);
+    node->electable = true;
+    if (!w->options.exact_clocks) {
+        node->clock_offset_ms = between(1, 100000);
+        node->clock_permille = between(-10, 10);
+    }
+    new_identity(node);
+}
+
+void node_start(int slot)
+{
+    struct node *node = &w->nodes[slot];
+    struct kt_machine_options options;
+    if (node->alive || !node->there) {
+        return;
+    }
+    memset(&options, 0, sizeof(options));
+    memcpy(options.id, node->id, sizeof(options.id));
+    memcpy(options.addr, node->addr, sizeof(options.addr));
+    random_id(NULL, options.session);
+    options.electable = node->electable;
+    options.priority = node->priority;
+    options.expect = (uint32_t)w->options.expect;
+    options.min_in_sync = (uint32_t)w->options.min_in_sync;
+    options.max_in_sync = 3;
+    options.ttl_s = (uint32_t)w->options.ttl_s;
+    options.lag_timeout_ms = w->options.lag_timeout_ms;
+    options.tick_ms = TICK_MS + 5;
+    options.random_id = random_id;
+    node->alive = true;
+    node->incarnation++;
+    memset(&node->lease, 0, sizeof(node->lease));
+    memset(&node->service, 0, sizeof(node->service));
+    memset(&node->txn, 0, sizeof(node->txn));
+    memset(&node->view, 0, sizeof(node->view));
+    keys_unref(node->keys);
+    node->keys = NULL;
+    node->reachable = false;
+    node->syncing = false;
+    node->op_count = 0;
+    node->applied = node->disk_commit < node->end_seq ? node->disk_commit : node->end_seq;
+    kt_machine_init(&node->machine, &options, &node->disk, node->applied, local_ms(node));
+    trace("node %d starts, log ends at %" PRIu64 ", commit %" PRIu64 ", epoch %" PRIu64, slot,
+          node->end_seq, node->applied, node->disk.epoch);
+    post(0, EV_TICK, slot, NULL);
+}
+
+void node_crash(int slot)
+{
+    struct node *node = &w->nodes[slot];
+    if (!node->alive) {
+        return;
+    }
+    trace("node %d is killed", slot);
+    node->alive = false;
+    node->incarnation++;
+    node->crash_in = 0;
+    node->paused_until_ms = 0;
+    node->op_count = 0;
+    free_message(node->copy);
+    node->copy = NULL;
+    lose_unsynced(node);
+}
+
+void node_wipe(int slot)
+{
+    node_crash(slot);
+    trace("node %d is wiped", slot);
+    w->node_wiped = true;
+    new_identity(&w->nodes[slot]);
+}
+
+static void ask(int slot, enum kt_m_event_kind kind, const char *to)
+{
+    struct kt_m_event event = {.kind = kind, .to = to};
+    if (w->nodes[slot].alive && w->now_ms >= w->nodes[slot].paused_until_ms) {
+        step(&w->nodes[slot], &event);
+    }
+}
+
+void node_stop(int slot, const char *target)
+{
+    trace("node %d is told to stop", slot);
+    ask(slot, KT_M_STOP_ASKED, target);
+}
+
+void node_hand_over(int slot, const char *target)
+{
+    trace("node %d is told to hand over to node %d", slot, slot_of_id(target));
+    ask(slot, KT_M_HANDOVER_ASKED, target);
+}
+
+void node_free(int slot)
+{
+    keys_unref(w->nodes[slot].keys);
+    free_message(w->nodes[slot].copy);
+}

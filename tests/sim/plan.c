@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+/* Which faults come when: by chance, or one scenario after a quiet beginning. */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum fault {
+    FAULT_KILL,
+    FAULT_PAUSE,
+    FAULT_CUT_PAIR,
+    FAULT_ISOLATE,
+    FAULT_CUT_ETCD,
+    FAULT_ETCD_DOWN,
+    FAULT_ETCD_WIPE,
+    FAULT_REVOKE,
+    FAULT_LOSSY,
+    FAULT_FLAKY,
+    FAULT_STOP,
+    FAULT_HAND_OVER,
+    FAULT_WIPE_NODE,
+    FAULT_CRASH_AT_PERSIST,
+    FAULT_SLOW_DISK,
+    FAULT_LATE_VIEWS,
+    FAULT_FAIL_SYNC,
+    FAULT_RESTORE,
+    FAULT_JOIN,
+    FAULT_KILL_ALL,
+    FAULT_COUNT
+};
+#define DO_START 1000 /* + slot */
+#define DO_ETCD_UP 2000
+#define DO_HEAL 3000
+#define DO_BACK_UP 3001
+#define DO_FAULT 4000 /* + fault; chance picks the rest */
+#define DO_SCENARIO 5000
+
+static const char *const scenario_names[SCENARIOS] = {"faults by chance",
+                                                      "leader killed",
+                                                      "leader killed, restarted at once",
+                                                      "leader paused 3 s",
+                                                      "leader paused 8 s",
+                                                      "leader paused 20 s",
+                                                      "leader cut from etcd",
+                                                      "leader cut from followers",
+                                                      "etcd down 3 s",
+                                                      "etcd down 20 s",
+                                                      "etcd wiped",
+                                                      "all killed",
+                                                      "all stopped cleanly",
+                                                      "rolling restart",
+                                                      "two killed",
+                                                      "leader stopped",
+                                                      "handover",
+                                                      "first start, expect 1",
+                                                      "first start, expect 3",
+                                                      "follower wiped"};
+
+const char *scenario_name(int scenario)
+{
+    return scenario_names[scenario];
+}
+
+static void at(int64_t delay_ms, uint64_t what)
+{
+    post(delay_ms, EV_FAULT, -1, NULL)->number = what;
+}
+
+static int some_node(void)
+{
+    int leader = leader_slot();
+    if (leader >= 0 && one_in(2)) {
+        return leader;
+    }
+    for (;;) {
+        int slot = (int)between(0, SLOTS - 1);
+        if (w->nodes[slot].there) {
+            return slot;
+        }
+    }
+}
+
+static void cut_link(int from, int to, int64_t for_ms)
+{
+    trace("link   %d -> %d is cut for %" PRId64 " ms", from, to, for_ms);
+    w->cut_until_ms[from][to] = w->now_ms + for_ms;
+}
+
+static void cut_both(int a, int b, int64_t for_ms)
+{
+    int64_t way = between(0, 3);
+    if (way != 1) {
+        cut_link(a, b, for_ms);
+    }
+    if (way != 2) {
+        cut_link(b, a, for_ms);
+    }
+}
+
+static void isolate(int slot, int64_t for_ms)
+{
+    for (int other = 0; other < SLOTS; other++) {
+        if (other != slot && w->nodes[other].there) {
+            cut_link(slot, other, for_ms);
+            cut_link(other, slot, for_ms);
+        }
+    }
+}
+
+static void kill_node(int slot, int64_t for_ms)
+{
+    node_crash(slot);
+    at(for_ms, DO_START + (uint64_t)slot);
+}
+
+static void pause_node(int slot, int64_t for_ms)
+{
+    trace("node %d is paused for %" PRId64 " ms", slot, for_ms);
+    w->nodes[slot].paused_until_ms = w->now_ms + for_ms;
+}
+
+static void hand_over(int slot)
+{
+    int target = (int)between(0, SLOTS - 1);
+    if (w->nodes[target].there && target != slot) {
+        node_hand_over(slot, w->nodes[target].id);
+    }
+}
+
+static void stop_node(int slot, int64_t for_ms)
+{
+    int target = (int)between(0, SLOTS - 1);
+    bool handed = w->nodes[target].there && target != slot && one_in(2);
+    node_stop(slot, handed ? w->nodes[target].id : NULL);
+    at(for_ms, DO_START + (uint64_t)slot);
+}
+
+/* Only where everybody keeps a configuration newer than the backup: a node that was away and keeps
+ * none cannot know what the backup lacks. */
+static bool may_restore(void)
+{
+    for (int slot = 0; slot < SLOTS; slot++) {
+        const struct node *node = &w->nodes[slot];
+        if (node->there && (!node->alive || !w->etcd.backup || w->now_ms < node->paused_until_ms ||
+                            !w->etcd.keys->config.present ||
+                            node->disk.kept.version != w->etcd.keys->config.value.version ||
+                            node->disk.kept.version <= w->etcd.backup->config.value.version)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void wipe_node(int slot)
+{
+    if (!w->node_wiped && w->options.nodes >= 3) {
+        node_wipe(slot);
+        at(between(50, 4000), DO_START + (uint64_t)slot);
+    }
+}
+
+static void join(void)
+{
+    int slot = w->options.nodes;
+    if (slot < SLOTS - 1 && !w->nodes[slot].there) {
+        trace("node %d joins", slot);
+        node_init(slot);
+        node_start(slot);
+    }
+}
+
+static void do_fault(enum fault fault)
+{
+    int slot = some_node();
+    struct node *node = &w->nodes[slot];
+    int64_t for_ms = one_in(3) ? between(3000, 9000) : between(50, 3000);
+    switch (fault) {
+    case FAULT_KILL:
+        kill_node(slot, for_ms);
+        break;
+    case FAULT_PAUSE:
+        pause_node(slot, for_ms);
+        break;
+    case FAULT_CUT_PAIR:
+        cut_both(slot, some_node(), for_ms);
+        break;
+    case FAULT_ISOLATE:
+        isolate(slot, for_ms);
+        break;
+    case FAULT_CUT_ETCD:
+        cut_both(slot, ETCD, for_ms);
+        break;
+    case FAULT_ETCD_DOWN:
+        if (!w->etcd.down) {
+            etcd_set_down(true);
+            at(for_ms, DO_ETCD_UP);
+        }
+        break;
+    case FAULT_ETCD_WIPE:
+        if (one_in(2)) {
+            kill_node(slot, for_ms);
+        }
+        etcd_wipe();
+        break;
+    case FAULT_REVOKE:
+        etcd_revoke_of(slot);
+        break;
+    case FAULT_LOSSY:
+        trace("network is bad for %" PRId64 " ms", for_ms);
+        w->lossy_until_ms = w->now_ms + for_ms;
+        break;
+    case FAULT_FLAKY:
+        trace("calls to etcd go bad for %" PRId64 " ms", for_ms);
+        w->flaky_until_ms = w->now_ms + for_ms;
+        break;
+    case FAULT_STOP:
+        stop_node(slot, for_ms);
+        break;
+    case FAULT_HAND_OVER:
+        hand_over(slot);
+        break;
+    case FAULT_WIPE_NODE:
+        wipe_node(slot);
+        break;
+    case FAULT_CRASH_AT_PERSIST:
+        node->crash_in = (int)between(1, 5);
+        break;
+    case FAULT_SLOW_DISK:
+        trace("node %d has a slow disk for %" PRId64 " ms", slot, for_ms);
+        node->slow_disk_until_ms = w->now_ms + for_ms;
+        break;
+    case FAULT_LATE_VIEWS:
+        trace("node %d sees etcd late for %" PRId64 " ms", slot, for_ms);
+        node->late_views_until_ms = w->now_ms + for_ms;
+        break;
+    case FAULT_FAIL_SYNC:
+        node->fail_sync = true;
+        break;
+    case FAULT_RESTORE:
+        if (may_restore()) {
+            etcd_restore();
+        }
+        break;
+    case FAULT_JOIN:
+        join();
+        break;
+    case FAULT_KILL_ALL:
+        for (int each = 0; each < SLOTS; each++) {
+            if (w->nodes[each].there) {
+                kill_node(each, between(50, 3000));
+            }
+        }
+        break;
+    case FAULT_COUNT:
+        break;
+    }
+}
+
+/* --- scenarios --- */
+
+static void all(bool cleanly, int64_t for_ms)
+{
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (w->nodes[slot].there && cleanly) {
+            node_stop(slot, NULL);
+            at(for_ms, DO_START + (uint64_t)slot);
+        } else if (w->nodes[slot].there) {
+            kill_node(slot, for_ms);
+        }
+    }
+}
+
+static void roll(uint64_t slot)
+{
+    if (slot < (uint64_t)w->options.nodes) {
+        stop_node((int)slot, 300);
+        at(1500, DO_SCENARIO + 100 + slot + 1);
+    }
+}
+
+/* Returns how long until the last fault is over. */
+static int64_t do_scenario(int scenario)
+{
+    int leader = leader_slot();
+    int other = (leader + 1) % w->options.nodes;
+    if (leader < 0) {
+        return 0;
+    }
+    switch (scenario) {
+    case 1:
+        kill_node(leader, 30000);
+        return 0;
+    case 2:
+        kill_node(leader, 20);
+        return 20;
+    case 3:
+    case 4:
+    case 5:
+        pause_node(leader, scenario == 3 ? 3000 : scenario == 4 ? 8000 : 20000);
+        return 0;
+    case 6:
+        cut_link(leader, ETCD, 30000);
+        cut_link(ETCD, leader, 30000);
+        return 0;
+    case 7:
+        isolate(leader, 30000);
+        return 0;
+    case 8:
+    case 9:
+        etcd_set_down(true);
+        at(scenario == 8 ? 3000 : 20000, DO_ETCD_UP);
+        return scenario == 8 ? 3000 : 20000;
+    case 10:
+        etcd_wipe();
+        return 0;
+    case 11:
+        all(false, 100);
+        return 100;
+    case 12:
+        all(true, 500);
+        return 500;
+    case 13:
+        roll(0);
+        return 1500 * (w->options.nodes - 1) + 300;
+    case 14:
+        kill_node(other, 3000);
+        kill_node(leader, 3000);
+        return 3000;
+    case 15:
+        node_stop(leader, NULL);
+        return 0;
+    case 16:
+        node_hand_over(leader, w->nodes[other].id);
+        return 0;
+    case 19:
+        node_wipe(other);
+        at(100, DO_START + (uint64_t)other);
+        return 100;
+    default:
+        return 0;
+    }
+}
+
+static void heal(void)
+{
+    trace("everything is healed");
+    memset(w->cut_until_ms, 0, sizeof(w->cut_until_ms));
+    w->lossy_until_ms = w->flaky_until_ms = 0;
+    if (w->etcd.down) {
+        etcd_set_down(false);
+    }
+    for (int slot = 0; slot < SLOTS; slot++) {
+        struct node *node = &w->nodes[slot];
+        if (node->there) {
+            node->slow_disk_until_ms = node->late_views_until_ms = 0;
+            node->crash_in = 0;
+            node->fail_sync = false;
+            node_start(slot);
+        }
+    }
+    w->healed_ms = w->now_ms;
+}
+
+void take_fault(const struct event *event)
+{
+    uint64_t what = event->number;
+    if (what >= DO_SCENARIO + 100) {
+        roll(what - DO_SCENARIO - 100);
+    } else if (what >= DO_SCENARIO) {
+        int64_t over_ms = do_scenario((int)(what - DO_SCENARIO));
+        w->healed_ms = w->now_ms + over_ms;
+    } else if (what >= DO_FAULT) {
+        do_fault((enum fault)(what - DO_FAULT));
+    } else if (what == DO_BACK_UP) {
+        etcd_back_up();
+    } else if (what == DO_HEAL) {
+        heal();
+    } else if (what == DO_ETCD_UP) {
+        etcd_set_down(false);
+    } else if (what >= DO_START && what < DO_START + SLOTS) {
+        node_start((int)(what - DO_START));
+    }
+}
+
+static void choose_options(void)
+{
+    struct options *options = &w->options;
+    static const int counts[] = {3, 3, 3, 3, 2, 4, 5, 1};
+    options->ttl_s = 5;
+    options->lag_timeout_ms = 1000;
+    if (options->scenario) {
+        options->nodes = 3;
+        options->min_in_sync = options->min_in_sync ? options->min_in_sync : 1;
+        options->expect = options->scenario == 17 ? 1 : 3;
+        return;
+    }
+    options->nodes = counts[between(0, 7)];
+    options->ttl_s = (int)between(3, 5);
+    options->min_in_sync = options->nodes > 1 && one_in(3) ? 2 : 1;
+    options->expect = one_in(3) ? 1 : options->nodes;
+    options->log_keep = one_in(2) ? (uint64_t)between(5, 60) : 0;
+    options->outsider = options->nodes >= 3 && one_in(4);
+}
+
+static void plan_faults(int64_t from_ms)
+{
+    int64_t count = between(1, 7), span_ms = between(1000, 16000);
+    /* Swarm (Groce et al., ISSTA '12): each run draws from a few kinds only. */
+    int kinds[3];
+    for (int i = 0; i < 3; i++) {
+        kinds[i] = (int)between(0, FAULT_COUNT - 1);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        int kind = one_in(4) ? (int)between(0, FAULT_COUNT - 1) : kinds[between(0, 2)];
+        at(from_ms + between(0, span_ms), DO_FAULT + (uint64_t)kind);
+    }
+    at(from_ms + between(0, span_ms), DO_BACK_UP);
+    int64_t heal_ms = from_ms + span_ms + between(0, 4000);
+    at(heal_ms, DO_HEAL);
+    /* Pauses go on behind it; a ttl to notice, one to settle. */
+    w->end_ms = heal_ms + 9000 + 4 * (int64_t)w->options.ttl_s * 1000;
+}
+
+void plan_run(void)
+{
+    struct options *options = &w->options;
+    choose_options();
+    for (int slot = 0; slot < options->nodes; slot++) {
+        node_init(slot);
+        struct node *node = &w->nodes[slot];
+        node->priority = options->scenario || one_in(2) ? 0 : (int32_t)between(0, 2);
+        node->electable = options->scenario || slot < options->min_in_sync || !one_in(6);
+        at(options->scenario ? 0 : between(0, one_in(3) ? 2000 : 100), DO_START + (uint64_t)slot);
+    }
+    int64_t from_ms = options->expect == 1 || options->expect != options->nodes
+                          ? (int64_t)options->ttl_s * 1000 * 12 / 10 + 3500
+                          : 3500;
+    if (options->outsider) {
+        isolate(options->nodes - 1, from_ms + between(0, 8000));
+    }
+    if (options->scenario == 17 || options->scenario == 18) {
+        w->healed_ms = 1;
+        w->end_ms = 20000;
+        return;
+    }
+    w->first_fault_ms = from_ms;
+    if (options->scenario) {
+        at(from_ms + between(0, 3000), DO_SCENARIO + (uint64_t)options->scenario);
+        w->end_ms = from_ms + 3000 + (options->scenario == 9 ? 35000 : 22000);
+        return;
+    }
+    plan_faults(from_ms);
+}
