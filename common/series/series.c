@@ -65,9 +65,15 @@ static struct kt_str text_of(const struct kt_series *series, uint32_t id)
     return kt_str_n(series->text_bytes + text.offset, text.len);
 }
 
+static uint32_t id_at(const struct kt_series *series, const void *ids, size_t index)
+{
+    return series->wide_ids ? ((const uint32_t *)ids)[index] : ((const uint8_t *)ids)[index];
+}
+
 static struct kt_str period_of(const struct kt_series *series, size_t index)
 {
-    return text_of(series, series->periods ? series->periods[index] : series->common_period);
+    return text_of(series,
+                   series->periods ? id_at(series, series->periods, index) : series->common_period);
 }
 
 int64_t kt_series_time(const struct kt_series *series, size_t index)
@@ -84,7 +90,12 @@ struct kt_str kt_series_period(const struct kt_series *series, size_t index)
 
 static int64_t declare_of(const struct kt_series *series, size_t index)
 {
-    return series->declares ? series->declares[index] : series->times[index];
+    if (!series->declares) {
+        return series->times[index];
+    }
+    return series->wide_declares
+               ? ((const int64_t *)series->declares)[index]
+               : series->times[index] + ((const int32_t *)series->declares)[index];
 }
 
 static uint64_t revision_of(const struct kt_series *series, size_t index)
@@ -246,15 +257,15 @@ void kt_series_record(const struct kt_series *series, size_t index, const struct
     if (!kt_series_exists(series, index, bounds)) {
         return;
     }
-    if (series->declare_given && series->declare_given[index]) {
+    if (series->declare_given ? series->declare_given[index] : series->all_given) {
         ret_record->declare_given = true;
         ret_record->declare_s = declare_of(series, index);
     }
     if (series->end_dates) {
-        ret_record->end_date = opt_text(series, series->end_dates[index]);
+        ret_record->end_date = opt_text(series, id_at(series, series->end_dates, index));
     }
     if (series->years) {
-        ret_record->year = opt_text(series, series->years[index]);
+        ret_record->year = opt_text(series, id_at(series, series->years, index));
     }
 }
 
@@ -277,7 +288,7 @@ static bool column_value(const struct kt_series *series, const struct series_col
                          size_t index, double *ret_value)
 {
     double number;
-    if (column->sparse) {
+    if (column->rows != SERIES_DENSE) {
         const uint32_t *rows = series->rows + column->rows;
         size_t at = lower_bound(rows, column->count, (uint32_t)index);
         if (at == column->count || rows[at] != index) {
@@ -356,7 +367,7 @@ static ptrdiff_t column_back(const struct kt_series *series, const struct series
                              size_t before, double *ret_value)
 {
     const double *numbers = series->numbers + column->numbers;
-    if (column->sparse) {
+    if (column->rows != SERIES_DENSE) {
         const uint32_t *rows = series->rows + column->rows;
         size_t at = lower_bound(rows, column->count, (uint32_t)before);
         if (at == 0) {

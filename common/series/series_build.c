@@ -342,7 +342,7 @@ static bool resolve(struct kt_series_builder *b)
 
 /* Which of the optional arrays this content needs. */
 struct needs {
-    bool declares, given, revisions, periods, end_dates, years;
+    bool declares, wide_declares, given, not_given, revisions, periods, end_dates, years;
     uint64_t max_revision;
     int64_t max_declare_s;
 };
@@ -353,7 +353,9 @@ static struct needs find_needs(const struct kt_series_builder *b)
     for (size_t i = 0; i < b->version_count; i++) {
         const struct build_version *v = &b->versions[i];
         n.declares |= v->declare_s != v->time_s;
+        n.wide_declares |= v->declare_s - v->time_s != (int32_t)(v->declare_s - v->time_s);
         n.given |= v->declare_given;
+        n.not_given |= !v->declare_given;
         n.revisions |= v->revision != b->versions[0].revision;
         n.periods |= v->period != b->versions[0].period;
         n.end_dates |= v->end_date != SERIES_TEXT_NONE;
@@ -389,25 +391,33 @@ struct totals {
     size_t numbers, rows;
 };
 
+/* Ids that fit into a byte. */
+static bool ids_are_wide(const struct kt_series_builder *b)
+{
+    return b->text_count + SERIES_TEXT_FIRST > UINT8_MAX + 1;
+}
+
 static void lay_out(struct layout *l, const struct kt_series_builder *b, const struct needs *needs,
                     const struct totals *totals, struct kt_series *s)
 {
     size_t records = b->record_count;
+    size_t declare_bytes = needs->wide_declares ? sizeof(int64_t) : sizeof(int32_t);
+    size_t id_bytes = ids_are_wide(b) ? sizeof(uint32_t) : sizeof(uint8_t);
     s->times = carve(l, records, sizeof(int64_t));
-    s->declares = needs->declares ? carve(l, records, sizeof(int64_t)) : NULL;
     s->revisions = needs->revisions ? carve(l, records, sizeof(uint64_t)) : NULL;
     s->numbers = carve(l, totals->numbers, sizeof(double));
     s->versions = carve(l, b->multi_versions, sizeof(struct series_version));
     s->version_values = carve(l, b->multi_values, sizeof(struct kt_value));
+    s->declares = needs->declares ? carve(l, records, declare_bytes) : NULL;
     s->columns = carve(l, b->column_count, sizeof(struct series_column));
     s->multis = carve(l, b->multi_count, sizeof(struct series_multi));
     s->texts = carve(l, b->text_count, sizeof(struct series_text));
     s->indicators = carve(l, b->column_count, sizeof(uint32_t));
     s->rows = carve(l, totals->rows, sizeof(uint32_t));
-    s->periods = needs->periods ? carve(l, records, sizeof(uint32_t)) : NULL;
-    s->end_dates = needs->end_dates ? carve(l, records, sizeof(uint32_t)) : NULL;
-    s->years = needs->years ? carve(l, records, sizeof(uint32_t)) : NULL;
-    s->declare_given = needs->given ? carve(l, records, 1) : NULL;
+    s->periods = needs->periods ? carve(l, records, id_bytes) : NULL;
+    s->end_dates = needs->end_dates ? carve(l, records, id_bytes) : NULL;
+    s->years = needs->years ? carve(l, records, id_bytes) : NULL;
+    s->declare_given = needs->given && needs->not_given ? carve(l, records, 1) : NULL;
     s->text_bytes = carve(l, b->text_len, 1);
 }
 
@@ -428,8 +438,7 @@ static void fill_columns(struct kt_series_builder *b, struct kt_series *s)
         *to = (struct series_column){.first = from->first,
                                      .count = sparse ? from->count : span,
                                      .numbers = numbers,
-                                     .rows = rows,
-                                     .sparse = sparse};
+                                     .rows = sparse ? rows : SERIES_DENSE};
         MUT(uint32_t, s->indicators)[place] = (uint32_t)indicator;
         from->place = place++;
         rows += sparse ? from->count : 0;
@@ -441,9 +450,10 @@ static void fill_columns(struct kt_series_builder *b, struct kt_series *s)
         const struct build_cell *cell = &b->cells[i];
         struct build_column *from = &b->columns[cell->slot];
         const struct series_column *to = &s->columns[from->place];
-        uint32_t at = to->sparse ? from->filled++ : cell->row - to->first;
+        bool sparse = to->rows != SERIES_DENSE;
+        uint32_t at = sparse ? from->filled++ : cell->row - to->first;
         MUT(double, s->numbers)[to->numbers + at] = cell->number;
-        if (to->sparse) {
+        if (sparse) {
             MUT(uint32_t, s->rows)[to->rows + at] = cell->row;
         }
     }
@@ -473,6 +483,24 @@ static void fill_multi(const struct kt_series_builder *b, struct kt_series *s, s
     }
 }
 
+static void put_id(struct kt_series *s, const void *ids, size_t row, uint32_t id)
+{
+    if (ids && s->wide_ids) {
+        MUT(uint32_t, ids)[row] = id;
+    } else if (ids) {
+        MUT(uint8_t, ids)[row] = (uint8_t)id;
+    }
+}
+
+static void put_declare(struct kt_series *s, size_t row, const struct build_version *v)
+{
+    if (s->declares && s->wide_declares) {
+        MUT(int64_t, s->declares)[row] = v->declare_s;
+    } else if (s->declares) {
+        MUT(int32_t, s->declares)[row] = (int32_t)(v->declare_s - v->time_s);
+    }
+}
+
 static void fill_records(const struct kt_series_builder *b, struct kt_series *s)
 {
     uint32_t row = 0, versions = 0, values = 0;
@@ -480,21 +508,13 @@ static void fill_records(const struct kt_series_builder *b, struct kt_series *s)
         end = record_end(b, begin);
         const struct build_version *v = &b->versions[begin];
         MUT(int64_t, s->times)[row] = v->time_s;
-        if (s->declares) {
-            MUT(int64_t, s->declares)[row] = v->declare_s;
-        }
+        put_declare(s, row, v);
         if (s->revisions) {
             MUT(uint64_t, s->revisions)[row] = v->revision;
         }
-        if (s->periods) {
-            MUT(uint32_t, s->periods)[row] = v->period;
-        }
-        if (s->end_dates) {
-            MUT(uint32_t, s->end_dates)[row] = v->end_date;
-        }
-        if (s->years) {
-            MUT(uint32_t, s->years)[row] = v->year;
-        }
+        put_id(s, s->periods, row, v->period);
+        put_id(s, s->end_dates, row, v->end_date);
+        put_id(s, s->years, row, v->year);
         if (s->declare_given) {
             MUT(unsigned char, s->declare_given)[row] = v->declare_given;
         }
@@ -535,9 +555,12 @@ static struct kt_series *build(struct kt_series_builder *b, uint64_t loaded_revi
     s->loaded_revision = loaded_revision;
     s->max_revision = needs.max_revision;
     s->max_declare_s = needs.max_declare_s;
-    s->record_count = b->record_count;
-    s->value_count = b->cell_count;
-    s->column_count = b->column_count;
+    s->record_count = (uint32_t)b->record_count;
+    s->value_count = (uint32_t)b->cell_count;
+    s->column_count = (uint32_t)b->column_count;
+    s->wide_ids = ids_are_wide(b);
+    s->wide_declares = needs.wide_declares;
+    s->all_given = !needs.not_given && needs.given;
     s->common_period = b->version_count > 0 ? b->versions[0].period : SERIES_TEXT_NONE;
     if (b->text_count > 0) {
         memcpy(MUT(struct series_text, s->texts), b->texts, b->text_count * sizeof(*b->texts));

@@ -1,7 +1,9 @@
 /* series_internal.h - how a series lies in memory; for common/series only.
  *
  * One block holds everything. Arrays that would say the same for every record are left out (NULL):
- * declare times that were never given, one revision, one period, no end_date or year.
+ * declare times that are the records' own or were given for all or none, one revision, one period,
+ * no end_date or year. What nearly always is small takes few bytes: ids of texts one, the time from
+ * a record to its declaration four; a series that needs more has all of that kind wide.
  *
  *   column  dense: numbers[numbers + (i - first)] for first ≤ i < first + count, NaN = no value
  *           sparse: rows[rows .. rows + count) ascending record indices, numbers beside them
@@ -25,6 +27,8 @@
 #define SERIES_TEXT_NULL 1u
 #define SERIES_TEXT_FIRST 2u
 
+#define SERIES_DENSE UINT32_MAX
+
 struct series_text {
     uint32_t offset, len;
 };
@@ -33,8 +37,7 @@ struct series_column {
     uint32_t first;   /* dense: the first record covered */
     uint32_t count;   /* dense: records covered; sparse: values */
     uint32_t numbers; /* index of the first number */
-    uint32_t rows;    /* sparse: index of the first row */
-    bool sparse;
+    uint32_t rows;    /* sparse: index of the first row; dense: SERIES_DENSE */
 };
 
 struct series_version {
@@ -52,13 +55,15 @@ struct series_multi { /* a record with several versions */
 struct kt_series {
     atomic_uint refs;
     uint32_t common_period; /* when periods is NULL */
+    uint32_t record_count, value_count, column_count, multi_count;
+    bool wide_ids, wide_declares, all_given;
     size_t bytes;
     uint64_t loaded_revision;
     uint64_t max_revision;
     int64_t max_declare_s;
-    size_t record_count, value_count, column_count, multi_count;
     const int64_t *times;
-    const int64_t *declares;   /* NULL: D is the record's time, never given */
+    const void *declares;      /* NULL: D is the record's time; int32_t: seconds behind that, or
+                                  (wide) int64_t: D */
     const uint64_t *revisions; /* NULL: max_revision everywhere */
     const double *numbers;
     const struct series_version *versions;
@@ -68,9 +73,9 @@ struct kt_series {
     const struct series_text *texts;
     const uint32_t *indicators; /* parallel to columns, ascending */
     const uint32_t *rows;
-    const uint32_t *periods;            /* text ids */
-    const uint32_t *end_dates, *years;  /* text ids; NULL: none */
-    const unsigned char *declare_given; /* one byte a record; NULL: none */
+    const void *periods;                /* text ids, uint8_t or (wide) uint32_t */
+    const void *end_dates, *years;      /* the same; NULL: none */
+    const unsigned char *declare_given; /* one byte a record; NULL: all_given says it */
     const char *text_bytes;
 };
 

@@ -49,17 +49,22 @@ static struct kt_opt_text random_text(uint64_t r)
     return text;
 }
 
-/* `count` versions over few records, in order; the values point into the elements. */
+/* `count` versions over few records, in order; the values point into the elements. Some models are
+ * declared at all or at no records, some centuries after them. */
 static void make_model(struct model_version *model, size_t count, uint64_t *seed)
 {
+    uint64_t shape = kt_prng_next(seed);
+    int64_t far_s = shape % 8 == 0 ? INT64_C(1) << 36 : 0;
     for (size_t i = 0; i < count; i++) {
         struct model_version *m = &model[i];
         memset(m, 0, sizeof(*m));
         m->version.time_s = (int64_t)(kt_prng_next(seed) % 9) * 100 - 400;
         m->version.period = kt_str(period_names[kt_prng_next(seed) % PERIODS]);
-        m->version.declare_given = kt_prng_next(seed) % 2;
-        m->version.declare_s =
-            m->version.declare_given ? (int64_t)(kt_prng_next(seed) % 9) * 50 : m->version.time_s;
+        m->version.declare_given = kt_prng_next(seed) % 2 ? shape / 8 % 4 != 0 : shape / 8 % 4 == 1;
+        int64_t declare_s = (int64_t)(kt_prng_next(seed) % 9) * 50;
+        m->version.declare_s = !m->version.declare_given ? m->version.time_s
+                               : declare_s == 400        ? declare_s + far_s
+                                                         : declare_s;
         m->version.revision = 1 + kt_prng_next(seed) % 5;
         m->version.line = (uint32_t)i;
         m->version.end_date = random_text(kt_prng_next(seed));
@@ -257,6 +262,38 @@ static void a_series_agrees_with_a_walk_over_all_versions(void)
     kt_series_builder_free(&builder);
 }
 
+/* Ids of texts are a byte as long as all of them fit. */
+static void many_texts_are_told_apart(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_series_builder *builder = kt_series_builder_new();
+    for (int count = 250; count <= 260; count++) {
+        struct kt_series *series = NULL;
+        struct kt_record record;
+        char text[16];
+        for (int i = 0; i < count; i++) {
+            snprintf(text, sizeof(text), "T%d", i);
+            struct kt_version version = {.time_s = i,
+                                         .period = kt_str(i % 2 ? "p" : ""),
+                                         .declare_s = i,
+                                         .revision = 1,
+                                         .end_date = {KT_NAMED, kt_str(text)},
+                                         .year = {KT_NAMED_NULL, {NULL, 0}}};
+            CHECK_OK(kt_series_builder_add(builder, &version, &err));
+        }
+        CHECK_OK(kt_series_builder_finish(builder, 1, &series, &err));
+        for (int i = 0; i < count; i++) {
+            snprintf(text, sizeof(text), "T%d", i);
+            kt_series_record(series, (size_t)i, &everything, &record);
+            CHECK_SLICE(record.period, i % 2 ? "p" : "");
+            CHECK_SLICE(record.end_date.text, text);
+            CHECK_INT(record.year.named, KT_NOT_NAMED);
+        }
+        kt_series_unref(&series);
+    }
+    kt_series_builder_free(&builder);
+}
+
 static void an_empty_series_has_no_newest_record(void)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -326,6 +363,33 @@ static struct kt_series *quarters(struct kt_series_builder *builder, struct kt_e
         }
     }
     return kt_series_builder_finish(builder, 99, &series, err) == KT_OK ? series : NULL;
+}
+
+/* 15 quarters of 6 values, declared weeks later: a small subject, with the cache's own share. */
+static void small_subjects_take_at_most_fifteen_bytes_a_value(void)
+{
+    static const char *const names[] = {"Q1", "Q2", "Q3", "Q4"};
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_series_builder *builder = kt_series_builder_new();
+    struct kt_series *series = NULL;
+    for (int i = 0; i < 15; i++) {
+        struct kt_value values[6];
+        for (uint32_t j = 0; j < 6; j++) {
+            values[j] = (struct kt_value){j, false, i * 100.5 + j};
+        }
+        struct kt_version version = {.time_s = i * 90 * KT_DAY_S,
+                                     .period = kt_str(names[i % 4]),
+                                     .declare_given = true,
+                                     .declare_s = (i * 90 + 30) * KT_DAY_S,
+                                     .revision = 7,
+                                     .values = values,
+                                     .value_count = 6};
+        CHECK_OK(kt_series_builder_add(builder, &version, &err));
+    }
+    CHECK_OK(kt_series_builder_finish(builder, 99, &series, &err));
+    CHECK(kt_series_bytes(series) + 48 <= 15 * kt_series_value_count(series));
+    kt_series_unref(&series);
+    kt_series_builder_free(&builder);
 }
 
 static void quarterly_figures_take_at_most_sixteen_bytes_a_value(void)
@@ -419,8 +483,10 @@ static void a_series_lives_as_long_as_its_last_reference(void)
 
 static const struct kt_test tests[] = {
     TEST(a_series_agrees_with_a_walk_over_all_versions),
+    TEST(many_texts_are_told_apart),
     TEST(an_empty_series_has_no_newest_record),
     TEST(versions_out_of_order_are_refused_as_corrupt),
+    TEST(small_subjects_take_at_most_fifteen_bytes_a_value),
     TEST(quarterly_figures_take_at_most_sixteen_bytes_a_value),
     TEST(rare_indicators_do_not_take_a_cell_in_every_record),
     TEST(memory_that_runs_out_anywhere_leaves_the_builder_usable),
