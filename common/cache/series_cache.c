@@ -427,6 +427,32 @@ void kt_series_cache_clear(struct kt_series_cache *cache)
     }
 }
 
+static void drop_deleted(struct shard *shard, const struct kt_catalogue *view)
+{
+    uint32_t limit = kt_catalogue_subject_limit(view);
+    for (int place = 0; place < PLACES; place++) {
+        struct entry *entry = shard->queues[place].oldest;
+        while (entry) {
+            struct entry *next = entry->newer;
+            /* Beyond the limit are subjects that came after this view. */
+            if (entry->subject < limit && !kt_catalogue_subject(view, entry->subject)) {
+                entry_drop(shard, entry);
+            }
+            entry = next;
+        }
+    }
+}
+
+void kt_series_cache_drop_deleted(struct kt_series_cache *cache, const struct kt_catalogue *view)
+{
+    for (uint32_t i = 0; i < cache->shard_count; i++) {
+        struct shard *shard = &cache->shards[i];
+        kt_mutex_lock(&shard->mutex);
+        drop_deleted(shard, view);
+        kt_mutex_unlock(&shard->mutex);
+    }
+}
+
 void kt_series_cache_free(struct kt_series_cache **cache)
 {
     if (!cache || !*cache) {

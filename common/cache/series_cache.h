@@ -32,5 +32,8 @@ enum kt_status kt_series_cache_get(struct kt_series_cache *cache, const struct k
 void kt_series_cache_stats(struct kt_series_cache *cache, struct kt_series_cache_stats *ret_stats);
 void kt_series_cache_reset_counters(struct kt_series_cache *cache);
 void kt_series_cache_clear(struct kt_series_cache *cache);
+/* Lets go of the subjects that the view, which should be the newest, no longer has: nobody asks for
+ * them but who still has an older view, and such a one may bring one in once more. */
+void kt_series_cache_drop_deleted(struct kt_series_cache *cache, const struct kt_catalogue *view);
 
 #endif

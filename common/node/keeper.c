@@ -2,7 +2,7 @@
 /* What has to happen now and then and may block: asking oneself over the address that one told the
  * others (a wrong service_addr is the commonest mistake, and silent otherwise), resolving the hosts
  * of registered processes for judging cluster requests, learning etcd's version, and giving back
- * the memory that large requests have left.
+ * the memory that large requests and deleted subjects have left.
  */
 #include "base/clock.h"
 #include "base/fs.h"
@@ -139,6 +139,16 @@ static void learn_etcd_version(struct kt_node *node)
 
 /* --- memory --- */
 
+/* When there are fewer subjects than numbers were given, some have been deleted. */
+static void forget_deleted(struct kt_node *node)
+{
+    struct kt_catalogue *view = kt_store_view(node->store);
+    if (kt_catalogue_subject_count(view) < kt_catalogue_subject_limit(view)) {
+        kt_series_cache_drop_deleted(node->cache, view);
+    }
+    kt_catalogue_unref(&view);
+}
+
 /* A steady process is left alone: a trim costs the page faults of what it gave back. */
 static void trim_if_grown(uint64_t *floor_bytes)
 {
@@ -175,6 +185,7 @@ static void keeper_main(void *arg)
             learn_etcd_version(node);
         }
         if (kt_now_mono_ms() >= trim_at_ms) {
+            forget_deleted(node);
             trim_if_grown(&floor_bytes);
             trim_at_ms = kt_now_mono_ms() + TRIM_EVERY_MS;
         }

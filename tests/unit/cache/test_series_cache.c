@@ -131,6 +131,54 @@ static void a_changed_subject_is_loaded_again_and_others_are_not(void)
     kt_store_close(&store);
 }
 
+static void delete_whole(struct kt_store *store, const char *key)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_str subject = kt_str(key);
+    struct kt_change_delete what = {.subjects = &subject,
+                                    .subject_count = 1,
+                                    .from_s = KT_TIME_MIN,
+                                    .to_s = KT_TIME_MAX,
+                                    .all = true};
+    struct kt_buf body;
+    kt_buf_init(&body, 0);
+    CHECK_OK(kt_change_encode_delete(&what, &body, &err));
+    CHECK_INT(help_commit(store, kt_buf_str(&body), true).status, KT_OK);
+    kt_buf_done(&body);
+}
+
+static void deleted_subjects_are_let_go(void)
+{
+    struct kt_store *store = filled();
+    struct kt_series_cache *cache = kt_series_cache_new(store, 1 << 20);
+    for (uint32_t i = 0; i < 10; i++) {
+        ask(cache, store, i);
+    }
+    struct kt_catalogue *view = kt_store_view(store);
+    kt_series_cache_drop_deleted(cache, view);
+    CHECK_INT(stats_of(cache).entries, 10);
+    kt_catalogue_unref(&view);
+    delete_whole(store, "s3");
+    delete_whole(store, "s5");
+    view = kt_store_view(store);
+    SAVE(store, {"new", 0, "", HELP_NO_D, "a", SUBJECTS});
+    ask(cache, store, SUBJECTS);
+    CHECK_INT(stats_of(cache).entries, 11);
+    CHECK(kt_catalogue_subject_count(view) < kt_catalogue_subject_limit(view));
+    kt_series_cache_drop_deleted(cache, view); /* knows nothing of the new one */
+    CHECK_INT(stats_of(cache).entries, 9);
+    CHECK(stats_of(cache).bytes < 10 * (series_bytes(store) + 64));
+    ask(cache, store, 4);
+    ask(cache, store, SUBJECTS);
+    CHECK_INT(stats_of(cache).loads, 11);
+    SAVE(store, {"s3", 0, "", HELP_NO_D, "a", 3}); /* comes back under its number */
+    ask(cache, store, 3);
+    CHECK_INT(stats_of(cache).entries, 10);
+    kt_catalogue_unref(&view);
+    kt_series_cache_free(&cache);
+    kt_store_close(&store);
+}
+
 static void the_cache_stays_within_its_bytes(void)
 {
     struct kt_store *store = filled();
@@ -341,6 +389,7 @@ static const struct kt_test tests[] = {
     TEST(the_second_question_is_a_hit),
     TEST(a_cache_of_no_bytes_holds_nothing_and_still_answers),
     TEST(a_changed_subject_is_loaded_again_and_others_are_not),
+    TEST(deleted_subjects_are_let_go),
     TEST(the_cache_stays_within_its_bytes),
     TEST(a_question_over_all_subjects_does_not_push_out_the_hot_ones),
     TEST(a_subject_too_large_for_the_cache_is_answered_and_not_held),
