@@ -150,6 +150,9 @@ static const struct kt_conf_key keys[] = {
     MS("proxy", "stream_idle_ms", stream_idle_ms, 100, HOUR_MS, "35000",
        "A body or an answer that does not move for so long is given up. Longer than the nodes' "
        "[server] keep_alive_ms, so that a node's own word comes first."),
+    MS("proxy", "import_wait_ms", import_wait_ms, 100, HOUR_MS, "600000",
+       "How long the leader may work on an import whose body it has: a SQLite file or a history is "
+       "read, and written, only then."),
     INT("proxy", "pool_per_node", pool_per_node, 1, 65535, "128", "",
         "Connections to one node, over all loops. Each occupies a thread of the node ([server] "
         "num_threads there)."),

@@ -313,12 +313,21 @@ static void leave_if_silent(struct kt_exchange *exchange, int64_t waited_ms)
     }
 }
 
+/* How long nothing may move. */
+static int64_t idle_limit_ms(const struct kt_exchange *exchange)
+{
+    const struct kt_gateway_config *config = exchange->loop->config;
+    bool all_sent = exchange->sent && exchange->body_done &&
+                    (exchange->mode != KT_BODY_STREAM || exchange->stream_ended);
+
+    return writes(exchange) && all_sent && !exchange->got_byte ? config->import_wait_ms
+                                                               : config->stream_idle_ms;
+}
+
 void kt_exchange_tick(struct kt_exchange *exchange, int64_t now_ms)
 {
-    int64_t idle_ms = exchange->loop->config->stream_idle_ms;
-
     if ((exchange->deadline_ms > 0 && now_ms >= exchange->deadline_ms) ||
-        (exchange->route.idle_bound && now_ms - exchange->progress_ms >= idle_ms)) {
+        (exchange->route.idle_bound && now_ms - exchange->progress_ms >= idle_limit_ms(exchange))) {
         on_deadline(exchange);
     } else if (exchange->peer && !exchange->got_byte && exchange->body_done &&
                exchange->route.kind == KT_CLASS_READ) {

@@ -371,6 +371,35 @@ static void a_feed_may_say_nothing_for_longer_than_a_request_may_last(void)
     stop();
 }
 
+static void an_import_that_has_been_sent_may_be_worked_on_for_long(void)
+{
+    static const char *const settings[] = {"proxy.stream_idle_ms=300", "proxy.import_wait_ms=2500",
+                                           NULL};
+    struct rig_client client;
+    int64_t began_ms;
+
+    CHECK(start(settings));
+    CHECK(rig_lead(&rig, a));
+    a->handler = stay_silent;
+    began_ms = kt_now_mono_ms();
+    CHECK(rig_call(&rig,
+                   "POST /data" API "/import HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab",
+                   &answer));
+    CHECK_INT(answer.status, 504);
+    OUTCOME("unknown");
+    CHECK(kt_now_mono_ms() - began_ms >= 2500);
+    /* A body of which the rest does not come is given up as ever. */
+    began_ms = kt_now_mono_ms();
+    CHECK(rig_client_open(&rig, &client));
+    rig_client_send(&client,
+                    "POST /data" API "/import HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na");
+    CHECK(rig_client_take(&client, &answer, false));
+    CHECK(answer.status == 503 || answer.status == 504);
+    CHECK(kt_now_mono_ms() - began_ms < 2500);
+    rig_client_close(&client);
+    stop();
+}
+
 static void a_write_whose_body_does_not_come_is_certainly_not_done(void)
 {
     struct rig_client client;
@@ -589,6 +618,7 @@ static const struct kt_test tests[] = {
     TEST(an_own_path_that_runs_out_of_time_is_answered_once),
     TEST(health_does_not_wait_behind_stats),
     TEST(a_feed_may_say_nothing_for_longer_than_a_request_may_last),
+    TEST(an_import_that_has_been_sent_may_be_worked_on_for_long),
     TEST(a_write_whose_body_does_not_come_is_certainly_not_done),
     TEST(a_write_with_a_key_is_repeated_once_when_its_connection_broke),
     TEST(a_refusal_of_the_second_attempt_says_nothing_of_the_first),
