@@ -94,6 +94,9 @@ void kt_machine_init(struct kt_machine *machine, const struct kt_machine_options
     memset(machine, 0, sizeof(*machine));
     machine->options = *options;
     machine->disk = *disk;
+    if (KT_PLANTED(own_epoch_forgotten)) {
+        machine->disk.epoch = machine->disk.kept.epoch = machine->disk.kept.version = 0;
+    }
     machine->commit_seq = commit_seq;
     machine->over_epoch = disk->epoch;
     machine->quiet_since_ms = now_ms;
@@ -356,7 +359,10 @@ static void decide(struct kt_machine *machine)
 
 static void ask_stop(struct kt_machine *machine, const char *to, bool stop)
 {
-    machine->stopping = machine->stopping || stop;
+    if (stop && !machine->stopping) {
+        machine->stopping = true;
+        kt_m_act(machine, KT_M_WITHDRAW); /* the next leader's in_sync is without it */
+    }
     kt_m_set(machine->target, sizeof(machine->target), to ? to : "");
     if (machine->role == KT_M_LEADS) {
         machine->draining = true;

@@ -143,7 +143,8 @@ enum kt_m_action_kind {
     KT_M_SWAP_COPY,     /* take the copy of this event; then KT_M_COPIED */
     KT_M_RELEASE,       /* tell all members that `epoch` is over */
     KT_M_CAMPAIGN_NOW,  /* tell node `to`, with `epoch` */
-    KT_M_DEREGISTER,    /* stopped cleanly: take the own entry out, end */
+    KT_M_WITHDRAW,      /* take the own entry out for good; the lease stays */
+    KT_M_DEREGISTER,    /* stopped cleanly: give up the lease, end */
     KT_M_STOPPED        /* log ended_why as an error; the node serves no longer */
 };
 struct kt_m_action {
@@ -230,7 +231,7 @@ struct kt_machine {
 
     /* promises and campaigns */
     int64_t promise_until_ms;
-    uint64_t promise_epoch;
+    uint64_t promise_epoch, released_epoch;
     int64_t eligible_since_ms, campaign_after_ms, quiet_since_ms, twin_since_ms;
     int64_t recover_until_ms;
     bool hurry; /* told to campaign */

@@ -54,6 +54,19 @@ static bool is_entry_exact(const struct kt_machine *machine)
            (own->state == KT_STATE_COPYING) == disk->half_copy;
 }
 
+/* An empty node founds nothing while others, with data, come and go. */
+static bool sees_data(const struct kt_machine *machine)
+{
+    const struct kt_coord_view *view = machine->facts.view;
+    for (size_t i = 0; i < view->service_count; i++) {
+        if (view->services[i].role != KT_ROLE_GATEWAY &&
+            view->services[i].state != KT_STATE_EMPTY) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void kt_m_note_quiet(struct kt_machine *machine)
 {
     const struct kt_coord_view *view = machine->facts.view;
@@ -61,7 +74,8 @@ void kt_m_note_quiet(struct kt_machine *machine)
                          !kt_m_same(view->leader.id, machine->options.id);
     bool recovering = machine->facts.now_ms < machine->recover_until_ms;
     if (!view->complete || !view->reachable || someone_leads || machine->role == KT_M_LEADS ||
-        !is_entry_exact(machine) || (view->config.present && is_usable(machine) && !recovering)) {
+        !is_entry_exact(machine) || (machine->disk.kept.version == 0 && sees_data(machine)) ||
+        (view->config.present && is_usable(machine) && !recovering)) {
         machine->quiet_since_ms = machine->facts.now_ms;
     }
 }
@@ -187,8 +201,7 @@ static void campaign_by_config(struct kt_machine *machine)
     }
     struct kt_id_set in_sync;
     choose_in_sync(machine, &in_sync);
-    uint64_t epoch = KT_PLANTED(own_epoch_forgotten) ? kept->epoch : machine->disk.epoch;
-    campaign(machine, kept, epoch + 1, kept->version + 1, &in_sync);
+    campaign(machine, kept, machine->disk.epoch + 1, kept->version + 1, &in_sync);
 }
 
 /* --- without a usable configuration --- */
@@ -288,6 +301,10 @@ static void begin_again(struct kt_machine *machine, const struct kt_service *new
     }
     for (size_t i = 0; i < newest->kept.growth_count; i++) {
         add_id(&set, newest->kept.growth[i]);
+    }
+    if (machine->facts.now_ms < machine->promise_until_ms) {
+        kt_m_wait_for(machine, "its promise to the last leader to run out");
+        return;
     }
     if (!recover && !KT_PLANTED(leader_among_present) && !is_union_there(machine, &set)) {
         return;

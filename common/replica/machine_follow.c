@@ -149,8 +149,10 @@ static void take_entries(struct kt_machine *machine, const struct kt_m_answer *a
     const struct kt_machine_log *log = machine->facts.log;
     uint64_t verified = log->synced_seq;
     machine->took = answer->request;
-    machine->promise_until_ms = machine->facts.now_ms + kt_m_ttl_ms(machine);
-    machine->promise_epoch = answer->epoch;
+    if (answer->epoch > machine->released_epoch) {
+        machine->promise_until_ms = machine->facts.now_ms + kt_m_ttl_ms(machine);
+        machine->promise_epoch = answer->epoch;
+    }
     machine->eligible_since_ms = 0;
     if (answer->last_seq >= answer->first_seq) {
         if (answer->first_seq != log->synced_seq + 1 ||
@@ -249,6 +251,10 @@ void kt_m_copied(struct kt_machine *machine)
  * the union of each before it, and bound by nothing. */
 void kt_m_take_release(struct kt_machine *machine, uint64_t epoch)
 {
+    /* An answer that it overtook binds no more. */
+    if (epoch > machine->released_epoch) {
+        machine->released_epoch = epoch;
+    }
     if (epoch >= machine->promise_epoch) {
         machine->promise_until_ms = machine->facts.now_ms;
     }

@@ -470,7 +470,7 @@ void kt_m_serve_copy(struct kt_machine *machine, const struct kt_m_fetch *fetch)
     if (!peer) {
         return;
     }
-    if (!is_started(machine, &machine->facts) || is_needed(machine, peer->id)) {
+    if (is_needed(machine, peer->id)) {
         (void)answer(machine, fetch, KT_M_ANSWER_REFUSED);
         return;
     }

@@ -10,10 +10,10 @@
 
 #define TIMEOUT_MS 1500
 
-static int guess_target(void)
+static int guess_target(enum op_kind kind)
 {
-    int leader = leader_slot();
-    if (leader >= 0 && !one_in(8)) {
+    int leader = leader_slot(); /* as a gateway knows it that watches etcd */
+    if (leader >= 0 && !one_in(kind == OP_LINEARIZABLE ? 2 : 8)) {
         return leader;
     }
     for (int tries = 0; tries < 20; tries++) {
@@ -29,7 +29,7 @@ static void attempt(int number)
 {
     struct client *client = &w->clients[number];
     client->attempt++;
-    client->target = guess_target();
+    client->target = guess_target(client->kind);
     struct message *message = new_message(MSG_OP, 0, client->target);
     message->op_kind = client->kind;
     message->client = number;
@@ -97,6 +97,11 @@ static void take_ok(int number, uint64_t revision)
     if (client->kind == OP_WRITE) {
         check_ack(client->op, revision, client->need);
         w->acks++;
+        if (w->last_ack_ms) {
+            int64_t gap_ms = w->now_ms - w->last_ack_ms;
+            w->longest_gap_ms = gap_ms > w->longest_gap_ms ? gap_ms : w->longest_gap_ms;
+            w->last_ack_ms = w->now_ms;
+        }
         w->acked_max = revision > w->acked_max ? revision : w->acked_max;
         if (w->healed_ms && !w->first_ack_ms && client->invoked_ms >= w->healed_ms) {
             w->first_ack_ms = w->now_ms;

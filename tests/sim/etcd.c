@@ -266,6 +266,17 @@ static bool put_service(struct keys *next, const struct call *call)
     return true;
 }
 
+static bool withdraw(struct keys *next, const struct call *call)
+{
+    for (size_t i = 0; i < next->service_count; i++) {
+        if (strcmp(next->services[i].addr, call->service.addr) == 0) {
+            next->services[i] = next->services[--next->service_count];
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool delete_leader(struct keys *next, const struct call *call)
 {
     bool same = next->leader.create_revision == call->create_revision || KT_PLANTED(plain_delete);
@@ -322,6 +333,7 @@ void etcd_take(struct call *call)
     struct keys *next = change();
     call->done = call->kind == CALL_PUT          ? put_service(next, call)
                  : call->kind == CALL_DELETE     ? delete_leader(next, call)
+                 : call->kind == CALL_WITHDRAW   ? withdraw(next, call)
                  : call->kind == CALL_PUT_LEADER ? put_leader_again(next, call)
                                                  : take_txn(next, call);
     if (call->done) {

@@ -7,6 +7,7 @@
  * --runs N        that many seeds from there
  * --search        a hundred times as many
  * --trace         prints what happens
+ * --verbose       names the seeds in which writes are taken late or never
  * --plant NAME    with a known bug; status 0 if it was found
  * --plants        replays each plant's recorded seed, and the same seed without the plant
  * --scenarios     how long writes are not taken, for each scenario
@@ -19,6 +20,7 @@
 #include <string.h>
 
 #define SCENARIO_RUNS 200
+#define VERBOSE_MS 5500
 /* Seeds of faults by chance and of the scenarios do not meet. */
 #define SCENARIO_SEEDS UINT64_C(1000000000)
 
@@ -97,6 +99,7 @@ struct outcome {
     bool failed;
     char why[300];
     int64_t waited_ms; /* from the last fault until a write was taken; -1 = never */
+    int64_t gap_ms;    /* the longest time without an acknowledgement from the fault on */
     uint64_t steps, acks, reads, copies, cuts, epochs;
 };
 
@@ -116,13 +119,17 @@ static void run(uint64_t seed, int scenario, int min_in_sync, bool tracing,
     plan_run();
     clients_start();
     struct event event;
-    while (!w->failed && next_event(&event)) {
+    while (!w->failed && !w->over && next_event(&event)) {
         if (event.at_ms > w->end_ms) {
             drop_event(&event);
             break;
         }
         w->now_ms = event.at_ms;
         take(&event);
+        if (w->short_end && w->first_ack_ms && w->now_ms > w->first_ack_ms + 2500 &&
+            all_caught_up()) {
+            break;
+        }
     }
     check_end();
     while (next_event(&event)) {
@@ -135,6 +142,7 @@ static void run(uint64_t seed, int scenario, int min_in_sync, bool tracing,
     *ret_outcome =
         (struct outcome){.failed = w->failed,
                          .waited_ms = w->first_ack_ms ? w->first_ack_ms - w->healed_ms : -1,
+                         .gap_ms = w->longest_gap_ms,
                          .steps = w->steps,
                          .acks = w->acks,
                          .reads = w->reads,
@@ -167,7 +175,7 @@ static void print_waits(const char *name, int64_t *waits, size_t count)
            never);
 }
 
-static int run_seeds(uint64_t first, uint64_t count, bool tracing)
+static int run_seeds(uint64_t first, uint64_t count, bool tracing, bool verbose)
 {
     uint64_t failed = 0, acks = 0, steps = 0, reads = 0, copies = 0, cuts = 0, epochs = 0;
     int64_t *waits = calloc(count + 1, sizeof(*waits));
@@ -176,6 +184,9 @@ static int run_seeds(uint64_t first, uint64_t count, bool tracing)
         struct outcome outcome;
         run(first + i, 0, 0, tracing, &outcome);
         waits[i] = outcome.waited_ms;
+        if (verbose && (outcome.waited_ms < 0 || outcome.waited_ms > VERBOSE_MS)) {
+            printf("seed %" PRIu64 " waits %" PRId64 " ms\n", first + i, outcome.waited_ms);
+        }
         acks += outcome.acks;
         steps += outcome.steps;
         reads += outcome.reads;
@@ -205,7 +216,8 @@ static int run_scenarios(uint64_t count, int only, bool tracing, uint64_t seed)
 {
     uint64_t failed = 0;
     int64_t *waits = calloc(count + 1, sizeof(*waits));
-    KT_ASSERT(waits);
+    int64_t *gaps = calloc(count + 1, sizeof(*gaps));
+    KT_ASSERT(waits && gaps);
     for (int min_in_sync = 1; min_in_sync <= 2; min_in_sync++) {
         for (int scenario = 1; scenario < SCENARIOS; scenario++) {
             char name[80];
@@ -216,6 +228,7 @@ static int run_scenarios(uint64_t count, int only, bool tracing, uint64_t seed)
                 struct outcome outcome;
                 run(SCENARIO_SEEDS + seed + i, scenario, min_in_sync, tracing, &outcome);
                 waits[i] = outcome.waited_ms;
+                gaps[i] = outcome.gap_ms;
                 if (outcome.failed) {
                     failed++;
                     printf("scenario %d seed %" PRIu64 ": %s\n", scenario, seed + i, outcome.why);
@@ -223,8 +236,10 @@ static int run_scenarios(uint64_t count, int only, bool tracing, uint64_t seed)
             }
             snprintf(name, sizeof(name), "%s, min %d", scenario_name(scenario), min_in_sync);
             print_waits(name, waits, count);
+            print_waits("    longest gap", gaps, count);
         }
     }
+    free(gaps);
     printf("%d passed, %" PRIu64 " failed\n", failed == 0, failed);
     free(waits);
     return failed > 0;
@@ -268,7 +283,8 @@ static int replay_plants(void)
 
 static int usage(void)
 {
-    fputs("usage: sim [--seed N] [--runs N] [--search] [--trace] [--plant NAME] [--plants]\n"
+    fputs("usage: sim [--seed N] [--runs N] [--search] [--trace] [--verbose] [--plant NAME] "
+          "[--plants]\n"
           "           [--scenarios [--only N]]\nplants:",
           stderr);
     for (size_t i = 1; i < KT_ARRAY_LEN(plant_names); i++) {
@@ -292,7 +308,7 @@ static bool choose_plant(const char *name)
 int main(int argc, char **argv)
 {
     uint64_t seed = 1, runs = 1;
-    bool tracing = false, scenarios = false, plants = false;
+    bool tracing = false, verbose = false, scenarios = false, plants = false;
     int only = 0;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -311,6 +327,8 @@ int main(int argc, char **argv)
             runs *= 100;
         } else if (strcmp(argv[i], "--trace") == 0) {
             tracing = true;
+        } else if (strcmp(argv[i], "--verbose") == 0) {
+            verbose = true;
         } else if (strcmp(argv[i], "--scenarios") == 0) {
             scenarios = true;
         } else if (strcmp(argv[i], "--plants") == 0) {
@@ -324,7 +342,7 @@ int main(int argc, char **argv)
     int status = plants      ? replay_plants()
                  : scenarios ? run_scenarios(runs > 1 ? runs : SCENARIO_RUNS, only, tracing, seed)
                  : kt_plant  ? hunt(seed, runs, tracing)
-                             : run_seeds(seed, runs, tracing);
+                             : run_seeds(seed, runs, tracing, verbose);
     free(w->queue);
     free(w);
     return status;

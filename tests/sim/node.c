@@ -30,12 +30,15 @@ int slot_of_id(const char *id)
 
 int leader_slot(void)
 {
+    int leader = -1;
     for (int slot = 0; slot < SLOTS; slot++) {
-        if (w->nodes[slot].alive && w->nodes[slot].machine.role == KT_M_LEADS) {
-            return slot;
+        const struct kt_machine *machine = &w->nodes[slot].machine;
+        if (w->nodes[slot].alive && machine->role == KT_M_LEADS &&
+            (leader < 0 || machine->disk.epoch > w->nodes[leader].machine.disk.epoch)) {
+            leader = slot;
         }
     }
-    return -1;
+    return leader;
 }
 
 static int64_t local_ms(const struct node *node)
@@ -431,6 +434,10 @@ static void carry_out(struct node *node, const struct kt_m_action *action)
     case KT_M_CAMPAIGN_NOW:
         tell_to_campaign(node, action);
         break;
+    case KT_M_WITHDRAW:
+        node->withdrawn = true;
+        etcd_call(new_call(node, CALL_WITHDRAW));
+        break;
     case KT_M_DEREGISTER:
         deregister(node);
         break;
@@ -504,7 +511,7 @@ static void keep_entry(struct node *node)
         return;
     }
     node->service.call = 0;
-    if (!node->lease.id || node->machine.ended_why[0]) {
+    if (!node->lease.id || node->withdrawn || node->machine.ended_why[0]) {
         return;
     }
     look(node, &facts, &log);
@@ -600,6 +607,9 @@ static void take_keys(struct node *node, struct keys *keys)
     view->config.value = keys->config.value;
     view->config.mod_revision = keys->config.mod_revision;
     step_facts(node);
+    if (node->alive && !node->view.own_key_present && !node->withdrawn) {
+        node->lease.next_ms = 0; /* does the lease still live? */
+    }
 }
 
 /* --- events --- */
@@ -882,7 +892,7 @@ void node_start(int slot)
     memset(&node->view, 0, sizeof(node->view));
     keys_unref(node->keys);
     node->keys = NULL;
-    node->reachable = false;
+    node->reachable = node->withdrawn = false;
     node->syncing = false;
     node->op_count = 0;
     node->applied = node->disk_commit < node->end_seq ? node->disk_commit : node->end_seq;

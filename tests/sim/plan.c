@@ -27,6 +27,9 @@ enum fault {
     FAULT_RESTORE,
     FAULT_JOIN,
     FAULT_KILL_ALL,
+    FAULT_AROUND_GROWTH,
+    FAULT_CUT_OFF_LEADER,
+    FAULT_WIPED_AND_AWAY,
     FAULT_COUNT
 };
 #define DO_START 1000 /* + slot */
@@ -170,6 +173,63 @@ static void join(void)
     }
 }
 
+/* A follower falls out and comes back while calls to etcd go wrong; then something happens to the
+ * leader, to etcd, or to both: what was sent may have come to pass. */
+static void around_growth(void)
+{
+    int leader = leader_slot();
+    if (leader < 0) {
+        return;
+    }
+    int follower = (leader + (int)between(1, w->options.nodes)) % w->options.nodes;
+    int64_t out_ms = w->options.lag_timeout_ms + between(200, 1500);
+    if (follower != leader) {
+        isolate(follower, out_ms);
+    }
+    at(out_ms + between(-300, 50), DO_FAULT + FAULT_FLAKY);
+    static const enum fault then[] = {FAULT_KILL,     FAULT_ETCD_WIPE, FAULT_PAUSE,
+                                      FAULT_REVOKE,   FAULT_CUT_ETCD,  FAULT_WIPED_AND_AWAY,
+                                      FAULT_HAND_OVER};
+    at(out_ms + between(0, 1200), DO_FAULT + then[between(0, KT_ARRAY_LEN(then) - 1)]);
+    if (one_in(2)) {
+        at(out_ms + between(0, 2500), DO_FAULT + then[between(0, KT_ARRAY_LEN(then) - 1)]);
+    }
+}
+
+/* The leader goes on among clients while others may go on without it. */
+static void cut_off_leader(void)
+{
+    int leader = leader_slot();
+    int64_t for_ms = (int64_t)w->options.ttl_s * 1000 + between(-800, 2500);
+    if (leader < 0) {
+        return;
+    }
+    if (one_in(2)) {
+        cut_both(leader, ETCD, for_ms);
+    } else {
+        w->nodes[leader].late_views_until_ms = w->now_ms + for_ms;
+        etcd_revoke_of(leader);
+    }
+    if (one_in(2)) {
+        isolate(leader, for_ms + between(-500, 500));
+    }
+    if (one_in(3)) {
+        w->flaky_until_ms = w->now_ms + for_ms;
+    }
+}
+
+/* The disk of etcd is lost, and some nodes are not there to say what they keep. */
+static void wiped_and_away(void)
+{
+    int64_t for_ms = 2 * (int64_t)w->options.ttl_s * 1000 + between(0, 3000);
+    int first = some_node(), second = some_node();
+    kill_node(first, for_ms);
+    if (one_in(3) && second != first) {
+        kill_node(second, between(50, for_ms));
+    }
+    etcd_wipe();
+}
+
 static void do_fault(enum fault fault)
 {
     int slot = some_node();
@@ -252,6 +312,15 @@ static void do_fault(enum fault fault)
             }
         }
         break;
+    case FAULT_AROUND_GROWTH:
+        around_growth();
+        break;
+    case FAULT_CUT_OFF_LEADER:
+        cut_off_leader();
+        break;
+    case FAULT_WIPED_AND_AWAY:
+        wiped_and_away();
+        break;
     case FAULT_COUNT:
         break;
     }
@@ -289,7 +358,7 @@ static int64_t do_scenario(int scenario)
     }
     switch (scenario) {
     case 1:
-        kill_node(leader, 30000);
+        kill_node(leader, 12000);
         return 0;
     case 2:
         kill_node(leader, 20);
@@ -300,12 +369,13 @@ static int64_t do_scenario(int scenario)
         pause_node(leader, scenario == 3 ? 3000 : scenario == 4 ? 8000 : 20000);
         return 0;
     case 6:
-        cut_link(leader, ETCD, 30000);
-        cut_link(ETCD, leader, 30000);
+        cut_link(leader, ETCD, 12000);
+        cut_link(ETCD, leader, 12000);
         return 0;
     case 7:
-        isolate(leader, 30000);
-        return 0;
+        isolate(leader, 5000);
+        /* It keeps its lease: with two to be in sync nobody takes writes until it is back. */
+        return w->options.min_in_sync > 1 ? 5000 : 0;
     case 8:
     case 9:
         etcd_set_down(true);
@@ -318,8 +388,8 @@ static int64_t do_scenario(int scenario)
         all(false, 100);
         return 100;
     case 12:
-        all(true, 500);
-        return 500;
+        all(true, 2000);
+        return 2000;
     case 13:
         roll(0);
         return 1500 * (w->options.nodes - 1) + 300;
@@ -342,6 +412,14 @@ static int64_t do_scenario(int scenario)
     }
 }
 
+static void start_or_wait(int slot)
+{
+    if (w->nodes[slot].alive && w->nodes[slot].machine.stopping) {
+        at(50, DO_START + (uint64_t)slot); /* not gone yet */
+    }
+    node_start(slot);
+}
+
 static void heal(void)
 {
     trace("everything is healed");
@@ -356,10 +434,15 @@ static void heal(void)
             node->slow_disk_until_ms = node->late_views_until_ms = 0;
             node->crash_in = 0;
             node->fail_sync = false;
-            node_start(slot);
+            start_or_wait(slot);
         }
     }
     w->healed_ms = w->now_ms;
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (w->nodes[slot].paused_until_ms > w->healed_ms) {
+            w->healed_ms = w->nodes[slot].paused_until_ms;
+        }
+    }
 }
 
 void take_fault(const struct event *event)
@@ -370,16 +453,21 @@ void take_fault(const struct event *event)
     } else if (what >= DO_SCENARIO) {
         int64_t over_ms = do_scenario((int)(what - DO_SCENARIO));
         w->healed_ms = w->now_ms + over_ms;
+        w->last_ack_ms = w->now_ms;
     } else if (what >= DO_FAULT) {
-        do_fault((enum fault)(what - DO_FAULT));
+        if (!w->healed_ms) {
+            do_fault((enum fault)(what - DO_FAULT));
+        }
     } else if (what == DO_BACK_UP) {
         etcd_back_up();
     } else if (what == DO_HEAL) {
         heal();
     } else if (what == DO_ETCD_UP) {
-        etcd_set_down(false);
+        if (w->etcd.down) {
+            etcd_set_down(false);
+        }
     } else if (what >= DO_START && what < DO_START + SLOTS) {
-        node_start((int)(what - DO_START));
+        start_or_wait((int)(what - DO_START));
     }
 }
 
@@ -450,5 +538,6 @@ void plan_run(void)
         w->end_ms = from_ms + 3000 + (options->scenario == 9 ? 35000 : 22000);
         return;
     }
+    w->short_end = !one_in(5);
     plan_faults(from_ms);
 }

@@ -67,6 +67,7 @@ enum call_kind {
     CALL_CAMPAIGN,
     CALL_UPDATE,
     CALL_DELETE,
+    CALL_WITHDRAW,
     CALL_REVOKE,
     CALL_PUT_LEADER
 };
@@ -165,6 +166,7 @@ struct node {
     bool electable;
     int32_t priority;
     int64_t clock_offset_ms, clock_permille;
+    bool withdrawn; /* its entry is taken out of etcd for good */
     int64_t paused_until_ms, slow_disk_until_ms, late_views_until_ms;
     int crash_in; /* persist steps until it crashes; 0 = not */
     bool fail_sync;
@@ -258,9 +260,12 @@ struct world {
     size_t epoch_leader_count;
     /* plan */
     int64_t first_fault_ms, healed_ms, end_ms;
+    bool short_end; /* ends soon after writes are taken again */
     bool etcd_set_back, node_wiped;
-    int64_t first_ack_ms; /* of a write begun after the last fault; 0 = none */
+    int64_t last_ack_ms, longest_gap_ms; /* from a scenario's fault on */
+    int64_t first_ack_ms;                /* of a write begun after the last fault; 0 = none */
     uint64_t acks, reads, steps, commits, copies, cuts, epochs, ended;
+    bool over; /* nothing can be said any more */
     bool failed, tracing;
     char why[300];
 };
@@ -317,6 +322,7 @@ void client_timeout(int client, uint64_t attempt);
 void check_lead(const struct node *node);
 void check_commit(const struct node *node, uint64_t from, uint64_t to);
 void check_ack(uint32_t op, uint64_t seq, uint64_t need);
+bool all_caught_up(void);
 void check_end(void);
 
 /* plan.c */
