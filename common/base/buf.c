@@ -106,10 +106,15 @@ void kt_buf_vprintf(struct kt_buf *buf, const char *fmt, va_list args)
     va_end(again);
 }
 
+/* Where there is plenty of room a number is written into its place. */
 void kt_buf_append_i64(struct kt_buf *buf, int64_t value)
 {
     char text[21];
-    kt_buf_append(buf, text, kt_format_i64(value, text));
+    if (buf->failed == KT_OK && buf->cap_bytes - buf->len_bytes > sizeof text) {
+        kt_buf_advance(buf, kt_format_i64(value, buf->data + buf->len_bytes));
+    } else {
+        kt_buf_append(buf, text, kt_format_i64(value, text));
+    }
 }
 
 void kt_buf_append_u64(struct kt_buf *buf, uint64_t value)
@@ -118,7 +123,6 @@ void kt_buf_append_u64(struct kt_buf *buf, uint64_t value)
     kt_buf_append(buf, text, kt_format_u64(value, text));
 }
 
-/* Where there is plenty of room a number is written into its place. */
 void kt_buf_append_f64(struct kt_buf *buf, double value)
 {
     char text[KT_F64_TEXT_MAX];

@@ -68,21 +68,19 @@ int64_t kt_days_from_civil(int year, int month, int day)
     return (int64_t)era * DAYS_PER_ERA + day_of_era - DAYS_TO_EPOCH;
 }
 
+/* Neri and Schneider: quotients by 1461 / 4 days and 153 / 5 days as products with a power of two
+ * below, whose lower half then holds the remainder. */
 void kt_civil_from_days(int64_t days, int *ret_year, int *ret_month, int *ret_day)
 {
-    int64_t from_zero = days + DAYS_TO_EPOCH;
-    int64_t era = (from_zero >= 0 ? from_zero : from_zero - (DAYS_PER_ERA - 1)) / DAYS_PER_ERA;
-    int day_of_era = (int)(from_zero - era * DAYS_PER_ERA);
-    /* Take out the leap days that fell before this day: every 4 years, not every 100, but the one
-     * at the era's very end. */
-    int year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    int month_from_march = (5 * day_of_year + 2) / 153;
-    int month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
-    *ret_year = (int)(era * 400) + year_of_era + (month <= 2);
-    *ret_month = month;
-    *ret_day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    uint32_t quarters = (uint32_t)(days + DAYS_TO_EPOCH) * 4 + 3;
+    uint32_t century = quarters / DAYS_PER_ERA;
+    uint64_t years = UINT64_C(2939745) * (quarters % DAYS_PER_ERA | 3);
+    uint32_t day_of_year = (uint32_t)years / 2939745 / 4;
+    uint32_t months = 2141 * day_of_year + 197913; /* from March, which is 3 */
+    uint32_t month = months >> 16;
+    *ret_year = (int)(100 * century + (uint32_t)(years >> 32) + (month > 12));
+    *ret_month = (int)(month > 12 ? month - 12 : month);
+    *ret_day = (int)((months & 0xFFFF) / 2141 + 1);
 }
 
 static bool is_leap(int year)
@@ -136,8 +134,7 @@ static char *put_digits(char *dest, int value, int count)
 
 static char *put_two_digits(char *dest, int value)
 {
-    dest[0] = (char)('0' + value / 10);
-    dest[1] = (char)('0' + value % 10);
+    memcpy(dest, kt_digit_pairs + 2 * value, 2);
     return dest + 2;
 }
 

@@ -27,8 +27,9 @@ void kt_sleep_until_us(int64_t mono_us);
 #define KT_TIME_MAX INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 #define KT_DAY_S INT64_C(86400)
 
-/* Days since 1970-01-01 <-> civil date; algorithm: H. Hinnant, "chrono-compatible low-level date
- * algorithms" (days_from_civil). Valid for years 1..9999. */
+/* Days since 1970-01-01 <-> civil date; algorithms: H. Hinnant, "chrono-compatible low-level date
+ * algorithms" (days_from_civil), and C. Neri, L. Schneider, "Euclidean affine functions and their
+ * application to calendar algorithms" (2022). Valid for years 1..9999. */
 int64_t kt_days_from_civil(int year, int month, int day);
 void kt_civil_from_days(int64_t days, int *ret_year, int *ret_month, int *ret_day);
 

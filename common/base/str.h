@@ -57,6 +57,7 @@ bool kt_parse_f64(struct kt_str text, double *ret_value);
 size_t kt_format_f64(double value, char *dest);
 size_t kt_format_i64(int64_t value, char *dest); /* needs 21 bytes; no NUL is written */
 size_t kt_format_u64(uint64_t value, char *dest);
+extern const char kt_digit_pairs[201]; /* "00" to "99" */
 
 /* Percent-decoding of one path or query component into dest (never longer than the source).
  * plus_is_space for queries. False on a broken escape. */

@@ -35,10 +35,10 @@ bool kt_parse_i64(struct kt_str text, int64_t *ret_value)
     return true;
 }
 
-static const char pairs[] = "00010203040506070809101112131415161718192021222324"
-                            "25262728293031323334353637383940414243444546474849"
-                            "50515253545556575859606162636465666768697071727374"
-                            "75767778798081828384858687888990919293949596979899";
+const char kt_digit_pairs[201] = "00010203040506070809101112131415161718192021222324"
+                                 "25262728293031323334353637383940414243444546474849"
+                                 "50515253545556575859606162636465666768697071727374"
+                                 "75767778798081828384858687888990919293949596979899";
 
 /* 1233 / 4096 is log10(2): the guess is right, or one too few. */
 static size_t count_digits(uint64_t value)
@@ -75,11 +75,11 @@ size_t kt_format_u64(uint64_t value, char *dest)
     size_t len = count_digits(value), at = len;
     while (value >= 100) {
         at -= 2;
-        memcpy(dest + at, pairs + value % 100 * 2, 2);
+        memcpy(dest + at, kt_digit_pairs + value % 100 * 2, 2);
         value /= 100;
     }
     if (value >= 10) {
-        memcpy(dest, pairs + value * 2, 2);
+        memcpy(dest, kt_digit_pairs + value * 2, 2);
     } else {
         dest[0] = (char)('0' + value);
     }

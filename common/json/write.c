@@ -130,7 +130,7 @@ static bool word_is_plain(uint64_t word)
 }
 
 /* The same of a whole text; most are. */
-static bool is_plain(struct kt_str text)
+static bool is_ascii_plain(struct kt_str text)
 {
     size_t at = 0;
     for (; at + 8 <= text.len; at += 8) {
@@ -201,9 +201,15 @@ static void append_plain(struct kt_buf *buf, struct kt_str text)
     }
 }
 
+bool kt_json_is_plain(struct kt_str text)
+{
+    const unsigned char *begin = (const unsigned char *)text.data, *end = begin + text.len;
+    return skip_plain(begin, end) == end;
+}
+
 void kt_json_append_string(struct kt_buf *buf, struct kt_str text)
 {
-    if (is_plain(text)) {
+    if (is_ascii_plain(text)) {
         append_plain(buf, text);
     } else {
         append_any(buf, text);

@@ -35,6 +35,9 @@ void kt_jw_u64(struct kt_jw *jw, uint64_t value);
 void kt_jw_bool(struct kt_jw *jw, bool value);
 void kt_jw_null(struct kt_jw *jw);
 void kt_jw_raw(struct kt_jw *jw, struct kt_str json); /* one value that is JSON already */
+/* Is a string of this text the text between quotes? Otherwise something has to be escaped, or is
+ * not valid UTF-8. */
+bool kt_json_is_plain(struct kt_str text);
 /* A string as kt_jw_str writes it, for who writes the rest of a text by hand. */
 void kt_json_append_string(struct kt_buf *buf, struct kt_str text);
 

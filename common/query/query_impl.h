@@ -191,6 +191,7 @@ enum kt_status query_write_values(struct plan *plan, const struct kt_series *ser
                                   struct kt_error *err) KT_MUST_CHECK;
 /* `before` is JSON up to a string, which follows. */
 void query_append_member(struct kt_buf *body, struct kt_str before, struct kt_str text);
+void query_append_date(struct kt_buf *body, struct kt_str before, int64_t time_s);
 void query_append_subject(struct kt_buf *body, const struct kt_subject *subject);
 struct kt_str query_shown_name(const struct kt_subject *subject);
 /* `dest` is room for a derived text; own texts are borrowed. */

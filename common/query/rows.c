@@ -6,6 +6,8 @@
  */
 #include "query/query_impl.h"
 
+#include "base/mem.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,8 +119,60 @@ void query_append_member(struct kt_buf *body, struct kt_str before, struct kt_st
     kt_json_append_string(body, text);
 }
 
+void query_append_date(struct kt_buf *body, struct kt_str before, int64_t time_s)
+{
+    size_t len = before.len + 12;
+    if (kt_buf_reserve(body, len)) {
+        char *dest = body->data + body->len_bytes;
+        memcpy(dest, before.data, before.len);
+        dest[before.len] = '"';
+        kt_format_date(time_s, dest + before.len + 1);
+        dest[len - 1] = '"';
+        kt_buf_advance(body, len);
+    }
+}
+
+static char *put(char *dest, struct kt_str text)
+{
+    if (text.len) {
+        memcpy(dest, text.data, text.len);
+    }
+    return dest + text.len;
+}
+
+/* As below, of texts known to stand as they are: one look for room. */
+static void append_plain_subject(struct kt_buf *body, const struct kt_subject *subject)
+{
+    const struct kt_str between[] = {KT_STR("{\"subject\":\""),
+                                     subject->key,
+                                     KT_STR("\",\"name\":\""),
+                                     query_shown_name(subject),
+                                     KT_STR("\",\"status\":\""),
+                                     subject->status,
+                                     KT_STR("\",\"listing_date\":\""),
+                                     subject->listing_date,
+                                     KT_STR("\",\"category\":\""),
+                                     subject->category,
+                                     KT_STR("\"}")};
+    size_t len = 0;
+    for (size_t i = 0; i < KT_ARRAY_LEN(between); i++) {
+        len += between[i].len;
+    }
+    if (kt_buf_reserve(body, len)) {
+        char *dest = body->data + body->len_bytes;
+        for (size_t i = 0; i < KT_ARRAY_LEN(between); i++) {
+            dest = put(dest, between[i]);
+        }
+        kt_buf_advance(body, len);
+    }
+}
+
 void query_append_subject(struct kt_buf *body, const struct kt_subject *subject)
 {
+    if (subject->plain) {
+        append_plain_subject(body, subject);
+        return;
+    }
     query_append_member(body, KT_STR("{\"subject\":"), subject->key);
     query_append_member(body, KT_STR(",\"name\":"), query_shown_name(subject));
     query_append_member(body, KT_STR(",\"status\":"), subject->status);

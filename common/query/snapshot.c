@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define HELD_ROWS_MAX 128
+#define INSERT_ROWS_MAX 128       /* so few are moved sooner than sifted */
 #define ORDER_NO_VALUE UINT64_MAX /* rows without a value come last */
 
 struct candidate {
@@ -122,9 +123,30 @@ static void keep(struct selection *s, struct candidate *candidate)
     }
 }
 
+/* Each row into its place among those before it. */
+static void insert_sort(struct selection *s)
+{
+    for (size_t i = 1; i < s->count; i++) {
+        size_t low = 0, high = i;
+        while (low < high) {
+            size_t middle = low + (high - low) / 2;
+            bool behind = compare(s->plan, &s->rows[i], &s->rows[middle]) > 0;
+            low = behind ? middle + 1 : low;
+            high = behind ? high : middle;
+        }
+        struct candidate row = s->rows[i];
+        memmove(&s->rows[low + 1], &s->rows[low], (i - low) * sizeof(row));
+        s->rows[low] = row;
+    }
+}
+
 /* Takes the kept ones from the end until rows[offset..] stands in order. */
 static void sort_page(struct selection *s, size_t offset)
 {
+    if (s->count <= INSERT_ROWS_MAX) {
+        insert_sort(s);
+        return;
+    }
     make_heap(s);
     while (s->count > offset && s->count > 0) {
         s->count--;
@@ -207,7 +229,6 @@ static enum kt_status write_next(struct plan *plan, const struct candidate *last
 static enum kt_status write_row(struct plan *plan, const struct candidate *row, struct kt_buf *body,
                                 struct kt_error *err)
 {
-    char date[11];
     struct kt_record record;
     kt_series_record(row->series, row->index, &plan->bounds, &record);
     query_pick_columns(plan, row->series);
@@ -220,9 +241,17 @@ static enum kt_status write_row(struct plan *plan, const struct candidate *row, 
     }
     kt_buf_append_str(body, KT_STR("},\"report_date\":"));
     kt_buf_append_i64(body, record.time_s);
-    query_append_member(body, KT_STR(",\"end_date\":"), query_end_date(&record, date));
+    if (record.end_date.named == KT_NAMED) {
+        query_append_member(body, KT_STR(",\"end_date\":"), record.end_date.text);
+    } else {
+        query_append_date(body, KT_STR(",\"end_date\":"), record.time_s);
+    }
     query_append_member(body, KT_STR(",\"period\":"), record.period);
-    query_append_member(body, KT_STR(",\"declare_date\":"), query_declare_date(&record, date));
+    if (record.declare_given) {
+        query_append_date(body, KT_STR(",\"declare_date\":"), record.declare_s);
+    } else {
+        kt_buf_append_str(body, KT_STR(",\"declare_date\":\"\""));
+    }
     kt_buf_append_byte(body, '}');
     return KT_OK;
 }

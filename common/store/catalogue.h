@@ -28,6 +28,7 @@ struct kt_tag {
 };
 struct kt_subject {
     uint32_t number;
+    bool plain; /* key and texts stand in JSON as they are: kt_json_is_plain */
     struct kt_str key, name, status, listing_date, category; /* "" when unset */
     const struct kt_stay *stays;
     size_t stay_count;

@@ -6,6 +6,7 @@
 #include "store/catalogue_edit.h"
 
 #include "base/mem.h"
+#include "json/write.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +174,7 @@ struct kt_subject *catalogue_subject_edit(struct kt_catalogue *edit, uint32_t nu
     if (!subject->key.data) {
         struct kt_str none = kt_str("");
         *subject = (struct kt_subject){.number = number,
+                                       .plain = kt_json_is_plain(key),
                                        .key = key,
                                        .name = none,
                                        .status = none,
@@ -285,6 +287,9 @@ bool catalogue_set_body(struct kt_catalogue *edit, uint32_t number, const struct
     subject->stay_count = body->stay_count;
     subject->tags = body->tags;
     subject->tag_count = body->tag_count;
+    subject->plain = kt_json_is_plain(subject->key) && kt_json_is_plain(body->name) &&
+                     kt_json_is_plain(body->status) && kt_json_is_plain(body->listing_date) &&
+                     kt_json_is_plain(body->category);
     return true;
 }
 

@@ -118,6 +118,30 @@ static void numbers_fill_a_bound_to_its_last_byte(void)
     }
 }
 
+static void whole_numbers_fill_a_bound_to_its_last_byte(void)
+{
+    static const int64_t values[] = {0, -1, 99, 1703980800, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < KT_ARRAY_LEN(values); i++) {
+        char text[24];
+        size_t len = (size_t)snprintf(text, sizeof text, "%lld", (long long)values[i]);
+        for (size_t bound = len + 2; bound < 60; bound++) {
+            struct kt_buf buf;
+            kt_buf_init(&buf, bound);
+            for (size_t left = bound; left >= len; left -= len) {
+                kt_buf_append_i64(&buf, values[i]);
+                CHECK_SLICE(kt_str_n(buf.data + buf.len_bytes - len, len), text);
+            }
+            CHECK_INT(kt_buf_status(&buf), KT_OK);
+            CHECK_INT(buf.len_bytes, bound / len * len);
+            kt_buf_append_i64(&buf, values[i]);
+            CHECK_INT(kt_buf_status(&buf), KT_TOO_LARGE);
+            CHECK_INT(buf.len_bytes, bound / len * len);
+            CHECK(buf.cap_bytes <= bound + 1);
+            kt_buf_done(&buf);
+        }
+    }
+}
+
 static void sums_that_overflow_are_too_large(void)
 {
     struct kt_buf buf;
@@ -298,6 +322,7 @@ static const struct kt_test tests[] = {
     TEST(the_bound_sticks_and_content_stays),
     TEST(a_printf_that_does_not_fit_leaves_no_trace),
     TEST(numbers_fill_a_bound_to_its_last_byte),
+    TEST(whole_numbers_fill_a_bound_to_its_last_byte),
     TEST(sums_that_overflow_are_too_large),
     TEST(exhausted_memory_sticks_and_content_stays),
     TEST(consume_drops_the_first_bytes),

@@ -208,6 +208,8 @@ static void whatever_is_written_can_be_read(void)
         kt_jw_array(&jw);
         kt_jw_str(&jw, kt_str_n(text, len));
         kt_jw_array_end(&jw);
+        bool as_it_is = buf.len_bytes == len + 4 && memcmp(buf.data + 2, text, len) == 0;
+        CHECK_INT(kt_json_is_plain(kt_str_n(text, len)), as_it_is);
         struct kt_json *json = NULL;
         struct kt_error err = KT_ERROR_INIT;
         bool has_nul = memchr(text, 0, len) != NULL; /* the reader refuses \u0000 */

@@ -113,6 +113,33 @@ static void a_page_is_cut_out_and_total_counts_all(void)
     world_close(&world);
 }
 
+/* Whether a subject's texts stand as they are is known before they are written. */
+static void a_subject_may_come_to_need_escapes_and_lose_them(void)
+{
+    static const char *const names[] = {"Zoe", "Z\"oe", "\xe4\xb8\xad", "\\", "Zoe"};
+    static const char *const shown[] = {"Zoe", "Z\\\"oe", "\xe4\xb8\xad", "\\\\", "Zoe"};
+    world_open(&world, "escapes.db", world_date("2024-01-01") * 1000);
+    world_record(&world, "A", "2024-03-31", "Q1", NULL, "eps=1");
+    world_record(&world, "\"B", "2024-03-31", "Q1", NULL, "eps=1");
+    world_commit_on(&world, "2024-07-01");
+    for (size_t i = 0; i < KT_ARRAY_LEN(names); i++) {
+        char part[256];
+        world_subject(&world, "A", names[i], i % 2 ? "st\nock" : "stock");
+        world_subject(&world, "\"B", names[i], NULL);
+        world_commit_on(&world, "2024-07-01");
+        const char *answer = world_snapshot(&world, "{\"order\":1}");
+        snprintf(part, sizeof(part),
+                 "{\"subject\":{\"subject\":\"A\",\"name\":\"%s\",\"status\":\"\","
+                 "\"listing_date\":\"\",\"category\":\"%s\"},\"data\":{",
+                 shown[i], i % 2 ? "st\\nock" : "stock");
+        CHECK(strstr(answer, part));
+        snprintf(part, sizeof(part),
+                 "{\"subject\":{\"subject\":\"\\\"B\",\"name\":\"%s\",\"status\"", shown[i]);
+        CHECK(strstr(answer, part));
+    }
+    world_close(&world);
+}
+
 /* A small page holds the series of its rows, a large one finds them again. */
 static void small_and_large_pages_have_the_same_rows(void)
 {
@@ -320,6 +347,7 @@ static const struct kt_test tests[] = {
     TEST(rows_are_sorted_and_those_without_a_value_come_last),
     TEST(the_default_field_is_the_first_known_id),
     TEST(a_page_is_cut_out_and_total_counts_all),
+    TEST(a_subject_may_come_to_need_escapes_and_lose_them),
     TEST(small_and_large_pages_have_the_same_rows),
     TEST(limit_zero_means_ten),
     TEST(subjects_are_picked_by_name_or_by_topic),
