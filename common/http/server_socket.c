@@ -104,6 +104,8 @@ void kt_http_socket_poke(const char *host, uint16_t port)
 /* accept() gives the lowest free number, so a long gap means that we are past the last. */
 #define GAP_MAX 1024
 #define TAKEN_TRIES_MAX 8
+/* TCP_CLOSE_WAIT of the C library's header, which is not to be had with the one above. */
+#define STATE_CLOSE_WAIT 8
 #define POLL_MS_MAX 1000
 #define LINGER_STEP_MS 50
 #define HURRIED_MS 10
@@ -259,26 +261,40 @@ size_t kt_http_socket_available(kt_socket sock)
 
 #if defined(__linux__)
 
+static bool get_info(kt_socket sock, struct tcp_info *ret_info)
+{
+    socklen_t len = sizeof(*ret_info);
+
+    memset(ret_info, 0, sizeof(*ret_info));
+    return sock != KT_NO_SOCKET &&
+           getsockopt((int)sock, IPPROTO_TCP, TCP_INFO, ret_info, &len) == 0;
+}
+
+/* The end of the stream is counted like a byte of it, but never waits to be read. We have not ended
+ * our side. */
+static bool counts_end(const struct tcp_info *info)
+{
+    return info->tcpi_state == STATE_CLOSE_WAIT;
+}
+
 /* Received minus waiting; again when something came in between. */
 int64_t kt_http_socket_taken(kt_socket sock)
 {
-    size_t before, after = kt_http_socket_available(sock);
-    struct tcp_info info;
+    struct tcp_info before, after;
 
+    if (!get_info(sock, &after)) {
+        return -1;
+    }
     for (int i = 0; i < TAKEN_TRIES_MAX; i++) {
-        socklen_t len = sizeof(info);
+        size_t waiting = kt_http_socket_available(sock);
 
         before = after;
-        memset(&info, 0, sizeof(info));
-        if (sock == KT_NO_SOCKET ||
-            getsockopt((int)sock, IPPROTO_TCP, TCP_INFO, &info, &len) != 0) {
+        if (!get_info(sock, &after)) {
             return -1;
         }
-        after = kt_http_socket_available(sock);
-        if (before == after) {
-            /* The end of the stream is counted like a byte. */
-            return (int64_t)info.tcpi_bytes_received - (int64_t)after -
-                   (after == 0 && kt_http_socket_at_end(sock));
+        if (before.tcpi_bytes_received == after.tcpi_bytes_received &&
+            counts_end(&before) == counts_end(&after)) {
+            return (int64_t)after.tcpi_bytes_received - (int64_t)waiting - counts_end(&after);
         }
     }
     return -1;
@@ -287,10 +303,8 @@ int64_t kt_http_socket_taken(kt_socket sock)
 int64_t kt_http_socket_moved(kt_socket sock)
 {
     struct tcp_info info;
-    socklen_t len = sizeof(info);
 
-    memset(&info, 0, sizeof(info));
-    if (sock == KT_NO_SOCKET || getsockopt((int)sock, IPPROTO_TCP, TCP_INFO, &info, &len) != 0) {
+    if (!get_info(sock, &info)) {
         return -1;
     }
     return (int64_t)(info.tcpi_bytes_received + info.tcpi_bytes_acked);

@@ -201,6 +201,18 @@ static bool begin_with_memory(int64_t bytes)
     return true;
 }
 
+static void pause_ms(int ms)
+{
+    int64_t deadline_ms = kt_now_mono_ms() + ms;
+
+    while (kt_now_mono_ms() < deadline_ms) {
+        (void)wire_ends(&wire, 5);
+        if (wire.ended || wire.len > 0) {
+            return;
+        }
+    }
+}
+
 static void wait_for_gate(void)
 {
     int64_t deadline_ms = kt_now_mono_ms() + WIRE_WAIT_MS;
@@ -208,6 +220,32 @@ static void wait_for_gate(void)
     while (atomic_load(&world_gated) == 0 && kt_now_mono_ms() < deadline_ms) {
         kt_test_pause();
     }
+}
+
+/* The end of a stream counts like a byte where the system tells what has come in, and not where it
+ * tells what waits to be read. */
+static void chunks_are_whole_when_the_client_ended_its_side(void)
+{
+    static const char body[] = "5\r\nhello\r\nc\r\n and more...\r\n0\r\n\r\n";
+
+    CHECK(begin());
+    for (size_t cut = 0; cut < sizeof(body); cut++) {
+        atomic_store(&world_gate, false);
+        wire_close(&wire);
+        CHECK(wire_open(&wire, port));
+        CHECK(wire_text(&wire, "POST /late HTTP/1.1\r\nHost: x\r\n"
+                               "Transfer-Encoding: chunked\r\n\r\n"));
+        CHECK(wire_send(&wire, body, cut));
+        wait_for_gate();
+        CHECK(wire_send(&wire, body + cut, sizeof(body) - 1 - cut));
+        CHECK(wire_finish(&wire));
+        pause_ms(5);
+        atomic_store(&world_gate, true);
+        wire_answer_free(&answer);
+        CHECK(wire_answer(&wire, &answer, false));
+        CHECK_STR(answer.body, "hello and more...OK");
+    }
+    end();
 }
 
 static void large_bodies_share_a_bounded_memory(void)
@@ -527,18 +565,6 @@ static void a_body_that_is_not_read_to_its_end_closes(void)
     end();
 }
 
-static void pause_ms(int ms)
-{
-    int64_t deadline_ms = kt_now_mono_ms() + ms;
-
-    while (kt_now_mono_ms() < deadline_ms) {
-        (void)wire_ends(&wire, 5);
-        if (wire.ended || wire.len > 0) {
-            return;
-        }
-    }
-}
-
 /* A byte now and then must not hold a worker beyond the request's deadline. */
 static void a_slow_body_is_cut_at_the_deadline(void)
 {
@@ -667,6 +693,7 @@ static const struct kt_test tests[] = {
     TEST(chunks_are_put_together),
     TEST(chunks_are_found_behind_earlier_requests),
     TEST(a_large_chunked_body_arrives_whole),
+    TEST(chunks_are_whole_when_the_client_ended_its_side),
     TEST(large_bodies_share_a_bounded_memory),
     TEST(a_large_body_waits_for_memory_that_is_given_back_soon),
     TEST(large_answers_share_it_too),

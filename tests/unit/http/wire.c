@@ -280,6 +280,29 @@ static void answer_pull(void *ctx, struct kt_http_request *request,
     kt_buf_printf(&response->body, "pulled=%zu status=%s", total, kt_status_name(status));
 }
 
+/* Looks at the body no sooner than the gate is open; answers with it. */
+static void answer_late(void *ctx, struct kt_http_request *request,
+                        struct kt_http_response *response)
+{
+    int64_t deadline_ms = kt_now_mono_ms() + WIRE_WAIT_MS;
+    struct kt_error err = KT_ERROR_INIT;
+    char piece[1000];
+    size_t len = 0;
+    enum kt_status status;
+
+    (void)ctx;
+    atomic_fetch_add(&world_gated, 1);
+    while (!atomic_load(&world_gate) && kt_now_mono_ms() < deadline_ms) {
+        kt_test_pause();
+    }
+    atomic_fetch_sub(&world_gated, 1);
+    do {
+        status = request->pull->read(request->pull->ctx, piece, sizeof(piece), &len, &err);
+        kt_buf_append(&response->body, piece, status == KT_OK ? len : 0);
+    } while (status == KT_OK && len > 0);
+    kt_buf_append_text(&response->body, kt_status_name(status));
+}
+
 static void answer_half(void *ctx, struct kt_http_request *request,
                         struct kt_http_response *response)
 {
@@ -460,6 +483,7 @@ static const struct kt_http_route routes[] = {
     {GET_POST, "/echo", KT_ACCESS_PUBLIC, false, answer_echo, true},
     {GET_POST, "/what", KT_ACCESS_PUBLIC, false, answer_what, true},
     {KT_HTTP_POST, "/pull", KT_ACCESS_PUBLIC, true, answer_pull, true},
+    {KT_HTTP_POST, "/late", KT_ACCESS_PUBLIC, true, answer_late, true},
     {KT_HTTP_POST, "/half", KT_ACCESS_PUBLIC, true, answer_half, true},
     {KT_HTTP_GET, "/big", KT_ACCESS_PUBLIC, false, answer_big, true},
     {KT_HTTP_GET, "/huge", KT_ACCESS_PUBLIC, false, answer_huge, true},
