@@ -93,6 +93,17 @@ static void refuse_head(struct kt_conn *conn, enum kt_h1_verdict verdict, const 
     kt_exchange_begin_refused(conn, &err);
 }
 
+/* A head stays where it lies for as long as its request lives, and its body comes through the room
+ * behind it: a pipelined one may have filled the buffer to the last byte. */
+static void make_window(struct kt_io *io, size_t head_len)
+{
+    if (io->start + head_len > KT_IO_BUFFER_BYTES / 2) {
+        kt_io_pause(io);
+        kt_io_move(io);
+        kt_io_read(io, false);
+    }
+}
+
 /* Begins the next request if its head is there. False when more input is needed. */
 static bool begin_next(struct kt_conn *conn)
 {
@@ -119,6 +130,7 @@ static bool begin_next(struct kt_conn *conn)
     io->start += conn->scan.skip;
     head_len -= conn->scan.skip;
     conn->scan = (struct kt_h1_scan){0};
+    make_window(io, head_len);
     kt_exchange_begin(conn, head_len);
     return true;
 }

@@ -106,15 +106,22 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
     io->events->on_data(io);
 }
 
+void kt_io_move(struct kt_io *io)
+{
+    if (io->in && io->start > 0) {
+        memmove(io->in, io->in + io->start, kt_io_len(io));
+        io->end -= io->start;
+        io->start = 0;
+    }
+}
+
 void kt_io_read(struct kt_io *io, bool may_move)
 {
     if (io->reading || io->ended || io->closing) {
         return;
     }
-    if (may_move && io->in && io->start > 0) {
-        memmove(io->in, io->in + io->start, kt_io_len(io));
-        io->end -= io->start;
-        io->start = 0;
+    if (may_move) {
+        kt_io_move(io);
     }
     if (io->in && io->end == KT_IO_BUFFER_BYTES) {
         return;

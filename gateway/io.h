@@ -52,6 +52,8 @@ int kt_io_init(struct kt_io *io, uv_loop_t *loop, struct kt_io_pool *pool,
                const struct kt_io_events *events);
 /* Begins or goes on reading if there is room; moves what is there to the front when `may_move`. */
 void kt_io_read(struct kt_io *io, bool may_move);
+/* Moves what is there to the front; not while it reads. */
+void kt_io_move(struct kt_io *io);
 /* Stops reading: back-pressure. */
 void kt_io_pause(struct kt_io *io);
 /* Gives the buffer back when it is empty. */

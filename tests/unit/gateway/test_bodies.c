@@ -101,6 +101,64 @@ static void pipelined_requests_are_answered_in_order(void)
     stop();
 }
 
+static struct rig_link *held;
+
+static void hold_first(struct rig_node *self, const struct rig_request *request)
+{
+    (void)self;
+    if (request->number == 1) {
+        held = request->link;
+    } else {
+        rig_reply(request, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
+    }
+}
+
+static bool is_held(void *ctx)
+{
+    (void)ctx;
+    return held != NULL;
+}
+
+/* While the first waits for its answer the buffer fills up behind it. */
+static void a_pipelined_head_at_the_end_of_the_buffer_gets_its_body(void)
+{
+    static const char reply[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst";
+    static const char head[] = "POST /data" API "/save HTTP/1.1\r\nHost: h\r\n"
+                               "Content-Length: 3000\r\n\r\n";
+    struct kt_buf text, body;
+
+    for (size_t left = 0; left <= 2; left++) {
+        CHECK(start(NULL));
+        node->handler = hold_first;
+        held = NULL;
+        fill(&body, 60000);
+        kt_buf_init(&text, 0);
+        kt_buf_printf(&text,
+                      "POST /data" API "/save HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n");
+        kt_buf_append_text(&text, "X-Pad: ");
+        while (text.len_bytes + 4 + body.len_bytes + sizeof(head) - 1 < 65536 - left) {
+            kt_buf_append_byte(&text, 'p');
+        }
+        kt_buf_append_text(&text, "\r\n\r\n");
+        kt_buf_append_str(&text, kt_buf_str(&body));
+        kt_buf_append_text(&text, head);
+        CHECK_INT(text.len_bytes, 65536 - left);
+        kt_buf_append_str(&text, kt_str_n(body.data, 3000));
+        rig_client_send_n(&client, text.data, text.len_bytes);
+        CHECK(rig_wait(&rig, is_held, NULL, "the first request"));
+        rig_turn(&rig, 50);
+        rig_link_write(held, reply, sizeof(reply) - 1);
+        CHECK(rig_client_take(&client, &answer, false));
+        CHECK_SLICE(kt_buf_str(&answer.body), "first");
+        CHECK(rig_client_take(&client, &answer, false));
+        CHECK_SLICE(kt_buf_str(&answer.body), "next");
+        CHECK_INT(node->last_body.len_bytes, 3000);
+        kt_buf_done(&text);
+        kt_buf_done(&body);
+        stop();
+    }
+}
+
 static void a_request_may_come_byte_by_byte(void)
 {
     const char *text = "POST /data" API "/snapshot HTTP/1.1\r\nHost: h\r\nContent-Length: "
@@ -482,6 +540,7 @@ static void a_body_that_stops_coming_is_given_up(void)
 
 static const struct kt_test tests[] = {
     TEST(pipelined_requests_are_answered_in_order),
+    TEST(a_pipelined_head_at_the_end_of_the_buffer_gets_its_body),
     TEST(a_request_may_come_byte_by_byte),
     TEST(small_chunked_bodies_are_sent_with_a_length),
     TEST(bodies_of_all_sizes_arrive_whole),
