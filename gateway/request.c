@@ -223,6 +223,20 @@ static bool is_replaced(const struct kt_exchange *exchange, enum kt_h1_name name
     }
 }
 
+/* Connection may take a header away, but none that the gateway acted on for the node's sake: it
+ * repeats a write for its key, and the node must know the key. */
+static bool ends_here(const struct kt_h1_head *head, uint32_t index)
+{
+    switch ((enum kt_h1_name)head->names[index]) {
+    case KT_H1_IDEMPOTENCY_KEY:
+    case KT_H1_CONSISTENCY:
+    case KT_H1_MIN_REVISION:
+        return false;
+    default:
+        return head->nominates && kt_h1_is_nominated(head, head->headers[index].name);
+    }
+}
+
 static void put_line(struct kt_buf *out, struct kt_str name, struct kt_str value)
 {
     kt_buf_append_str(out, name);
@@ -239,8 +253,7 @@ static uint32_t put_client_headers(struct kt_exchange *exchange, struct kt_buf *
     for (uint32_t i = 0; i < head->header_count; i++) {
         const struct kt_http_header *header = &head->headers[i];
 
-        if (is_replaced(exchange, head->names[i]) ||
-            (head->nominates && kt_h1_is_nominated(head, header->name))) {
+        if (is_replaced(exchange, head->names[i]) || ends_here(head, i)) {
             continue;
         }
         put_line(out, header->name, header->value);

@@ -474,6 +474,28 @@ static void a_write_with_a_key_is_repeated_once_when_its_connection_broke(void)
     stop();
 }
 
+/* Connection may name a header as one of this hop. What the gateway itself acted on must reach the
+ * node all the same: a key that ended here would let a write be done twice. */
+static void a_key_that_connection_names_reaches_the_node(void)
+{
+    CHECK(start(NULL));
+    CHECK(rig_lead(&rig, a));
+    a->handler = close_first;
+    CHECK(rig_call(&rig,
+                   WRITE_WITH("Connection: Idempotency-Key, X-Kamaitachi-Consistency, "
+                              "X-Kamaitachi-Min-Revision, X-Other\r\n"
+                              "Idempotency-Key: k1\r\nX-Kamaitachi-Consistency: leader\r\n"
+                              "X-Kamaitachi-Min-Revision: 0\r\nX-Other: 1\r\n"),
+                   &answer));
+    CHECK_INT(answer.status, 200);
+    CHECK_INT(a->requests, 2);
+    HEAD_HAS(a, "Idempotency-Key: k1\r\n");
+    HEAD_HAS(a, "X-Kamaitachi-Consistency: leader\r\n");
+    HEAD_HAS(a, "X-Kamaitachi-Min-Revision: 0\r\n");
+    CHECK(kt_str_find(kt_buf_str(&a->last_head), KT_STR("X-Other")) < 0);
+    stop();
+}
+
 static void a_refusal_of_the_second_attempt_says_nothing_of_the_first(void)
 {
     CHECK(start(NULL));
@@ -621,6 +643,7 @@ static const struct kt_test tests[] = {
     TEST(an_import_that_has_been_sent_may_be_worked_on_for_long),
     TEST(a_write_whose_body_does_not_come_is_certainly_not_done),
     TEST(a_write_with_a_key_is_repeated_once_when_its_connection_broke),
+    TEST(a_key_that_connection_names_reaches_the_node),
     TEST(a_refusal_of_the_second_attempt_says_nothing_of_the_first),
     TEST(a_leader_that_died_meanwhile_may_have_done_it),
     TEST(a_body_too_large_to_keep_is_not_repeated_under_its_key),
