@@ -6,30 +6,10 @@
 
 #include <string.h>
 
-struct kt_str kt_str(const char *text)
-{
-    return (struct kt_str){text, text ? strlen(text) : 0};
-}
-
-struct kt_str kt_str_n(const char *data, size_t len)
-{
-    return (struct kt_str){data, len};
-}
-
 /* memcmp and friends may not be given NULL, not even for no bytes. */
 static int bytes_cmp(const char *a, const char *b, size_t len)
 {
     return len ? memcmp(a, b, len) : 0;
-}
-
-bool kt_str_eq(struct kt_str a, struct kt_str b)
-{
-    return a.len == b.len && bytes_cmp(a.data, b.data, a.len) == 0;
-}
-
-bool kt_str_eq_text(struct kt_str a, const char *text)
-{
-    return kt_str_eq(a, kt_str(text));
 }
 
 static unsigned char lower(char c)
@@ -38,13 +18,10 @@ static unsigned char lower(char c)
     return byte >= 'A' && byte <= 'Z' ? (unsigned char)(byte | 0x20) : byte;
 }
 
-bool kt_str_eq_nocase(struct kt_str a, struct kt_str b)
+bool kt_bytes_eq_nocase(const char *a, const char *b, size_t len)
 {
-    if (a.len != b.len) {
-        return false;
-    }
-    for (size_t i = 0; i < a.len; i++) {
-        if (lower(a.data[i]) != lower(b.data[i])) {
+    for (size_t i = 0; i < len; i++) {
+        if (a[i] != b[i] && lower(a[i]) != lower(b[i])) {
             return false;
         }
     }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct kt_str {
     const char *data; /* may be NULL when len is 0 */
@@ -20,11 +21,34 @@ struct kt_str {
 #define KT_STR_FMT "%.*s"
 #define KT_STR_ARG(s) (int)(s).len, (s).data ? (s).data : ""
 
-struct kt_str kt_str(const char *text); /* NULL gives an empty slice */
-struct kt_str kt_str_n(const char *data, size_t len);
-bool kt_str_eq(struct kt_str a, struct kt_str b);
-bool kt_str_eq_text(struct kt_str a, const char *text);
-bool kt_str_eq_nocase(struct kt_str a, struct kt_str b); /* ASCII */
+/* Inline, so that the length of a literal is a constant. */
+static inline struct kt_str kt_str(const char *text) /* NULL gives an empty slice */
+{
+    return (struct kt_str){text, text ? strlen(text) : 0};
+}
+
+static inline struct kt_str kt_str_n(const char *data, size_t len)
+{
+    return (struct kt_str){data, len};
+}
+
+static inline bool kt_str_eq(struct kt_str a, struct kt_str b)
+{
+    /* memcmp may not be given NULL, not even for no bytes. */
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+static inline bool kt_str_eq_text(struct kt_str a, const char *text)
+{
+    return kt_str_eq(a, kt_str(text));
+}
+
+bool kt_bytes_eq_nocase(const char *a, const char *b, size_t len); /* ASCII */
+static inline bool kt_str_eq_nocase(struct kt_str a, struct kt_str b)
+{
+    return a.len == b.len && kt_bytes_eq_nocase(a.data, b.data, a.len);
+}
+
 bool kt_str_starts(struct kt_str text, struct kt_str prefix);
 bool kt_str_ends(struct kt_str text, struct kt_str suffix);
 int kt_str_cmp(struct kt_str a, struct kt_str b);              /* as bytes, shorter first */
