@@ -110,23 +110,29 @@ static struct decimal schubfach(uint64_t bits)
     return (struct decimal){s + up, k};
 }
 
-/* One attempt at m / 10^places == value; the product is rounded, the check by division is exact. */
-static bool try_places(double value, double power, int places, struct decimal *ret)
+/* One attempt at m / power == value; the product is rounded, the check by division is exact. */
+static bool is_multiple(double value, double power, uint64_t *ret_m)
 {
     double scaled = value * power;
     if (scaled >= 1e15) {
         return false;
     }
-    uint64_t m = (uint64_t)(scaled + 0.5);
-    if (m == 0 || m >= UINT64_C(1000000000000000) || (double)m / power != value) {
+    int64_t m = (int64_t)(scaled + 0.5); /* signed converts in one instruction */
+    if (m == 0 || m >= INT64_C(1000000000000000) || (double)m / power != value) {
         return false;
     }
-    while (m % 10 == 0) { /* fewer than `places` times: whole numbers went elsewhere */
-        m /= 10;
-        places--;
-    }
-    *ret = (struct decimal){m, -places};
+    *ret_m = (uint64_t)m;
     return true;
+}
+
+/* A number that has cents: the usual prices and amounts. */
+static char *put_cents(char *dest, uint64_t cents)
+{
+    unsigned rest = (unsigned)(cents % 100);
+    dest += kt_format_u64(cents / 100, dest);
+    dest[0] = '.';
+    memcpy(dest + 1, kt_digit_pairs + 2 * rest, 2);
+    return dest + (rest % 10 ? 3 : 2);
 }
 
 static char *put_zeros(char *dest, int count)
@@ -181,19 +187,20 @@ size_t kt_format_f64(double value, char *dest)
         *pos++ = '-';
         value = -value;
     }
-    if (value < 9007199254740992.0 && value == (double)(uint64_t)value) {
+    if (value < 9007199254740992.0 && value == (double)(int64_t)value) {
         pos += kt_format_u64((uint64_t)value, pos);
         *pos = '\0';
         return (size_t)(pos - dest);
     }
-    struct decimal d;
-    /* Two places are the usual prices; six take in most ratios. */
-    if (!try_places(value, 1e2, 2, &d) && !try_places(value, 1e6, 6, &d)) {
-        uint64_t bits;
+    uint64_t m, bits;
+    if (is_multiple(value, 1e2, &m)) {
+        pos = put_cents(pos, m);
+    } else if (is_multiple(value, 1e6, &m)) { /* takes in most ratios */
+        pos = put_decimal(pos, strip_zeros((struct decimal){m, -6}));
+    } else {
         memcpy(&bits, &value, sizeof bits);
-        d = schubfach(bits);
+        pos = put_decimal(pos, schubfach(bits));
     }
-    pos = put_decimal(pos, d);
     *pos = '\0';
     return (size_t)(pos - dest);
 }

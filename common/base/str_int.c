@@ -70,19 +70,30 @@ static size_t count_digits(uint64_t value)
     return guess + (value >= least[guess]);
 }
 
+/* Two digits at a time, into the bytes before `end`; in 32 bits, where that is quicker. */
+static void put_small(uint32_t value, char *end)
+{
+    while (value >= 100) {
+        end -= 2;
+        memcpy(end, kt_digit_pairs + value % 100 * 2, 2);
+        value /= 100;
+    }
+    if (value >= 10) {
+        memcpy(end - 2, kt_digit_pairs + value * 2, 2);
+    } else {
+        end[-1] = (char)('0' + value);
+    }
+}
+
 size_t kt_format_u64(uint64_t value, char *dest)
 {
     size_t len = count_digits(value), at = len;
-    while (value >= 100) {
+    while (value > UINT32_MAX) {
         at -= 2;
         memcpy(dest + at, kt_digit_pairs + value % 100 * 2, 2);
         value /= 100;
     }
-    if (value >= 10) {
-        memcpy(dest, kt_digit_pairs + value * 2, 2);
-    } else {
-        dest[0] = (char)('0' + value);
-    }
+    put_small((uint32_t)value, dest + at);
     return len;
 }
 

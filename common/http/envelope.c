@@ -10,18 +10,14 @@ void kt_envelope_begin(struct kt_http_response *response, struct kt_jw *jw)
 {
     kt_jw_init(jw, &response->body);
     kt_jw_object(jw);
-    kt_jw_kv_i64(jw, "status_code", 0);
-    kt_jw_kv_text(jw, "status_msg", "success");
-    kt_jw_key_text(jw, "data");
+    kt_jw_raw_key(jw, KT_STR("\"status_code\":0,\"status_msg\":\"success\",\"data\":"));
 }
 
 void kt_envelope_begin_old(struct kt_http_response *response, struct kt_jw *jw)
 {
     kt_jw_init(jw, &response->body);
     kt_jw_object(jw);
-    kt_jw_kv_i64(jw, "code", 200);
-    kt_jw_kv_text(jw, "message", "success");
-    kt_jw_key_text(jw, "data");
+    kt_jw_raw_key(jw, KT_STR("\"code\":200,\"message\":\"success\",\"data\":"));
 }
 
 void kt_envelope_end(struct kt_jw *jw)

@@ -225,6 +225,15 @@ void kt_jw_key(struct kt_jw *jw, struct kt_str name)
     jw->after_key = true;
 }
 
+void kt_jw_raw_key(struct kt_jw *jw, struct kt_str json)
+{
+    KT_ASSERT(jw->is_object & level_bit(jw) && !jw->after_key);
+    KT_ASSERT(json.len > 0 && json.data[json.len - 1] == ':');
+    begin_item(jw);
+    kt_buf_append_str(jw->buf, json);
+    jw->after_key = true;
+}
+
 void kt_jw_str(struct kt_jw *jw, struct kt_str value)
 {
     begin_value(jw);

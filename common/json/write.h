@@ -35,6 +35,9 @@ void kt_jw_u64(struct kt_jw *jw, uint64_t value);
 void kt_jw_bool(struct kt_jw *jw, bool value);
 void kt_jw_null(struct kt_jw *jw);
 void kt_jw_raw(struct kt_jw *jw, struct kt_str json); /* one value that is JSON already */
+/* Members that are JSON already, and behind them the key of one whose value comes next:
+ * `"a":1,"b":`. */
+void kt_jw_raw_key(struct kt_jw *jw, struct kt_str json);
 /* Is a string of this text the text between quotes? Otherwise something has to be escaped, or is
  * not valid UTF-8. */
 bool kt_json_is_plain(struct kt_str text);

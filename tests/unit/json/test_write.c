@@ -54,6 +54,20 @@ static void commas_and_colons_are_put_by_the_writer(void)
     CHECK_INT(jw.depth, 0);
 }
 
+static void ready_members_take_their_place_among_others(void)
+{
+    begin();
+    kt_jw_object(&jw);
+    kt_jw_raw_key(&jw, KT_STR("\"a\":1,\"b\":"));
+    kt_jw_array(&jw);
+    kt_jw_array_end(&jw);
+    kt_jw_kv_i64(&jw, "c", 2);
+    kt_jw_raw_key(&jw, KT_STR("\"d\":"));
+    kt_jw_null(&jw);
+    kt_jw_object_end(&jw);
+    CHECK_STR(buf.data, "{\"a\":1,\"b\":[],\"c\":2,\"d\":null}");
+}
+
 static void a_single_value_stands_alone(void)
 {
     begin();
@@ -249,6 +263,7 @@ static void a_failed_buffer_ends_the_writing_quietly(void)
 
 static const struct kt_test tests[] = {
     TEST(commas_and_colons_are_put_by_the_writer),
+    TEST(ready_members_take_their_place_among_others),
     TEST(a_single_value_stands_alone),
     TEST(strings_are_escaped_where_json_asks_for_it),
     TEST(no_place_of_a_byte_hides_it),
