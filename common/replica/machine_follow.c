@@ -62,7 +62,9 @@ static void fetch_on(struct kt_machine *machine)
     const struct kt_machine_log *log = machine->facts.log;
     int64_t now_ms = machine->facts.now_ms;
     /* Of an older epoch than the kept one nothing is taken any more. */
-    if (machine->role != KT_M_FOLLOWS || !machine->leader_id[0] || machine->stopping ||
+    bool fetches = machine->role == KT_M_FOLLOWS ||
+                   (machine->role == KT_M_CAMPAIGNS && KT_PLANTED(candidate_takes_answers));
+    if (!fetches || !machine->leader_id[0] || machine->stopping ||
         machine->leader_epoch != machine->disk.epoch || machine->appending_to || machine->cutting ||
         machine->swapping || log->synced_seq != log->end_seq) {
         return;
@@ -348,6 +350,7 @@ void kt_m_decide_following(struct kt_machine *machine)
     note_log(machine);
     if (machine->role == KT_M_CAMPAIGNS) {
         kt_m_look_at_txn(machine);
+        fetch_on(machine);
         return;
     }
     if (machine->stopping || has_twin(machine) || machine->role == KT_M_ENDED ||

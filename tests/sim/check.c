@@ -29,12 +29,36 @@ static bool is_another_cluster(const struct node *node)
     return true;
 }
 
+/* After `recover` the history is what the new leader has. */
+static void accept_loss(const struct node *node)
+{
+    uint64_t common = 0;
+    while (common < w->committed_end && common < node->end_seq &&
+           same_entry(&node->log[common + 1], &w->committed[common + 1])) {
+        common++;
+    }
+    trace("recovered: %" PRIu64 " of %" PRIu64 " are left", common, w->committed_end);
+    for (uint64_t seq = common + 1; seq <= w->committed_end; seq++) {
+        w->op_seq[w->committed[seq].op] = 0;
+    }
+    w->committed_end = common;
+    w->acked_max = w->acked_max < common ? w->acked_max : common;
+    w->read_max = w->read_max < common ? w->read_max : common;
+    for (int client = 0; client < CLIENTS; client++) {
+        w->clients[client].need = w->clients[client].session = 0;
+    }
+    w->recovering = false;
+}
+
 /* Acknowledged is present on every later leader. */
 void check_lead(const struct node *node)
 {
     if (w->acked_max > 0 && is_another_cluster(node)) {
         w->over = true;
         return;
+    }
+    if (w->recovering) {
+        accept_loss(node);
     }
     if (node->end_seq < w->acked_max) {
         fail("node %d leads with a log up to %" PRIu64 "; acknowledged is %" PRIu64, node->slot,
@@ -47,6 +71,16 @@ void check_lead(const struct node *node)
                  seq);
             return;
         }
+    }
+}
+
+/* What a lease clock says is certain: the lease has run out, and its node must know. */
+void check_lease(int slot, int64_t lease)
+{
+    const struct node *node = &w->nodes[slot];
+    if (node->alive && node->machine.role == KT_M_LEADS && node->lease.id == lease &&
+        local_ms(node) < node->lease.end_ms) {
+        fail("node %d leads by a lease that has run out", slot);
     }
 }
 
@@ -166,6 +200,9 @@ void check_end(void)
     int64_t waited_ms = w->first_ack_ms - w->healed_ms;
     if (waited_ms > (int64_t)w->options.ttl_s * 1000 + 3000) {
         fail("writes are taken only %" PRId64 " ms after the last fault", waited_ms);
+    }
+    if (w->forgotten[0] && kt_cluster_config_member(&w->etcd.keys->config.value, w->forgotten)) {
+        fail("a forgotten node is still a member");
     }
     for (int slot = 0; slot < SLOTS && leader >= 0; slot++) {
         struct node *node = &w->nodes[slot];

@@ -121,6 +121,7 @@ void etcd_lease_ends(int64_t id)
 {
     struct lease *lease = lease_of(id);
     if (lease && w->now_ms >= lease->until_ms && !w->etcd.down) {
+        check_lease(lease->slot, id);
         drop_lease(id);
     }
 }
@@ -224,12 +225,17 @@ static bool take_txn(struct keys *next, const struct call *call)
         kt_str_copy(next->leader.id, sizeof(next->leader.id), kt_str(call->service.id));
         kt_str_copy(next->leader.addr, sizeof(next->leader.addr), kt_str(call->service.addr));
     }
+    bool grown =
+        call->kind == CALL_UPDATE && call->config.in_sync_count > next->config.value.in_sync_count;
     next->config.present = true;
     next->config.mod_revision = next->revision;
     next->config.value = call->config;
     trace("etcd   config v%" PRIu64 " epoch %" PRIu64 " leader %d in_sync %zu",
           call->config.version, call->config.epoch, slot_of_id(call->config.leader),
           call->config.in_sync_count);
+    if (grown) {
+        growth_came_to_pass(call->slot);
+    }
     return true;
 }
 

@@ -41,7 +41,7 @@ int leader_slot(void)
     return leader;
 }
 
-static int64_t local_ms(const struct node *node)
+int64_t local_ms(const struct node *node)
 {
     return node->clock_offset_ms + w->now_ms * (1000 + node->clock_permille) / 1000;
 }
@@ -489,6 +489,11 @@ static void keep_lease(struct node *node)
     node->lease.call_until_ms = w->now_ms + CALL_TIMEOUT_MS;
     node->lease.sent_ms = now_ms;
     etcd_call(call);
+    if (node->pause_at_call_ms) {
+        trace("node %d is paused for %" PRId64 " ms at a call", node->slot, node->pause_at_call_ms);
+        node->paused_until_ms = w->now_ms + node->pause_at_call_ms;
+        node->pause_at_call_ms = 0;
+    }
 }
 
 static bool is_entry_urgent(const struct node *node, const struct kt_service *service)
@@ -945,6 +950,18 @@ void node_hand_over(int slot, const char *target)
 {
     trace("node %d is told to hand over to node %d", slot, slot_of_id(target));
     ask(slot, KT_M_HANDOVER_ASKED, target);
+}
+
+void node_recover(int slot)
+{
+    trace("node %d is told to recover", slot);
+    ask(slot, KT_M_RECOVER_ASKED, NULL);
+}
+
+void node_forget(int slot, const char *id)
+{
+    trace("node %d is told to forget %s", slot, id);
+    ask(slot, KT_M_FORGET_ASKED, id);
 }
 
 void node_free(int slot)

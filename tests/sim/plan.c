@@ -36,8 +36,12 @@ enum fault {
 #define DO_ETCD_UP 2000
 #define DO_HEAL 3000
 #define DO_BACK_UP 3001
+#define DO_RECOVER 3002
+#define DO_FORGET 3003
+#define DO_WIPE 3100  /* + slot */
 #define DO_FAULT 4000 /* + fault; chance picks the rest */
 #define DO_SCENARIO 5000
+#define DO_STORY 6000 /* + story + 100 * part */
 
 static const char *const scenario_names[SCENARIOS] = {"faults by chance",
                                                       "leader killed",
@@ -58,7 +62,8 @@ static const char *const scenario_names[SCENARIOS] = {"faults by chance",
                                                       "handover",
                                                       "first start, expect 1",
                                                       "first start, expect 3",
-                                                      "follower wiped"};
+                                                      "follower wiped",
+                                                      "last in sync wiped, recovered"};
 
 const char *scenario_name(int scenario)
 {
@@ -120,7 +125,9 @@ static void kill_node(int slot, int64_t for_ms)
 static void pause_node(int slot, int64_t for_ms)
 {
     trace("node %d is paused for %" PRId64 " ms", slot, for_ms);
-    w->nodes[slot].paused_until_ms = w->now_ms + for_ms;
+    if (w->nodes[slot].paused_until_ms < w->now_ms + for_ms) {
+        w->nodes[slot].paused_until_ms = w->now_ms + for_ms;
+    }
 }
 
 static void hand_over(int slot)
@@ -204,6 +211,19 @@ static void cut_off_leader(void)
     if (leader < 0) {
         return;
     }
+    if (one_in(4)) {
+        /* Asleep with a call under way, and cut off when it wakes. */
+        w->nodes[leader].pause_at_call_ms = between(300, 3000);
+        at(1700, DO_FAULT + FAULT_CUT_ETCD);
+        return;
+    }
+    if (one_in(4)) {
+        /* Nobody hears it for so long that no promise holds; then its lease is dropped. */
+        isolate(leader, for_ms + 3000);
+        w->nodes[leader].late_views_until_ms = w->now_ms + for_ms + 3000;
+        at((int64_t)w->options.ttl_s * 1000 + between(0, 800), DO_FAULT + FAULT_REVOKE);
+        return;
+    }
     if (one_in(2)) {
         cut_both(leader, ETCD, for_ms);
     } else {
@@ -212,6 +232,8 @@ static void cut_off_leader(void)
     }
     if (one_in(2)) {
         isolate(leader, for_ms + between(-500, 500));
+    } else if (one_in(2)) {
+        kill_node((leader + 1) % w->options.nodes, between(20, 1000));
     }
     if (one_in(3)) {
         w->flaky_until_ms = w->now_ms + for_ms;
@@ -348,6 +370,17 @@ static void roll(uint64_t slot)
     }
 }
 
+/* An operator tells every node; the highest registered acts on it. */
+static void recover(void)
+{
+    w->recovering = true;
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (w->nodes[slot].there) {
+            node_recover(slot);
+        }
+    }
+}
+
 /* Returns how long until the last fault is over. */
 static int64_t do_scenario(int scenario)
 {
@@ -404,9 +437,21 @@ static int64_t do_scenario(int scenario)
         node_hand_over(leader, w->nodes[other].id);
         return 0;
     case 19:
+        memcpy(w->forgotten, w->nodes[other].id, sizeof(w->forgotten));
         node_wipe(other);
         at(100, DO_START + (uint64_t)other);
+        at(4000, DO_FORGET);
         return 100;
+    case 20:
+        /* The others fall out of sync, then the one that is left loses its disk. */
+        for (int slot = 0; slot < w->options.nodes; slot++) {
+            if (slot != leader) {
+                kill_node(slot, 2500);
+            }
+        }
+        at(2300, DO_WIPE + (uint64_t)leader);
+        at(12000, DO_RECOVER);
+        return 12000;
     default:
         return 0;
     }
@@ -424,7 +469,7 @@ static void heal(void)
 {
     trace("everything is healed");
     memset(w->cut_until_ms, 0, sizeof(w->cut_until_ms));
-    w->lossy_until_ms = w->flaky_until_ms = 0;
+    w->lossy_until_ms = w->flaky_until_ms = w->kill_at_growth_ms = 0;
     if (w->etcd.down) {
         etcd_set_down(false);
     }
@@ -433,6 +478,7 @@ static void heal(void)
         if (node->there) {
             node->slow_disk_until_ms = node->late_views_until_ms = 0;
             node->crash_in = 0;
+            node->pause_at_call_ms = 0;
             node->fail_sync = false;
             start_or_wait(slot);
         }
@@ -445,10 +491,99 @@ static void heal(void)
     }
 }
 
+void growth_came_to_pass(int leader)
+{
+    if (w->kill_at_growth_ms) {
+        kill_node(leader, w->kill_at_growth_ms);
+        w->kill_at_growth_ms = 0;
+    }
+}
+
+/* --- stories: what chance brings together too seldom --- */
+
+enum story {
+    /* A growth comes to pass as its leader dies; the member that it added leads; then etcd loses
+     * its disk and that one is away: the first leader must know that it may not begin alone. */
+    STORY_GROWN_AND_WIPED,
+    /* A new leader dies as its first growth comes to pass. */
+    STORY_GROWN_TOO_SOON,
+    /* The lease of a living leader is dropped and it does not see it; a follower restarts. */
+    STORY_DROPPED_AND_RESTARTED,
+    /* The same, and the followers' campaigns are late. */
+    STORY_DROPPED_AND_LATE,
+    /* The leader is unheard for longer than a promise, then its lease is dropped. */
+    STORY_UNHEARD,
+    STORY_COUNT
+};
+
+static void drop_leader_unseen(int leader, int64_t unseen_ms)
+{
+    w->nodes[leader].late_views_until_ms = w->now_ms + unseen_ms;
+    etcd_revoke_of(leader);
+}
+
+/* Unheard, and unable to remove anybody; then dropped. */
+static void tell_unheard(enum story story, int part, int leader, uint64_t next)
+{
+    int ttl_ms = w->options.ttl_s * 1000;
+    if (part > 0) {
+        drop_leader_unseen(leader, 3000);
+        return;
+    }
+    isolate(leader, ttl_ms + between(0, 600));
+    cut_link(leader, ETCD, story == STORY_UNHEARD ? 0 : ttl_ms * 6 / 10);
+    at(ttl_ms - between(0, 400), next);
+    w->nodes[leader].late_views_until_ms = w->now_ms + 2 * ttl_ms;
+    w->flaky_until_ms = story == STORY_UNHEARD ? 0 : w->now_ms + ttl_ms + 3000;
+}
+
+static void tell_story(enum story story, int part)
+{
+    int leader = leader_slot(), ttl_ms = w->options.ttl_s * 1000;
+    if (leader < 0 || w->healed_ms) {
+        return;
+    }
+    int other = (leader + (int)between(1, w->options.nodes)) % w->options.nodes;
+    uint64_t next = DO_STORY + (uint64_t)story + 100 * ((uint64_t)part + 1);
+    switch (story) {
+    case STORY_GROWN_AND_WIPED:
+        if (part == 0 && w->options.nodes > 1) {
+            isolate(other, w->options.lag_timeout_ms + 700);
+            w->kill_at_growth_ms = ttl_ms * 2 + between(0, 1500);
+            at(ttl_ms * 2 - between(0, 500), next);
+        } else if (part == 1) {
+            kill_node(leader, 3 * ttl_ms);
+            etcd_wipe();
+        }
+        break;
+    case STORY_GROWN_TOO_SOON:
+        kill_node(leader, 3 * ttl_ms);
+        w->kill_at_growth_ms = 3 * ttl_ms;
+        for (int slot = 0; slot < w->options.nodes; slot++) {
+            w->nodes[slot].slow_disk_until_ms = one_in(2) ? w->now_ms + 2 * ttl_ms : 0;
+        }
+        break;
+    case STORY_DROPPED_AND_RESTARTED:
+        drop_leader_unseen(leader, 3000);
+        if (other != leader) {
+            kill_node(other, between(10, 60));
+        }
+        break;
+    case STORY_DROPPED_AND_LATE:
+    case STORY_UNHEARD:
+        tell_unheard(story, part, leader, next);
+        break;
+    case STORY_COUNT:
+        break;
+    }
+}
+
 void take_fault(const struct event *event)
 {
     uint64_t what = event->number;
-    if (what >= DO_SCENARIO + 100) {
+    if (what >= DO_STORY) {
+        tell_story((enum story)((what - DO_STORY) % 100), (int)((what - DO_STORY) / 100));
+    } else if (what >= DO_SCENARIO + 100) {
         roll(what - DO_SCENARIO - 100);
     } else if (what >= DO_SCENARIO) {
         int64_t over_ms = do_scenario((int)(what - DO_SCENARIO));
@@ -457,6 +592,15 @@ void take_fault(const struct event *event)
     } else if (what >= DO_FAULT) {
         if (!w->healed_ms) {
             do_fault((enum fault)(what - DO_FAULT));
+        }
+    } else if (what >= DO_WIPE) {
+        node_wipe((int)(what - DO_WIPE));
+        at(100, DO_START + what - DO_WIPE);
+    } else if (what == DO_RECOVER) {
+        recover();
+    } else if (what == DO_FORGET) {
+        if (leader_slot() >= 0) {
+            node_forget(leader_slot(), w->forgotten);
         }
     } else if (what == DO_BACK_UP) {
         etcd_back_up();
@@ -535,9 +679,16 @@ void plan_run(void)
     w->first_fault_ms = from_ms;
     if (options->scenario) {
         at(from_ms + between(0, 3000), DO_SCENARIO + (uint64_t)options->scenario);
-        w->end_ms = from_ms + 3000 + (options->scenario == 9 ? 35000 : 22000);
+        w->end_ms =
+            from_ms + 3000 + (options->scenario == 9 || options->scenario == 20 ? 35000 : 22000);
         return;
     }
     w->short_end = !one_in(5);
+    if (one_in(5)) {
+        at(from_ms + between(0, 1000), DO_STORY + (uint64_t)between(0, STORY_COUNT - 1));
+        at(from_ms + 22000, DO_HEAL);
+        w->end_ms = from_ms + 31000 + 4 * (int64_t)options->ttl_s * 1000;
+        return;
+    }
     plan_faults(from_ms);
 }

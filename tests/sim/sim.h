@@ -168,7 +168,8 @@ struct node {
     int64_t clock_offset_ms, clock_permille;
     bool withdrawn; /* its entry is taken out of etcd for good */
     int64_t paused_until_ms, slow_disk_until_ms, late_views_until_ms;
-    int crash_in; /* persist steps until it crashes; 0 = not */
+    int64_t pause_at_call_ms; /* it falls asleep for so long at its next call for its lease */
+    int crash_in;             /* persist steps until it crashes; 0 = not */
     bool fail_sync;
 
     /* On disk. */
@@ -260,11 +261,14 @@ struct world {
     size_t epoch_leader_count;
     /* plan */
     int64_t first_fault_ms, healed_ms, end_ms;
-    bool short_end; /* ends soon after writes are taken again */
+    bool short_end;            /* ends soon after writes are taken again */
+    int64_t kill_at_growth_ms; /* the leader dies for so long as its growth comes to pass */
     bool etcd_set_back, node_wiped;
     int64_t last_ack_ms, longest_gap_ms; /* from a scenario's fault on */
     int64_t first_ack_ms;                /* of a write begun after the last fault; 0 = none */
     uint64_t acks, reads, steps, commits, copies, cuts, epochs, ended;
+    bool recovering; /* a loss is accepted */
+    char forgotten[KT_ID_LEN + 1];
     bool over; /* nothing can be said any more */
     bool failed, tracing;
     char why[300];
@@ -310,6 +314,9 @@ void node_take(const struct event *event);
 void node_free(int slot);
 int slot_of_addr(const char *addr);
 int slot_of_id(const char *id);
+int64_t local_ms(const struct node *node);
+void node_recover(int slot);
+void node_forget(int slot, const char *id);
 int leader_slot(void); /* -1 = nobody leads */
 
 /* clients.c */
@@ -323,12 +330,14 @@ void check_lead(const struct node *node);
 void check_commit(const struct node *node, uint64_t from, uint64_t to);
 void check_ack(uint32_t op, uint64_t seq, uint64_t need);
 bool all_caught_up(void);
+void check_lease(int slot, int64_t lease);
 void check_end(void);
 
 /* plan.c */
-#define SCENARIOS 20
+#define SCENARIOS 21
 const char *scenario_name(int scenario);
 void plan_run(void);
+void growth_came_to_pass(int leader);
 void take_fault(const struct event *event);
 
 #endif
