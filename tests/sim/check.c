@@ -74,6 +74,24 @@ void check_lead(const struct node *node)
     }
 }
 
+/* Nobody is removed below min_in_sync, nor for a silence that was the leader's own pause. */
+void check_shrink(const struct node *node, const struct kt_cluster_config *config)
+{
+    size_t before = node->machine.disk.kept.in_sync_count;
+    int64_t awake_ms = w->now_ms - node->paused_until_ms;
+    int64_t slept_ms = node->paused_until_ms - node->paused_from_ms;
+    if (config->in_sync_count >= before) {
+        return;
+    }
+    if (config->in_sync_count < config->min_in_sync) {
+        fail("node %d leaves %zu in sync", node->slot, config->in_sync_count);
+    }
+    if (slept_ms > w->options.lag_timeout_ms && awake_ms < w->options.lag_timeout_ms / 2 &&
+        node->machine.won_ms < local_ms(node) - slept_ms) {
+        fail("node %d removes a member %" PRId64 " ms after it woke", node->slot, awake_ms);
+    }
+}
+
 /* What a lease clock says is certain: the lease has run out, and its node must know. */
 void check_lease(int slot, int64_t lease)
 {

@@ -160,6 +160,9 @@ static void send_txn(struct node *node)
     if (node->txn.call) {
         return; /* one at a time */
     }
+    if (!txn->is_campaign && strcmp(node->txn.nonce, txn->config.nonce) != 0) {
+        check_shrink(node, &txn->config);
+    }
     struct call *call = new_call(node, txn->is_campaign ? CALL_CAMPAIGN : CALL_UPDATE);
     call->config = txn->config;
     call->compared_present = txn->compared.present;

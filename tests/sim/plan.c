@@ -125,6 +125,9 @@ static void kill_node(int slot, int64_t for_ms)
 static void pause_node(int slot, int64_t for_ms)
 {
     trace("node %d is paused for %" PRId64 " ms", slot, for_ms);
+    if (w->now_ms >= w->nodes[slot].paused_until_ms) {
+        w->nodes[slot].paused_from_ms = w->now_ms;
+    }
     if (w->nodes[slot].paused_until_ms < w->now_ms + for_ms) {
         w->nodes[slot].paused_until_ms = w->now_ms + for_ms;
     }

@@ -167,7 +167,7 @@ struct node {
     int32_t priority;
     int64_t clock_offset_ms, clock_permille;
     bool withdrawn; /* its entry is taken out of etcd for good */
-    int64_t paused_until_ms, slow_disk_until_ms, late_views_until_ms;
+    int64_t paused_from_ms, paused_until_ms, slow_disk_until_ms, late_views_until_ms;
     int64_t pause_at_call_ms; /* it falls asleep for so long at its next call for its lease */
     int crash_in;             /* persist steps until it crashes; 0 = not */
     bool fail_sync;
@@ -330,6 +330,7 @@ void check_lead(const struct node *node);
 void check_commit(const struct node *node, uint64_t from, uint64_t to);
 void check_ack(uint32_t op, uint64_t seq, uint64_t need);
 bool all_caught_up(void);
+void check_shrink(const struct node *node, const struct kt_cluster_config *config);
 void check_lease(int slot, int64_t lease);
 void check_end(void);
 

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/* Single rules of the machine, step by step; tests/sim shows them together. Numbers as in
+ * docs/REPLICATION.md. */
+#include "kt_test.h"
+#include "replica/machine.h"
+
+#define TTL_MS 5000
+#define LAG_MS 1000
+
+static struct kt_machine machine;
+static struct kt_coord_view view;
+static struct kt_service services[3];
+static struct kt_machine_log log_facts;
+static struct kt_epoch vector[4];
+static int64_t now_ms, lease_end_ms;
+static uint64_t requests;
+
+static void count_up(void *ctx, char dest[KT_ID_LEN + 1])
+{
+    static unsigned next = 0x1000;
+    (void)ctx;
+    snprintf(dest, KT_ID_LEN + 1, "%016x", next++);
+}
+
+static void set_id(char dest[KT_ID_LEN + 1], char letter)
+{
+    memset(dest, letter, KT_ID_LEN);
+    dest[KT_ID_LEN] = '\0';
+}
+
+static void step(const struct kt_m_event *event)
+{
+    struct kt_machine_facts facts = {now_ms, &view, lease_end_ms, &log_facts};
+    kt_machine_step(&machine, event, &facts);
+}
+
+static void tick(int64_t passed_ms)
+{
+    struct kt_m_event event = {.kind = KT_M_FACTS};
+    now_ms += passed_ms;
+    lease_end_ms = now_ms + TTL_MS;
+    step(&event);
+}
+
+static void tick_for(int64_t passed_ms)
+{
+    for (int64_t done = 0; done < passed_ms; done += 50) {
+        tick(50);
+    }
+}
+
+static const struct kt_m_action *find(enum kt_m_action_kind kind)
+{
+    for (size_t i = 0; i < machine.action_count; i++) {
+        if (machine.actions[i].kind == kind) {
+            return &machine.actions[i];
+        }
+    }
+    return NULL;
+}
+
+/* Node a of three that are all in sync; nobody leads. */
+static void begin(uint32_t min_in_sync, bool bound_by_nothing)
+{
+    static struct kt_machine_disk disk;
+    struct kt_machine_options options = {.electable = true,
+                                         .ttl_s = TTL_MS / 1000,
+                                         .max_in_sync = 3,
+                                         .lag_timeout_ms = LAG_MS,
+                                         .tick_ms = 50,
+                                         .random_id = count_up};
+    set_id(options.id, 'a');
+    kt_str_copy(options.addr, sizeof(options.addr), KT_STR("a:1"));
+    memset(&disk, 0, sizeof(disk));
+    memset(&view, 0, sizeof(view));
+    memset(services, 0, sizeof(services));
+    memset(&log_facts, 0, sizeof(log_facts));
+    log_facts.first_seq = 1;
+    log_facts.vector = vector;
+    set_id(disk.cluster, '1');
+    disk.bound_by_nothing = bound_by_nothing;
+    disk.epoch = 1;
+    struct kt_cluster_config *kept = &disk.kept;
+    set_id(kept->cluster, '1');
+    set_id(kept->nonce, '2');
+    kept->version = kept->epoch = 1;
+    kept->min_in_sync = min_in_sync;
+    kept->ttl_s = TTL_MS / 1000;
+    for (size_t i = 0; i < 3; i++) {
+        struct kt_service *service = &services[i];
+        char letter = (char)('a' + i);
+        set_id(service->id, letter);
+        set_id(service->cluster, '1');
+        snprintf(service->addr, sizeof(service->addr), "%c:1", letter);
+        service->electable = true;
+        service->state = KT_STATE_WHOLE;
+        set_id(kept->in_sync[i], letter);
+        set_id(kept->members[i].id, letter);
+        memcpy(kept->members[i].addr, service->addr, sizeof(service->addr));
+        kept->members[i].electable = true;
+    }
+    kept->in_sync_count = kept->member_count = 3;
+    view.complete = view.reachable = view.own_key_present = true;
+    view.services = services;
+    view.service_count = 3;
+    view.own_lease = 7;
+    view.config.present = view.config.valid = true;
+    view.config.value = *kept;
+    now_ms = 100000;
+    requests = 0;
+    kt_machine_init(&machine, &options, &disk, 0, now_ms);
+}
+
+static void win(void)
+{
+    struct kt_m_event done = {.kind = KT_M_TXN_OUTCOME, .outcome = KT_TXN_DONE};
+    tick(50);
+    CHECK(find(KT_M_TXN));
+    step(&done);
+    CHECK_INT(machine.role, KT_M_LEADS);
+    CHECK(find(KT_M_LEAD));
+    view.config.value = machine.disk.kept;
+    view.leader.present = view.leader.mine = true;
+    view.leader.epoch = machine.disk.epoch;
+    vector[0].epoch = machine.disk.epoch;
+    vector[0].first_seq = 1;
+    memcpy(vector[0].epoch_id, machine.disk.kept.epoch_id, sizeof(vector[0].epoch_id));
+    log_facts.vector_count = 1;
+    log_facts.end_seq = log_facts.synced_seq = 1;
+    tick(1);
+}
+
+static void fetch_with(char letter, uint64_t after, const char *epoch_id)
+{
+    struct kt_m_fetch asked = {.epoch = machine.disk.epoch, .after = after, .wait_ms = 400};
+    struct kt_m_event event = {.kind = KT_M_FETCH_CAME, .fetch = &asked};
+    set_id(asked.cluster, '1');
+    set_id(asked.node, letter);
+    set_id(asked.session, letter);
+    asked.request = ++requests;
+    if (after > 0) {
+        asked.after_id = vector[0];
+        memcpy(asked.after_id.epoch_id, epoch_id, sizeof(asked.after_id.epoch_id));
+    }
+    step(&event);
+}
+
+static void fetch(char letter, uint64_t after)
+{
+    fetch_with(letter, after, vector[0].epoch_id);
+}
+
+static void an_entry_waits_for_the_whole_union(void)
+{
+    begin(1, true);
+    win();
+    fetch('b', 1);
+    CHECK(!find(KT_M_COMMIT));
+    fetch('c', 1);
+    CHECK(find(KT_M_COMMIT));
+    CHECK_INT(machine.commit_seq, 1);
+}
+
+static void an_entry_of_another_epoch_id_acknowledges_nothing(void)
+{
+    begin(1, true);
+    win();
+    fetch('c', 1);
+    fetch_with('b', 1, "ffffffffffffffff");
+    CHECK(!find(KT_M_COMMIT));
+    CHECK(find(KT_M_ANSWER));
+    CHECK_INT(find(KT_M_ANSWER)->answer.kind, KT_M_ANSWER_DIFFERS);
+    fetch('b', 1);
+    CHECK_INT(machine.commit_seq, 1);
+}
+
+static void a_growth_is_kept_and_its_member_needed_from_before_the_send(void)
+{
+    begin(1, true);
+    machine.disk.kept.in_sync_count = view.config.value.in_sync_count = 1;
+    win();
+    CHECK_INT(machine.commit_seq, 1);
+    fetch('b', 1);
+    CHECK(machine.txn.active);
+    CHECK_INT(machine.txn.config.in_sync_count, 2);
+    CHECK_INT(machine.disk.growth.count, 1);
+    CHECK(find(KT_M_KEEP) && find(KT_M_TXN));
+    CHECK(find(KT_M_KEEP) < find(KT_M_TXN));
+    log_facts.end_seq = log_facts.synced_seq = 2;
+    tick(50);
+    CHECK_INT(machine.commit_seq, 1);
+    fetch('b', 2);
+    CHECK_INT(machine.commit_seq, 2);
+}
+
+static void who_is_silent_is_removed_and_needed_until_that_is_settled(void)
+{
+    begin(1, true);
+    win();
+    for (int i = 0; i < 24; i++) {
+        tick(50);
+        fetch('b', 1);
+    }
+    CHECK(machine.txn.active);
+    CHECK_INT(machine.txn.config.in_sync_count, 2);
+    CHECK_INT(machine.commit_seq, 0);
+    view.config.value = machine.txn.config;
+    tick(50);
+    CHECK(!machine.txn.active);
+    CHECK_INT(machine.commit_seq, 1);
+}
+
+static void nobody_is_removed_below_min_in_sync_and_writes_are_refused(void)
+{
+    begin(3, true);
+    win();
+    fetch('b', 1);
+    fetch('c', 1);
+    log_facts.applied_seq = machine.commit_seq;
+    struct kt_machine_facts facts = {now_ms, &view, lease_end_ms, &log_facts};
+    CHECK_INT(kt_machine_may_write(&machine, &facts), KT_OK);
+    tick_for(LAG_MS + 200);
+    CHECK(!machine.txn.active);
+    facts.now_ms = now_ms;
+    facts.lease_end_ms = lease_end_ms;
+    CHECK_INT(kt_machine_may_write(&machine, &facts), KT_UNAVAILABLE);
+}
+
+static void the_own_pause_is_nobodys_silence(void)
+{
+    begin(1, true);
+    win();
+    fetch('b', 1);
+    fetch('c', 1);
+    tick(3 * LAG_MS);
+    CHECK(!machine.txn.active);
+    tick_for(LAG_MS + 200);
+    CHECK(machine.txn.active);
+}
+
+static void a_start_binds_for_a_ttl_unless_bound_by_nothing(void)
+{
+    begin(1, false);
+    tick_for(TTL_MS - 100);
+    CHECK(!find(KT_M_TXN));
+    tick_for(200);
+    CHECK(machine.txn.active);
+
+    begin(1, true);
+    tick(1);
+    CHECK(machine.txn.active);
+}
+
+static void a_release_ends_the_promise_and_an_overtaken_answer_does_not_renew_it(void)
+{
+    struct kt_m_event release = {.kind = KT_M_RELEASE_CAME, .epoch = 1};
+    struct kt_m_answer entries = {.kind = KT_M_ANSWER_ENTRIES, .epoch = 1, .first_seq = 1};
+    struct kt_m_event answer = {.kind = KT_M_ANSWER_CAME, .answer = &entries};
+    begin(1, false);
+    view.leader.present = true;
+    set_id(view.leader.id, 'b');
+    view.leader.epoch = 1;
+    tick(50);
+    CHECK(find(KT_M_FETCH));
+    entries.request = find(KT_M_FETCH)->fetch.request;
+    step(&release);
+    step(&answer);
+    view.leader.present = false;
+    tick(50);
+    CHECK(machine.txn.active);
+}
+
+static void a_refused_or_lost_txn_is_sent_again_and_settled_by_a_view_alone(void)
+{
+    struct kt_m_event refused = {.kind = KT_M_TXN_OUTCOME, .outcome = KT_TXN_REFUSED};
+    char nonce[KT_ID_LEN + 1];
+    begin(1, true);
+    tick(50);
+    CHECK(machine.txn.active);
+    memcpy(nonce, machine.txn.config.nonce, sizeof(nonce));
+    step(&refused);
+    CHECK_INT(machine.role, KT_M_CAMPAIGNS);
+    tick_for(250);
+    CHECK(machine.txn.active);
+    CHECK_STR(machine.txn.config.nonce, nonce);
+    set_id(view.config.value.nonce, '9'); /* another's */
+    view.config.value.version = view.config.value.epoch = 2;
+    tick(50);
+    CHECK_INT(machine.role, KT_M_FOLLOWS);
+    CHECK(!machine.txn.active);
+}
+
+static void a_leader_steps_down_when_its_lease_clock_ends(void)
+{
+    struct kt_m_event facts = {.kind = KT_M_FACTS};
+    begin(1, true);
+    win();
+    lease_end_ms = now_ms;
+    step(&facts);
+    CHECK_INT(machine.role, KT_M_FOLLOWS);
+    CHECK(find(KT_M_STEP_DOWN));
+    CHECK(find(KT_M_RELEASE));
+}
+
+static void a_stop_withdraws_hands_over_and_is_bound_by_nothing(void)
+{
+    struct kt_m_event stop = {.kind = KT_M_STOP_ASKED};
+    begin(1, true);
+    win();
+    fetch('b', 1);
+    fetch('c', 1);
+    log_facts.applied_seq = machine.commit_seq;
+    step(&stop);
+    CHECK(find(KT_M_WITHDRAW));
+    CHECK(find(KT_M_STEP_DOWN));
+    CHECK(find(KT_M_DELETE_LEADER));
+    CHECK(find(KT_M_DEREGISTER));
+    CHECK(machine.disk.bound_by_nothing);
+}
+
+static const struct kt_test tests[] = {
+    TEST(an_entry_waits_for_the_whole_union),
+    TEST(an_entry_of_another_epoch_id_acknowledges_nothing),
+    TEST(a_growth_is_kept_and_its_member_needed_from_before_the_send),
+    TEST(who_is_silent_is_removed_and_needed_until_that_is_settled),
+    TEST(nobody_is_removed_below_min_in_sync_and_writes_are_refused),
+    TEST(the_own_pause_is_nobodys_silence),
+    TEST(a_start_binds_for_a_ttl_unless_bound_by_nothing),
+    TEST(a_release_ends_the_promise_and_an_overtaken_answer_does_not_renew_it),
+    TEST(a_refused_or_lost_txn_is_sent_again_and_settled_by_a_view_alone),
+    TEST(a_leader_steps_down_when_its_lease_clock_ends),
+    TEST(a_stop_withdraws_hands_over_and_is_bound_by_nothing),
+};
+KT_TEST_MAIN(tests)
