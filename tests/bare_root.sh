@@ -35,9 +35,9 @@ done
 
 cleanup() {
     in_root scripts/start_cluster.sh --clean >/dev/null 2>&1 || true
-    umount "$dir/proc" 2>/dev/null || true
-    if mountpoint -q "$dir/proc"; then
-        echo "could not unmount $dir/proc; it stays" >&2
+    umount "$dir/proc" "$dir" 2>/dev/null || true
+    if mountpoint -q "$dir/proc" || mountpoint -q "$dir"; then
+        echo "could not unmount $dir; it stays" >&2
     elif [ "$keep" = no ]; then
         rm -rf "$dir"
     fi
@@ -87,6 +87,7 @@ make_root() {
         { tail -n 20 "$dir.log" >&2; exit 1; }
     rm -f "$dir.log"
     copy_apt_settings
+    mount --bind "$dir" "$dir" # network namespaces want / to be a mount point
     mount -t proc proc "$dir/proc"
     # As a user would get it: what is committed, nothing else.
     git clone -q "file://$root" "$dir/home/kamaitachi"

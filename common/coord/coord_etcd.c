@@ -90,13 +90,14 @@ void kt_coord_etcd_reached(struct coord_etcd *coord, bool reached, const struct 
 
 void kt_coord_etcd_answered(struct coord_etcd *coord)
 {
-    bool is_refused;
+    bool was_silent;
 
+    /* etcd lets anybody use leases: whether we may read, the first list tells. */
     kt_mutex_lock(&coord->mutex);
-    is_refused = coord->reach == COORD_REACH_NO &&
-                 (coord->unreached_why == KT_UNAUTHORIZED || coord->unreached_why == KT_FORBIDDEN);
+    was_silent = coord->reach == COORD_REACH_NO && coord->unreached_why != KT_UNAUTHORIZED &&
+                 coord->unreached_why != KT_FORBIDDEN;
     kt_mutex_unlock(&coord->mutex);
-    if (!is_refused) {
+    if (was_silent) {
         kt_coord_etcd_reached(coord, true, NULL);
     }
 }
