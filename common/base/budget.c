@@ -79,6 +79,13 @@ bool kt_budget_share_take(struct kt_budget_share *share, int64_t more_bytes,
     return taken;
 }
 
+void kt_budget_share_give_part(struct kt_budget_share *share, int64_t bytes)
+{
+    KT_ASSERT(bytes <= share->held_bytes);
+    kt_budget_give(share->budget, bytes);
+    share->held_bytes -= bytes;
+}
+
 void kt_budget_share_give(struct kt_budget_share *share)
 {
     if (share->held_bytes > 0) {

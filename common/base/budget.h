@@ -32,6 +32,7 @@ struct kt_budget_share {
 bool kt_budget_share_take(struct kt_budget_share *share, int64_t more_bytes,
                           int64_t deadline_mono_ms);
 void kt_budget_share_give(struct kt_budget_share *share); /* all of it */
+void kt_budget_share_give_part(struct kt_budget_share *share, int64_t bytes);
 int64_t kt_budget_used(struct kt_budget *budget);
 
 #endif

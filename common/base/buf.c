@@ -19,6 +19,21 @@ void kt_buf_done(struct kt_buf *buf)
     *buf = (struct kt_buf){.max_bytes = buf->max_bytes};
 }
 
+static size_t paid(const struct kt_buf *buf)
+{
+    return buf->cap_bytes > KT_BUF_UNSHARED_BYTES ? buf->cap_bytes : 0;
+}
+
+void kt_buf_done_paid(struct kt_buf *buf)
+{
+    struct kt_budget_share *share = buf->share;
+    size_t back = share ? paid(buf) : 0;
+    kt_buf_done(buf);
+    if (back) {
+        kt_budget_share_give_part(share, (int64_t)back);
+    }
+}
+
 void kt_buf_clear(struct kt_buf *buf)
 {
     buf->len_bytes = 0;
@@ -35,9 +50,8 @@ enum kt_status kt_buf_status(const struct kt_buf *buf)
 
 static bool pay(struct kt_buf *buf, size_t cap)
 {
-    size_t paid = buf->cap_bytes > KT_BUF_UNSHARED_BYTES ? buf->cap_bytes : 0;
     return cap <= KT_BUF_UNSHARED_BYTES ||
-           kt_budget_share_take(buf->share, (int64_t)(cap - paid), 0);
+           kt_budget_share_take(buf->share, (int64_t)(cap - paid(buf)), 0);
 }
 
 /* Doubles, so that many small appends stay linear on the whole. */

@@ -28,14 +28,15 @@ struct kt_buf {
     size_t cap_bytes;
     size_t max_bytes; /* 0 = unbounded */
     enum kt_status failed;
-    /* Pays for growth beyond KT_BUF_UNSHARED_BYTES (never gets it back: its owner gives all at
-     * once); may be NULL. Without enough the buffer fails with KT_BUSY. */
+    /* Pays for growth beyond KT_BUF_UNSHARED_BYTES (gets it back by kt_buf_done_paid alone: its
+     * owner gives all at once); may be NULL. Without enough the buffer fails with KT_BUSY. */
     struct kt_budget_share *share;
 };
 
 void kt_buf_init(struct kt_buf *buf, size_t max_bytes);
-void kt_buf_done(struct kt_buf *buf);  /* also right on zeroed memory */
-void kt_buf_clear(struct kt_buf *buf); /* forgets content and failure, keeps the memory */
+void kt_buf_done(struct kt_buf *buf);      /* also right on zeroed memory */
+void kt_buf_done_paid(struct kt_buf *buf); /* … what its share has paid is given back */
+void kt_buf_clear(struct kt_buf *buf);     /* forgets content and failure, keeps the memory */
 enum kt_status kt_buf_status(const struct kt_buf *buf) KT_MUST_CHECK;
 bool kt_buf_grow(struct kt_buf *buf, size_t more_bytes); /* what reserve does without room */
 

@@ -11,7 +11,6 @@
 #include "http/envelope.h"
 #include "query/query_impl.h"
 
-#include "base/budget.h"
 #include "base/map.h"
 #include "base/mem.h"
 
@@ -409,19 +408,14 @@ enum kt_status query_run_selection_period(struct plan *plan, struct kt_http_resp
                                           struct kt_error *err)
 {
     struct by_date b = {.plan = plan};
-    /* What large answers share pays for these too, until they are gone. */
-    struct kt_budget_share own = {.budget = NULL};
     kt_buf_init(&b.text, response->body.max_bytes);
-    if (response->body.share) {
-        own.budget = response->body.share->budget;
-        b.rows.share = b.text.share = &own;
-    }
+    /* What pays for the answer pays for these too, until they are gone. */
+    b.rows.share = b.text.share = response->body.share;
     enum kt_status status = answer(&b, response, err);
     kt_map_free(&b.numbers);
     kt_buf_done(&b.dates);
-    kt_buf_done(&b.rows);
-    kt_buf_done(&b.text);
-    kt_budget_share_give(&own);
+    kt_buf_done_paid(&b.rows);
+    kt_buf_done_paid(&b.text);
     return status;
 }
 

@@ -282,6 +282,14 @@ static void the_rows_of_a_period_by_date_count_with_all_large_answers(void)
     kt_budget_give(budget, 1000);
     CHECK_INT(world_ask_of(&world, kt_query_selection_period, body), KT_OK);
     CHECK_INT(kt_budget_used(budget), share.held_bytes);
+    /* Alone it gets what it needs, for its rows and for its answer at once. */
+    kt_budget_share_give(&share);
+    CHECK_INT(world_ask_of(&world, kt_query_selection_period,
+                           "{\"selection\":{\"subject\":\"Z\"},\"limit\":10000}"),
+              KT_OK);
+    CHECK_INT(share.held_bytes, world.response.body.cap_bytes);
+    CHECK(share.held_bytes > KT_BUF_UNSHARED_BYTES);
+    CHECK_INT(kt_budget_used(budget), share.held_bytes);
     world.response.body.share = NULL;
     kt_budget_share_give(&share);
     kt_budget_free(&budget);
