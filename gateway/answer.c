@@ -95,6 +95,18 @@ static bool is_chunked_out(const struct kt_exchange *exchange)
            exchange->request.head.minor == 1;
 }
 
+/* A node that refuses the second attempt says nothing of the first. */
+static struct kt_str value_of(const struct kt_exchange *exchange, uint32_t index)
+{
+    const struct kt_h1_head *head = &exchange->answer.head;
+
+    if (head->names[index] == KT_H1_OUTCOME && exchange->maybe_done &&
+        exchange->answer.status >= 400) {
+        return KT_STR("unknown");
+    }
+    return head->headers[index].value;
+}
+
 static void put_answer_headers(struct kt_exchange *exchange, struct kt_buf *out)
 {
     const struct kt_h1_head *head = &exchange->answer.head;
@@ -111,7 +123,7 @@ static void put_answer_headers(struct kt_exchange *exchange, struct kt_buf *out)
         }
         kt_buf_append_str(out, header->name);
         kt_buf_append(out, ": ", 2);
-        kt_buf_append_str(out, header->value);
+        kt_buf_append_str(out, value_of(exchange, i));
         kt_buf_append(out, "\r\n", 2);
     }
 }

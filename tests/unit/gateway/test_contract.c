@@ -508,6 +508,31 @@ static void a_refusal_of_the_second_attempt_says_nothing_of_the_first(void)
     stop();
 }
 
+static void fail_second(struct rig_node *node, const struct rig_request *request)
+{
+    (void)node;
+    if (request->number == 1) {
+        rig_link_close(request->link);
+    } else {
+        rig_reply(request, "HTTP/1.1 500 Internal Server Error\r\nX-Kamaitachi-Outcome: none\r\n"
+                           "Content-Length: 9\r\n\r\nno memory");
+    }
+}
+
+/* The node speaks of the attempt that it saw. */
+static void an_error_of_the_second_attempt_keeps_the_doubt(void)
+{
+    CHECK(start(NULL));
+    CHECK(rig_lead(&rig, a));
+    a->handler = fail_second;
+    CHECK(rig_call(&rig, KEYED, &answer));
+    CHECK_INT(answer.status, 500);
+    CHECK_SLICE(kt_buf_str(&answer.body), "no memory");
+    OUTCOME("unknown");
+    CHECK_INT(a->requests, 2);
+    stop();
+}
+
 static void go_away(struct rig_node *node, const struct rig_request *request)
 {
     rig_node_unlisten(node); /* first: the next attempt comes at once */
@@ -645,6 +670,7 @@ static const struct kt_test tests[] = {
     TEST(a_write_with_a_key_is_repeated_once_when_its_connection_broke),
     TEST(a_key_that_connection_names_reaches_the_node),
     TEST(a_refusal_of_the_second_attempt_says_nothing_of_the_first),
+    TEST(an_error_of_the_second_attempt_keeps_the_doubt),
     TEST(a_leader_that_died_meanwhile_may_have_done_it),
     TEST(a_body_too_large_to_keep_is_not_repeated_under_its_key),
     TEST(an_import_whose_chunks_break_may_have_stored_a_part),
