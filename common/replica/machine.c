@@ -101,9 +101,11 @@ void kt_machine_init(struct kt_machine *machine, const struct kt_machine_options
     machine->over_epoch = disk->epoch;
     machine->quiet_since_ms = now_ms;
     machine->stepped_ms = now_ms;
-    /* Rules P1 and P4: what an earlier process promised, it promised to an epoch up to ours. */
+    /* Rules P1 and P4: what an earlier process promised, it promised to an epoch up to ours. Who
+     * keeps no configuration has followed nobody. */
     machine->promise_epoch = disk->epoch;
-    if (!disk->bound_by_nothing && !KT_PLANTED(promise_forgotten_at_restart)) {
+    if (!disk->bound_by_nothing && disk->kept.version > 0 &&
+        !KT_PLANTED(promise_forgotten_at_restart)) {
         machine->promise_until_ms = now_ms + kt_m_ttl_ms(machine);
     }
     machine->reset_bound = disk->bound_by_nothing;

@@ -557,7 +557,9 @@ static void drain(struct kt_machine *machine)
     const struct kt_machine_peer *target =
         machine->target[0] ? peer_of(machine, machine->target) : NULL;
     bool is_level = !target || (target->has_acked && target->acked >= log->end_seq);
-    bool is_done = machine->commit_seq >= log->end_seq && is_level;
+    /* Who campaigns must not see the entry any more, or it would wait for who has gone. */
+    bool is_out = !machine->stopping || !machine->facts.view->own_key_present;
+    bool is_done = machine->commit_seq >= log->end_seq && is_level && is_out;
     if (!is_done && machine->facts.now_ms < machine->drain_until_ms) {
         return;
     }

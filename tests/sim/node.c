@@ -777,6 +777,17 @@ static void take_message(struct node *node, struct message *message)
     node->in_hand = NULL;
 }
 
+/* There is no process: a client learns it at once. */
+static void refuse_connection(struct node *node, struct message *message)
+{
+    if (message->kind == MSG_OP) {
+        struct waiting_op op = {
+            .client = message->client, .attempt = message->attempt, .op = message->op};
+        reply(&op, node->slot, REPLY_NONE, 0);
+    }
+    free_message(message);
+}
+
 static void tick(struct node *node)
 {
     post(TICK_MS + between(0, 5), EV_TICK, node->slot, NULL);
@@ -817,7 +828,7 @@ void node_take(const struct event *event)
         if (ours) {
             take_message(node, event->data);
         } else {
-            free_message(event->data);
+            refuse_connection(node, event->data);
         }
         break;
     case EV_CALL_ANSWER:

@@ -312,6 +312,9 @@ static void a_stop_withdraws_hands_over_and_is_bound_by_nothing(void)
     log_facts.applied_seq = machine.commit_seq;
     step(&stop);
     CHECK(find(KT_M_WITHDRAW));
+    CHECK(!find(KT_M_STEP_DOWN));
+    view.own_key_present = false;
+    tick(10);
     CHECK(find(KT_M_STEP_DOWN));
     CHECK(find(KT_M_DELETE_LEADER));
     CHECK(find(KT_M_DEREGISTER));
