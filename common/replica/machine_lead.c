@@ -526,6 +526,9 @@ static bool still_leads(struct kt_machine *machine)
 {
     const struct kt_coord_view *view = machine->facts.view;
     int64_t now_ms = machine->facts.now_ms;
+    if (KT_PLANTED(leader_key_put_again) && !view->leader.mine) {
+        return true;
+    }
     if (now_ms >= machine->facts.lease_end_ms && !KT_PLANTED(no_demotion_on_timeout)) {
         kt_m_step_down(machine, "the own lease was not renewed in time");
         return false;

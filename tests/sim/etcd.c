@@ -43,7 +43,7 @@ void etcd_done(void)
 void etcd_show(int slot)
 {
     struct node *node = &w->nodes[slot];
-    if (w->etcd.down || !node->alive || is_cut(ETCD, slot)) {
+    if (w->etcd.down || !node->alive || is_cut(ETCD, slot) || w->now_ms < node->blind_until_ms) {
         return;
     }
     int64_t delay = between(0, 4);
@@ -64,6 +64,11 @@ static struct keys *change(void)
 
 static void publish(struct keys *next)
 {
+    if (next->leader.present && next->config.present &&
+        next->leader.epoch != next->config.value.epoch) {
+        fail("the leader key is of epoch %" PRIu64 ", the configuration of %" PRIu64,
+             next->leader.epoch, next->config.value.epoch);
+    }
     keys_unref(w->etcd.keys);
     w->etcd.keys = next;
     for (int slot = 0; slot < SLOTS; slot++) {
@@ -289,6 +294,10 @@ static bool delete_leader(struct keys *next, const struct call *call)
     if (!next->leader.present || !same) {
         return false;
     }
+    if (slot_of_addr(next->leader.addr) != call->slot) {
+        fail("node %d deletes the leader key of node %d", call->slot,
+             slot_of_addr(next->leader.addr));
+    }
     trace("etcd   node %d deletes the leader key of epoch %" PRIu64, call->slot,
           next->leader.epoch);
     next->leader.present = false;
@@ -357,6 +366,15 @@ void etcd_call(struct call *call)
     if (is_cut(call->slot, ETCD) || (flaky && one_in(4))) {
         free(call);
         return;
+    }
+    if (w->late_growth_ms && call->kind == CALL_UPDATE &&
+        call->config.in_sync_count > w->etcd.keys->config.value.in_sync_count) {
+        delay += w->late_growth_ms;
+        w->late_growth_ms = 0;
+        growth_is_late();
+    }
+    if (call->kind == CALL_CAMPAIGN) {
+        delay += w->late_campaign_ms;
     }
     if (flaky && one_in(4)) {
         delay += between(0, one_in(3) ? 7000 : 1200);

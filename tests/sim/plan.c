@@ -473,6 +473,7 @@ static void heal(void)
     trace("everything is healed");
     memset(w->cut_until_ms, 0, sizeof(w->cut_until_ms));
     w->lossy_until_ms = w->flaky_until_ms = w->kill_at_growth_ms = 0;
+    w->late_growth_ms = w->late_campaign_ms = 0;
     if (w->etcd.down) {
         etcd_set_down(false);
     }
@@ -481,6 +482,7 @@ static void heal(void)
         if (node->there) {
             node->slow_disk_until_ms = node->late_views_until_ms = 0;
             node->crash_in = 0;
+            node->blind_until_ms = 0;
             node->pause_at_call_ms = 0;
             node->fail_sync = false;
             start_or_wait(slot);
@@ -502,6 +504,17 @@ void growth_came_to_pass(int leader)
     }
 }
 
+/* Who was to come in is cut off, but for etcd, as soon as it is under way. */
+void growth_is_late(void)
+{
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (w->nodes[slot].there && slot != leader_slot() &&
+            !kt_cluster_config_in_sync(&w->etcd.keys->config.value, w->nodes[slot].id)) {
+            isolate(slot, 3 * (int64_t)w->options.ttl_s * 1000);
+        }
+    }
+}
+
 /* --- stories: what chance brings together too seldom --- */
 
 enum story {
@@ -514,6 +527,9 @@ enum story {
     STORY_DROPPED_AND_RESTARTED,
     /* The same, and the followers' campaigns are late. */
     STORY_DROPPED_AND_LATE,
+    /* A growth is under way for longer than its call, its member is cut off meanwhile, and the
+     * leader dies as it comes to pass. */
+    STORY_LATE_GROWTH,
     /* The leader is unheard for longer than a promise, then its lease is dropped. */
     STORY_UNHEARD,
     STORY_COUNT
@@ -521,7 +537,7 @@ enum story {
 
 static void drop_leader_unseen(int leader, int64_t unseen_ms)
 {
-    w->nodes[leader].late_views_until_ms = w->now_ms + unseen_ms;
+    w->nodes[leader].blind_until_ms = w->now_ms + unseen_ms;
     etcd_revoke_of(leader);
 }
 
@@ -534,10 +550,9 @@ static void tell_unheard(enum story story, int part, int leader, uint64_t next)
         return;
     }
     isolate(leader, ttl_ms + between(0, 600));
-    cut_link(leader, ETCD, story == STORY_UNHEARD ? 0 : ttl_ms * 6 / 10);
     at(ttl_ms - between(0, 400), next);
     w->nodes[leader].late_views_until_ms = w->now_ms + 2 * ttl_ms;
-    w->flaky_until_ms = story == STORY_UNHEARD ? 0 : w->now_ms + ttl_ms + 3000;
+    w->late_campaign_ms = story == STORY_UNHEARD ? 0 : between(200, 900);
 }
 
 static void tell_story(enum story story, int part)
@@ -565,6 +580,11 @@ static void tell_story(enum story story, int part)
         for (int slot = 0; slot < w->options.nodes; slot++) {
             w->nodes[slot].slow_disk_until_ms = one_in(2) ? w->now_ms + 2 * ttl_ms : 0;
         }
+        break;
+    case STORY_LATE_GROWTH:
+        isolate(other, w->options.lag_timeout_ms + 700);
+        w->late_growth_ms = between(1100, 3500);
+        w->kill_at_growth_ms = 3 * ttl_ms;
         break;
     case STORY_DROPPED_AND_RESTARTED:
         drop_leader_unseen(leader, 3000);
@@ -623,6 +643,7 @@ static void choose_options(void)
     struct options *options = &w->options;
     static const int counts[] = {3, 3, 3, 3, 2, 4, 5, 1};
     options->ttl_s = 5;
+    options->story = -1;
     options->lag_timeout_ms = 1000;
     if (options->scenario) {
         options->nodes = 3;
@@ -636,6 +657,14 @@ static void choose_options(void)
     options->expect = one_in(3) ? 1 : options->nodes;
     options->log_keep = one_in(2) ? (uint64_t)between(5, 60) : 0;
     options->outsider = options->nodes >= 3 && one_in(4);
+    if (one_in(4)) {
+        options->story = (int)between(0, STORY_COUNT - 1);
+        options->outsider = false;
+    }
+    if (options->story == STORY_UNHEARD || options->story == STORY_DROPPED_AND_LATE) {
+        options->nodes = options->expect = 3; /* nobody can be removed */
+        options->min_in_sync = 2;
+    }
 }
 
 static void plan_faults(int64_t from_ms)
@@ -687,8 +716,9 @@ void plan_run(void)
         return;
     }
     w->short_end = !one_in(5);
-    if (one_in(5)) {
-        at(from_ms + between(0, 1000), DO_STORY + (uint64_t)between(0, STORY_COUNT - 1));
+    if (options->story >= 0) {
+        trace("story  %d", options->story);
+        at(from_ms + between(0, 1000), DO_STORY + (uint64_t)options->story);
         at(from_ms + 22000, DO_HEAL);
         w->end_ms = from_ms + 31000 + 4 * (int64_t)options->ttl_s * 1000;
         return;

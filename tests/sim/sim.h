@@ -166,7 +166,8 @@ struct node {
     bool electable;
     int32_t priority;
     int64_t clock_offset_ms, clock_permille;
-    bool withdrawn; /* its entry is taken out of etcd for good */
+    bool withdrawn;         /* its entry is taken out of etcd for good */
+    int64_t blind_until_ms; /* its watch of etcd is silent */
     int64_t paused_from_ms, paused_until_ms, slow_disk_until_ms, late_views_until_ms;
     int64_t pause_at_call_ms; /* it falls asleep for so long at its next call for its lease */
     int crash_in;             /* persist steps until it crashes; 0 = not */
@@ -231,6 +232,7 @@ struct options {
     uint64_t log_keep;
     bool outsider; /* the last node is cut off at first */
     int scenario;  /* 0 = faults by chance */
+    int story;     /* -1 = none */
     bool exact_clocks;
 };
 
@@ -261,7 +263,8 @@ struct world {
     size_t epoch_leader_count;
     /* plan */
     int64_t first_fault_ms, healed_ms, end_ms;
-    bool short_end;            /* ends soon after writes are taken again */
+    bool short_end;                           /* ends soon after writes are taken again */
+    int64_t late_growth_ms, late_campaign_ms; /* such a call is so late; a story's */
     int64_t kill_at_growth_ms; /* the leader dies for so long as its growth comes to pass */
     bool etcd_set_back, node_wiped;
     int64_t last_ack_ms, longest_gap_ms; /* from a scenario's fault on */
@@ -339,6 +342,7 @@ void check_end(void);
 const char *scenario_name(int scenario);
 void plan_run(void);
 void growth_came_to_pass(int leader);
+void growth_is_late(void);
 void take_fault(const struct event *event);
 
 #endif
