@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define CALL_TIMEOUT_MS 1000
-#define CALL_AGAIN_MS 200
 #define ANSWER_ENTRIES_MAX 40
 
 int slot_of_addr(const char *addr)
@@ -46,11 +45,6 @@ int64_t local_ms(const struct node *node)
     return node->clock_offset_ms + w->now_ms * (1000 + node->clock_permille) / 1000;
 }
 
-static int64_t lease_ms(void)
-{
-    return (int64_t)w->options.ttl_s * 900;
-}
-
 /* --- disk --- */
 
 static void note_vector(struct node *node)
@@ -84,7 +78,7 @@ static void start_sync(struct node *node)
     post(delay, EV_SYNC, node->slot, NULL)->number = ++node->sync_number;
 }
 
-static void lose_unsynced(struct node *node)
+void node_lose_unsynced(struct node *node)
 {
     /* What was on its way may have reached the disk or not. */
     node->end_seq = (uint64_t)between((int64_t)node->synced_seq, (int64_t)node->end_seq);
@@ -114,7 +108,7 @@ static bool crashes(struct node *node)
 
 /* --- the step --- */
 
-static void look(struct node *node, struct kt_machine_facts *facts, struct kt_machine_log *log)
+void node_look(struct node *node, struct kt_machine_facts *facts, struct kt_machine_log *log)
 {
     struct kt_coord_view *view = &node->view;
     log->first_seq = node->first_seq;
@@ -140,7 +134,7 @@ static void look(struct node *node, struct kt_machine_facts *facts, struct kt_ma
     facts->log = log;
 }
 
-static struct call *new_call(struct node *node, enum call_kind kind)
+struct call *new_call(struct node *node, enum call_kind kind)
 {
     struct call *call = calloc(1, sizeof(*call));
     KT_ASSERT(call);
@@ -356,7 +350,7 @@ static void deregister(struct node *node)
     node->alive = false;
     node->incarnation++;
     node->op_count = 0;
-    lose_unsynced(node);
+    node_lose_unsynced(node);
 }
 
 static void tell_to_campaign(struct node *node, const struct kt_m_action *action)
@@ -454,12 +448,12 @@ static void carry_out(struct node *node, const struct kt_m_action *action)
     }
 }
 
-static void step(struct node *node, const struct kt_m_event *event)
+void node_step(struct node *node, const struct kt_m_event *event)
 {
     struct kt_machine_facts facts;
     struct kt_machine_log log;
     uint64_t incarnation = node->incarnation;
-    look(node, &facts, &log);
+    node_look(node, &facts, &log);
     w->steps++;
     kt_machine_step(&node->machine, event, &facts);
     for (size_t i = 0; i < node->machine.action_count && node->incarnation == incarnation; i++) {
@@ -467,157 +461,10 @@ static void step(struct node *node, const struct kt_m_event *event)
     }
 }
 
-static void step_facts(struct node *node)
+void node_step_facts(struct node *node)
 {
     struct kt_m_event event = {.kind = KT_M_FACTS};
-    step(node, &event);
-}
-
-/* --- lease and entry in etcd --- */
-
-static void keep_lease(struct node *node)
-{
-    int64_t now_ms = local_ms(node);
-    if (node->lease.call && w->now_ms >= node->lease.call_until_ms) {
-        node->lease.call = 0;
-        node->lease.next_ms = now_ms + CALL_AGAIN_MS;
-        node->reachable = false;
-    }
-    if (node->lease.call || now_ms < node->lease.next_ms) {
-        return;
-    }
-    node->lease.granting = node->lease.id == 0;
-    struct call *call = new_call(node, node->lease.granting ? CALL_GRANT : CALL_KEEPALIVE);
-    node->lease.call = call->number;
-    node->lease.call_until_ms = w->now_ms + CALL_TIMEOUT_MS;
-    node->lease.sent_ms = now_ms;
-    etcd_call(call);
-    if (node->pause_at_call_ms) {
-        trace("node %d is paused for %" PRId64 " ms at a call", node->slot, node->pause_at_call_ms);
-        node->paused_until_ms = w->now_ms + node->pause_at_call_ms;
-        node->pause_at_call_ms = 0;
-    }
-}
-
-static bool is_entry_urgent(const struct node *node, const struct kt_service *service)
-{
-    const struct kt_service *told = &node->service.told;
-    return node->service.told_lease != node->lease.id || !node->view.own_key_present ||
-           told->role != service->role || told->state != service->state ||
-           memcmp(&told->kept, &service->kept, sizeof(told->kept)) != 0 ||
-           strcmp(told->cluster, service->cluster) != 0 ||
-           (!node->view.leader.present &&
-            (told->end_seq != service->end_seq || told->end_epoch != service->end_epoch));
-}
-
-static void keep_entry(struct node *node)
-{
-    struct kt_machine_facts facts;
-    struct kt_machine_log log;
-    struct kt_service *service = &node->service.sending;
-    if (node->service.call && w->now_ms < node->service.call_until_ms) {
-        return;
-    }
-    node->service.call = 0;
-    if (!node->lease.id || node->withdrawn || node->machine.ended_why[0]) {
-        return;
-    }
-    look(node, &facts, &log);
-    memset(service, 0, sizeof(*service));
-    kt_machine_service(&node->machine, &log, service);
-    bool changed = memcmp(service, &node->service.told, sizeof(*service)) != 0;
-    if (!is_entry_urgent(node, service) && (!changed || w->now_ms < node->service.next_ms)) {
-        return;
-    }
-    struct call *call = new_call(node, CALL_PUT);
-    call->service = *service;
-    node->service.call = call->number;
-    node->service.call_until_ms = w->now_ms + CALL_TIMEOUT_MS;
-    node->service.next_ms = w->now_ms + (int64_t)w->options.ttl_s * 1000 / 3;
-    etcd_call(call);
-}
-
-static void take_lease_answer(struct node *node, const struct call *call)
-{
-    node->lease.call = 0;
-    node->reachable = true;
-    if (!call->done) {
-        trace("node %d has lost its lease", node->slot);
-        node->lease.id = 0;
-        node->lease.next_ms = 0;
-    } else {
-        int64_t from_ms = KT_PLANTED(clock_from_reply) ? local_ms(node) : node->lease.sent_ms;
-        node->lease.id = call->lease;
-        node->lease.end_ms = from_ms + lease_ms();
-        node->lease.next_ms = node->lease.sent_ms + (int64_t)w->options.ttl_s * 1000 / 3;
-        if (KT_PLANTED(leader_key_put_again) && call->kind == CALL_GRANT &&
-            node->machine.role == KT_M_LEADS) {
-            struct call *put = new_call(node, CALL_PUT_LEADER);
-            put->config.epoch = node->machine.disk.epoch;
-            node->machine.lead_lease = node->lease.id;
-            etcd_call(put);
-        }
-    }
-    etcd_show(node->slot); /* a silent watch is checked by a read */
-    step_facts(node);
-}
-
-static void take_txn_answer(struct node *node, enum kt_txn_outcome outcome)
-{
-    struct kt_m_event event = {.kind = KT_M_TXN_OUTCOME, .outcome = outcome};
-    node->txn.call = 0;
-    if (node->machine.txn.active && strcmp(node->machine.txn.config.nonce, node->txn.nonce) == 0) {
-        if (KT_PLANTED(clock_from_win) && outcome == KT_TXN_DONE && node->machine.txn.is_campaign) {
-            node->lease.end_ms = local_ms(node) + lease_ms();
-        }
-        step(node, &event);
-    }
-}
-
-static void take_call_answer(struct node *node, const struct call *call)
-{
-    if (call->number == node->lease.call) {
-        take_lease_answer(node, call);
-    } else if (call->number == node->service.call) {
-        node->service.call = 0;
-        node->reachable = true;
-        if (call->done) {
-            node->service.told = node->service.sending;
-            node->service.told_lease = call->lease;
-        }
-    } else if (call->number == node->txn.call) {
-        node->reachable = true;
-        take_txn_answer(node, call->done ? KT_TXN_DONE : KT_TXN_REFUSED);
-    }
-}
-
-static void take_keys(struct node *node, struct keys *keys)
-{
-    struct kt_coord_view *view = &node->view;
-    if (node->keys && keys->number <= node->keys->number && view->complete) {
-        return;
-    }
-    keys_unref(node->keys);
-    keys->refs++;
-    node->keys = keys;
-    view->complete = true;
-    view->revision = keys->revision;
-    view->number = keys->number;
-    view->services = keys->services;
-    view->service_count = keys->service_count;
-    view->leader.present = keys->leader.present;
-    memcpy(view->leader.id, keys->leader.id, sizeof(view->leader.id));
-    memcpy(view->leader.addr, keys->leader.addr, sizeof(view->leader.addr));
-    view->leader.epoch = keys->leader.epoch;
-    view->leader.create_revision = keys->leader.create_revision;
-    view->leader.lease = keys->leader.lease;
-    view->config.present = view->config.valid = keys->config.present;
-    view->config.value = keys->config.value;
-    view->config.mod_revision = keys->config.mod_revision;
-    step_facts(node);
-    if (node->alive && !node->view.own_key_present && !node->withdrawn) {
-        node->lease.next_ms = 0; /* does the lease still live? */
-    }
+    node_step(node, &event);
 }
 
 /* --- events --- */
@@ -634,14 +481,14 @@ static void take_sync(struct node *node, uint64_t number)
         trace("node %d: the disk fails", node->slot);
         node->end_seq = node->synced_seq; /* the transaction is rolled back */
         note_vector(node);
-        step(node, &event);
+        node_step(node, &event);
         return;
     }
     if (node->append_commit > node->disk_commit) {
         node->disk_commit = node->append_commit;
     }
     node->synced_seq = node->end_seq;
-    step_facts(node);
+    node_step_facts(node);
 }
 
 static void take_copied(struct node *node)
@@ -666,7 +513,7 @@ static void take_copied(struct node *node)
     check_commit(node, 1, node->disk_commit);
     node->applied = node->disk_commit;
     if (!crashes(node)) {
-        step(node, &event);
+        node_step(node, &event);
     }
 }
 
@@ -719,7 +566,7 @@ static void take_write(struct node *node, const struct waiting_op *asked,
     if (node->op_count < KT_ARRAY_LEN(node->ops)) {
         node->ops[node->op_count++] = op;
     }
-    step_facts(node);
+    node_step_facts(node);
 }
 
 static void take_op(struct node *node, const struct message *message)
@@ -729,7 +576,7 @@ static void take_op(struct node *node, const struct message *message)
     struct waiting_op op = {
         .client = message->client, .attempt = message->attempt, .op = message->op};
     bool ended = node->machine.role == KT_M_ENDED;
-    look(node, &facts, &log);
+    node_look(node, &facts, &log);
     if (message->op_kind == OP_WRITE) {
         take_write(node, &op, &facts);
     } else if (message->op_kind == OP_LINEARIZABLE) {
@@ -772,7 +619,7 @@ static void take_message(struct node *node, struct message *message)
         node->in_hand = NULL;
         return;
     }
-    step(node, &event);
+    node_step(node, &event);
     free_message(node->in_hand);
     node->in_hand = NULL;
 }
@@ -793,14 +640,14 @@ static void tick(struct node *node)
     post(TICK_MS + between(0, 5), EV_TICK, node->slot, NULL);
     uint64_t incarnation = node->incarnation;
     if (node->txn.call && w->now_ms >= node->txn.call_until_ms) {
-        take_txn_answer(node, KT_TXN_UNKNOWN);
+        node_take_txn_answer(node, KT_TXN_UNKNOWN);
     }
     if (node->incarnation == incarnation) {
-        step_facts(node);
+        node_step_facts(node);
     }
     if (node->incarnation == incarnation) {
-        keep_lease(node);
-        keep_entry(node);
+        node_keep_lease(node);
+        node_keep_entry(node);
     }
 }
 
@@ -833,13 +680,13 @@ void node_take(const struct event *event)
         break;
     case EV_CALL_ANSWER:
         if (ours) {
-            take_call_answer(node, event->data);
+            node_take_call_answer(node, event->data);
         }
         free(event->data);
         break;
     case EV_KEYS:
         if (ours) {
-            take_keys(node, event->data);
+            node_take_keys(node, event->data);
         }
         keys_unref(event->data);
         break;
@@ -856,130 +703,4 @@ void node_take(const struct event *event)
     default:
         break;
     }
-}
-
-/* --- lives --- */
-
-static void new_identity(struct node *node)
-{
-    random_id(NULL, node->id);
-    memset(&node->disk, 0, sizeof(node->disk));
-    node->first_seq = 1;
-    node->end_seq = node->synced_seq = node->disk_commit = node->applied = 0;
-    node->vector_count = 0;
-}
-
-void node_init(int slot)
-{
-    struct node *node = &w->nodes[slot];
-    node->slot = slot;
-    node->there = true;
-    snprintf(node->addr, sizeof(node->addr), "n%d:1", slot);
-    node->electable = true;
-    if (!w->options.exact_clocks) {
-        node->clock_offset_ms = between(1, 100000);
-        node->clock_permille = between(-10, 10);
-    }
-    new_identity(node);
-}
-
-void node_start(int slot)
-{
-    struct node *node = &w->nodes[slot];
-    struct kt_machine_options options;
-    if (node->alive || !node->there) {
-        return;
-    }
-    memset(&options, 0, sizeof(options));
-    memcpy(options.id, node->id, sizeof(options.id));
-    memcpy(options.addr, node->addr, sizeof(options.addr));
-    random_id(NULL, options.session);
-    options.electable = node->electable;
-    options.priority = node->priority;
-    options.expect = (uint32_t)w->options.expect;
-    options.min_in_sync = (uint32_t)w->options.min_in_sync;
-    options.max_in_sync = 3;
-    options.ttl_s = (uint32_t)w->options.ttl_s;
-    options.lag_timeout_ms = w->options.lag_timeout_ms;
-    options.tick_ms = TICK_MS + 5;
-    options.random_id = random_id;
-    node->alive = true;
-    node->incarnation++;
-    memset(&node->lease, 0, sizeof(node->lease));
-    memset(&node->service, 0, sizeof(node->service));
-    memset(&node->txn, 0, sizeof(node->txn));
-    memset(&node->view, 0, sizeof(node->view));
-    keys_unref(node->keys);
-    node->keys = NULL;
-    node->reachable = node->withdrawn = false;
-    node->syncing = false;
-    node->op_count = 0;
-    node->applied = node->disk_commit < node->end_seq ? node->disk_commit : node->end_seq;
-    kt_machine_init(&node->machine, &options, &node->disk, node->applied, local_ms(node));
-    trace("node %d starts, log ends at %" PRIu64 ", commit %" PRIu64 ", epoch %" PRIu64, slot,
-          node->end_seq, node->applied, node->disk.epoch);
-    post(0, EV_TICK, slot, NULL);
-}
-
-void node_crash(int slot)
-{
-    struct node *node = &w->nodes[slot];
-    if (!node->alive) {
-        return;
-    }
-    trace("node %d is killed", slot);
-    node->alive = false;
-    node->incarnation++;
-    node->crash_in = 0;
-    node->paused_until_ms = 0;
-    node->op_count = 0;
-    free_message(node->copy);
-    node->copy = NULL;
-    lose_unsynced(node);
-}
-
-void node_wipe(int slot)
-{
-    node_crash(slot);
-    trace("node %d is wiped", slot);
-    w->node_wiped = true;
-    new_identity(&w->nodes[slot]);
-}
-
-static void ask(int slot, enum kt_m_event_kind kind, const char *to)
-{
-    struct kt_m_event event = {.kind = kind, .to = to};
-    if (w->nodes[slot].alive && w->now_ms >= w->nodes[slot].paused_until_ms) {
-        step(&w->nodes[slot], &event);
-    }
-}
-
-void node_stop(int slot, const char *target)
-{
-    trace("node %d is told to stop", slot);
-    ask(slot, KT_M_STOP_ASKED, target);
-}
-
-void node_hand_over(int slot, const char *target)
-{
-    trace("node %d is told to hand over to node %d", slot, slot_of_id(target));
-    ask(slot, KT_M_HANDOVER_ASKED, target);
-}
-
-void node_recover(int slot)
-{
-    trace("node %d is told to recover", slot);
-    ask(slot, KT_M_RECOVER_ASKED, NULL);
-}
-
-void node_forget(int slot, const char *id)
-{
-    trace("node %d is told to forget %s", slot, id);
-    ask(slot, KT_M_FORGET_ASKED, id);
-}
-
-void node_free(int slot)
-{
-    keys_unref(w->nodes[slot].keys);
-    free_message(w->nodes[slot].copy);
 }

@@ -6,7 +6,8 @@
  *
  * world.c    queue, chance, network, trace
  * etcd.c     keys, leases, transactions, views
- * node.c     the driver around the machine: disk, lease clock, calls to etcd
+ * node.c     the driver around the machine: its actions, its disk, its messages
+ * node_etcd.c  lease clock, entry and views; node_life.c  start, crash, wipe
  * clients.c  writes and reads, what they may see
  * check.c    the invariants
  * plan.c     which faults come when
@@ -315,6 +316,18 @@ void node_stop(int slot, const char *target);
 void node_hand_over(int slot, const char *target);
 void node_take(const struct event *event);
 void node_free(int slot);
+void node_look(struct node *node, struct kt_machine_facts *facts, struct kt_machine_log *log);
+void node_step(struct node *node, const struct kt_m_event *event);
+void node_step_facts(struct node *node);
+void node_lose_unsynced(struct node *node);
+struct call *new_call(struct node *node, enum call_kind kind);
+/* node_etcd.c */
+void node_keep_lease(struct node *node);
+void node_keep_entry(struct node *node);
+void node_take_txn_answer(struct node *node, enum kt_txn_outcome outcome);
+void node_take_call_answer(struct node *node, const struct call *call);
+void node_take_keys(struct node *node, struct keys *keys);
+/* node.c again; node_life.c */
 int slot_of_addr(const char *addr);
 int slot_of_id(const char *id);
 int64_t local_ms(const struct node *node);

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* A node's lives: start, crash, wipe, and what an operator tells it. */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void new_identity(struct node *node)
+{
+    random_id(NULL, node->id);
+    memset(&node->disk, 0, sizeof(node->disk));
+    node->first_seq = 1;
+    node->end_seq = node->synced_seq = node->disk_commit = node->applied = 0;
+    node->vector_count = 0;
+}
+
+void node_init(int slot)
+{
+    struct node *node = &w->nodes[slot];
+    node->slot = slot;
+    node->there = true;
+    snprintf(node->addr, sizeof(node->addr), "n%d:1", slot);
+    node->electable = true;
+    if (!w->options.exact_clocks) {
+        node->clock_offset_ms = between(1, 100000);
+        node->clock_permille = between(-10, 10);
+    }
+    new_identity(node);
+}
+
+void node_start(int slot)
+{
+    struct node *node = &w->nodes[slot];
+    struct kt_machine_options options;
+    if (node->alive || !node->there) {
+        return;
+    }
+    memset(&options, 0, sizeof(options));
+    memcpy(options.id, node->id, sizeof(options.id));
+    memcpy(options.addr, node->addr, sizeof(options.addr));
+    random_id(NULL, options.session);
+    options.electable = node->electable;
+    options.priority = node->priority;
+    options.expect = (uint32_t)w->options.expect;
+    options.min_in_sync = (uint32_t)w->options.min_in_sync;
+    options.max_in_sync = 3;
+    options.ttl_s = (uint32_t)w->options.ttl_s;
+    options.lag_timeout_ms = w->options.lag_timeout_ms;
+    options.tick_ms = TICK_MS + 5;
+    options.random_id = random_id;
+    node->alive = true;
+    node->incarnation++;
+    memset(&node->lease, 0, sizeof(node->lease));
+    memset(&node->service, 0, sizeof(node->service));
+    memset(&node->txn, 0, sizeof(node->txn));
+    memset(&node->view, 0, sizeof(node->view));
+    keys_unref(node->keys);
+    node->keys = NULL;
+    node->reachable = node->withdrawn = false;
+    node->syncing = false;
+    node->op_count = 0;
+    node->applied = node->disk_commit < node->end_seq ? node->disk_commit : node->end_seq;
+    kt_machine_init(&node->machine, &options, &node->disk, node->applied, local_ms(node));
+    trace("node %d starts, log ends at %" PRIu64 ", commit %" PRIu64 ", epoch %" PRIu64, slot,
+          node->end_seq, node->applied, node->disk.epoch);
+    post(0, EV_TICK, slot, NULL);
+}
+
+void node_crash(int slot)
+{
+    struct node *node = &w->nodes[slot];
+    if (!node->alive) {
+        return;
+    }
+    trace("node %d is killed", slot);
+    node->alive = false;
+    node->incarnation++;
+    node->crash_in = 0;
+    node->paused_until_ms = 0;
+    node->op_count = 0;
+    free_message(node->copy);
+    node->copy = NULL;
+    node_lose_unsynced(node);
+}
+
+void node_wipe(int slot)
+{
+    node_crash(slot);
+    trace("node %d is wiped", slot);
+    w->node_wiped = true;
+    new_identity(&w->nodes[slot]);
+}
+
+static void ask(int slot, enum kt_m_event_kind kind, const char *to)
+{
+    struct kt_m_event event = {.kind = kind, .to = to};
+    if (w->nodes[slot].alive && w->now_ms >= w->nodes[slot].paused_until_ms) {
+        node_step(&w->nodes[slot], &event);
+    }
+}
+
+void node_stop(int slot, const char *target)
+{
+    trace("node %d is told to stop", slot);
+    ask(slot, KT_M_STOP_ASKED, target);
+}
+
+void node_hand_over(int slot, const char *target)
+{
+    trace("node %d is told to hand over to node %d", slot, slot_of_id(target));
+    ask(slot, KT_M_HANDOVER_ASKED, target);
+}
+
+void node_recover(int slot)
+{
+    trace("node %d is told to recover", slot);
+    ask(slot, KT_M_RECOVER_ASKED, NULL);
+}
+
+void node_forget(int slot, const char *id)
+{
+    trace("node %d is told to forget %s", slot, id);
+    ask(slot, KT_M_FORGET_ASKED, id);
+}
+
+void node_free(int slot)
+{
+    keys_unref(w->nodes[slot].keys);
+    free_message(w->nodes[slot].copy);
+}
