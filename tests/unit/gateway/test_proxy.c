@@ -357,12 +357,13 @@ static void stay_silent(struct rig_node *node, const struct rig_request *request
 
 static bool has_two(void *ctx)
 {
-    return ((struct rig_node *)ctx)->requests == 2;
+    return ((struct rig_node *)ctx)->requests >= 2;
 }
 
 static void connections_beyond_the_limit_are_told_so(void)
 {
-    static const char *const settings[] = {"server.max_connections=2", "server.loops=1", NULL};
+    static const char *const settings[] = {"server.max_connections=2", "server.loops=1",
+                                           "proxy.first_byte_ms=30000", NULL};
     struct rig_client clients[3];
     struct rig_node *node;
 
