@@ -10,6 +10,7 @@
 #define LINGER_MS 2000
 #define DRAIN_GRACE_MS 200
 #define CLOSED_AT_ONCE 64
+#define ARRIVING_MS 50 /* a new connection's request may be on its way for so long */
 
 static void link_conn(struct kt_loop *loop, struct kt_conn *conn)
 {
@@ -214,12 +215,14 @@ static void on_drained(struct kt_io *io)
     }
 }
 
-/* May be closed for another's sake: it has no request and everything it was told was sent, or it is
- * kept only for its client to read a last answer. */
+/* May be closed for another's sake: it has no request, has had time to send one, and everything it
+ * was told was sent; or it is kept only for its client to read a last answer. */
 static bool is_idle(const struct kt_conn *conn, const struct kt_conn *but)
 {
+    bool arriving = kt_loop_now(conn->loop) - conn->opened_ms < ARRIVING_MS;
+
     return conn != but && !conn->exchange && !conn->io.closing &&
-           (conn->lingering || (!conn->close_after && conn->io.queued_bytes == 0));
+           (conn->lingering || (!arriving && !conn->close_after && conn->io.queued_bytes == 0));
 }
 
 /* Closes connections without a request, those first whose time ends first: silent ones before those
@@ -245,13 +248,30 @@ size_t kt_conn_close_idlest(struct kt_loop *loop, const struct kt_conn *but)
     return closed;
 }
 
+/* One that is closing is gone when this turn of the loop ends. */
+static bool is_one_closing(const struct kt_loop *loop)
+{
+    const struct kt_conn *conn = loop->conns;
+
+    while (conn && !conn->io.closing) {
+        conn = conn->next;
+    }
+    return conn != NULL;
+}
+
 static bool make_room(struct kt_loop *loop, const struct kt_conn *newcomer)
 {
+    const struct kt_loop_shared *shared = loop->shared;
+
+    if (atomic_load_explicit(&shared->connections, memory_order_relaxed) <=
+        shared->connections_max) {
+        return true; /* somebody has gone since it was counted */
+    }
     if (loop->room_made == 0) {
         loop->room_made = kt_conn_close_idlest(loop, newcomer);
     }
     if (loop->room_made == 0) {
-        return false;
+        return is_one_closing(loop);
     }
     loop->room_made--;
     return true;
@@ -282,7 +302,8 @@ void kt_conn_open(struct kt_loop *loop, const struct kt_loop_inbox *client)
     KT_COUNT(loop, open_now);
     kt_str_copy(conn->host, sizeof(conn->host), kt_str(client->host));
     conn->port = client->port;
-    conn->deadline_ms = kt_loop_now(loop) + loop->config->head_timeout_ms;
+    conn->opened_ms = kt_loop_now(loop);
+    conn->deadline_ms = conn->opened_ms + loop->config->head_timeout_ms;
     if (uv_tcp_open(&conn->io.tcp, (uv_os_sock_t)client->socket) != 0) {
         kt_net_close(&socket);
         close_quietly(conn);

@@ -259,10 +259,9 @@ def sigterm_during_a_slow_small_import_lets_it_end_too(bench):
     begun, answers = threading.Event(), []
     worker = threading.Thread(target=lambda: answers.append(
         slow_import(cluster.gateway, begun, 4.0, b"k", 200)), daemon=True)
-    active = cluster.master.stats()["http"]["active"]
     worker.start()
     wait_until(begun.is_set, "the import has begun")
-    wait_until(lambda: cluster.master.stats()["http"]["active"] > active, "the master knows of it")
+    wait_until(lambda: " import begun " in cluster.master.log(), "the master knows of it")
     cluster.master.signal(signal.SIGTERM)
     wait_until(lambda: cluster.etcd.service_key(cluster.master.addr) is None,
                "the master's service key is gone")
@@ -286,11 +285,11 @@ def sigterm_during_a_pause_of_an_import_lets_it_end_too(bench):
             parts = [b"%x\r\n%s\r\n" % (len(part), part) for part in parts]
             parts[1] += b"0\r\n\r\n"
             length = b"Transfer-Encoding: chunked"
-        active = cluster.master.stats()["http"]["active"]
+        begun = cluster.master.log().count(" import begun ")
         with socket.create_connection(("127.0.0.1", cluster.gateway.port)) as client:
             client.sendall(b"POST /data/kamaitachi/api/data/v1/import?subject=s&time=t HTTP/1.1\r\n"
                            b"Host: x\r\nConnection: close\r\n" + length + b"\r\n\r\n" + parts[0])
-            wait_until(lambda before=active: cluster.master.stats()["http"]["active"] > before,
+            wait_until(lambda before=begun: cluster.master.log().count(" import begun ") > before,
                        "the master knows of the import (%s)" % framing)
             cluster.master.signal(signal.SIGTERM)
             wait_until(lambda: cluster.etcd.service_key(cluster.master.addr) is None,

@@ -369,6 +369,12 @@ static void connections_beyond_the_limit_are_told_so(void)
 
     CHECK(start_with_node(settings, &node));
     node->handler = stay_silent;
+    /* When this one has ended the gateway knows of the end of all before it. */
+    CHECK(rig_client_open(&rig, &clients[0]));
+    rig_client_send(&clients[0], "GET /version HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    CHECK(rig_client_take(&clients[0], &answer, false));
+    CHECK(rig_client_wait_end(&clients[0]));
+    rig_client_close(&clients[0]);
     for (int i = 0; i < 2; i++) {
         CHECK(rig_client_open(&rig, &clients[i]));
         rig_client_send(&clients[i], GET(SNAPSHOT));
