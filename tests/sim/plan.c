@@ -255,27 +255,74 @@ static void wiped_and_away(void)
     etcd_wipe();
 }
 
-static void do_fault(enum fault fault)
+/* Of one node, or of its links. False: another kind. */
+static bool do_node_fault(enum fault fault, int slot, int64_t for_ms)
 {
-    int slot = some_node();
     struct node *node = &w->nodes[slot];
-    int64_t for_ms = one_in(3) ? between(3000, 9000) : between(50, 3000);
     switch (fault) {
     case FAULT_KILL:
         kill_node(slot, for_ms);
-        break;
+        return true;
     case FAULT_PAUSE:
         pause_node(slot, for_ms);
-        break;
+        return true;
     case FAULT_CUT_PAIR:
         cut_both(slot, some_node(), for_ms);
-        break;
+        return true;
     case FAULT_ISOLATE:
         isolate(slot, for_ms);
-        break;
+        return true;
     case FAULT_CUT_ETCD:
         cut_both(slot, ETCD, for_ms);
-        break;
+        return true;
+    case FAULT_REVOKE:
+        etcd_revoke_of(slot);
+        return true;
+    case FAULT_STOP:
+        stop_node(slot, for_ms);
+        return true;
+    case FAULT_HAND_OVER:
+        hand_over(slot);
+        return true;
+    case FAULT_WIPE_NODE:
+        wipe_node(slot);
+        return true;
+    case FAULT_CRASH_AT_PERSIST:
+        node->crash_in = (int)between(1, 5);
+        return true;
+    case FAULT_SLOW_DISK:
+        trace("node %d has a slow disk for %" PRId64 " ms", slot, for_ms);
+        node->slow_disk_until_ms = w->now_ms + for_ms;
+        return true;
+    case FAULT_LATE_VIEWS:
+        trace("node %d sees etcd late for %" PRId64 " ms", slot, for_ms);
+        node->late_views_until_ms = w->now_ms + for_ms;
+        return true;
+    case FAULT_FAIL_SYNC:
+        node->fail_sync = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void kill_all(void)
+{
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (w->nodes[slot].there) {
+            kill_node(slot, between(50, 3000));
+        }
+    }
+}
+
+static void do_fault(enum fault fault)
+{
+    int slot = some_node();
+    int64_t for_ms = one_in(3) ? between(3000, 9000) : between(50, 3000);
+    if (do_node_fault(fault, slot, for_ms)) {
+        return;
+    }
+    switch (fault) {
     case FAULT_ETCD_DOWN:
         if (!w->etcd.down) {
             etcd_set_down(true);
@@ -288,9 +335,6 @@ static void do_fault(enum fault fault)
         }
         etcd_wipe();
         break;
-    case FAULT_REVOKE:
-        etcd_revoke_of(slot);
-        break;
     case FAULT_LOSSY:
         trace("network is bad for %" PRId64 " ms", for_ms);
         w->lossy_until_ms = w->now_ms + for_ms;
@@ -298,29 +342,6 @@ static void do_fault(enum fault fault)
     case FAULT_FLAKY:
         trace("calls to etcd go bad for %" PRId64 " ms", for_ms);
         w->flaky_until_ms = w->now_ms + for_ms;
-        break;
-    case FAULT_STOP:
-        stop_node(slot, for_ms);
-        break;
-    case FAULT_HAND_OVER:
-        hand_over(slot);
-        break;
-    case FAULT_WIPE_NODE:
-        wipe_node(slot);
-        break;
-    case FAULT_CRASH_AT_PERSIST:
-        node->crash_in = (int)between(1, 5);
-        break;
-    case FAULT_SLOW_DISK:
-        trace("node %d has a slow disk for %" PRId64 " ms", slot, for_ms);
-        node->slow_disk_until_ms = w->now_ms + for_ms;
-        break;
-    case FAULT_LATE_VIEWS:
-        trace("node %d sees etcd late for %" PRId64 " ms", slot, for_ms);
-        node->late_views_until_ms = w->now_ms + for_ms;
-        break;
-    case FAULT_FAIL_SYNC:
-        node->fail_sync = true;
         break;
     case FAULT_RESTORE:
         if (may_restore()) {
@@ -331,11 +352,7 @@ static void do_fault(enum fault fault)
         join();
         break;
     case FAULT_KILL_ALL:
-        for (int each = 0; each < SLOTS; each++) {
-            if (w->nodes[each].there) {
-                kill_node(each, between(50, 3000));
-            }
-        }
+        kill_all();
         break;
     case FAULT_AROUND_GROWTH:
         around_growth();
@@ -343,10 +360,8 @@ static void do_fault(enum fault fault)
     case FAULT_CUT_OFF_LEADER:
         cut_off_leader();
         break;
-    case FAULT_WIPED_AND_AWAY:
+    default:
         wiped_and_away();
-        break;
-    case FAULT_COUNT:
         break;
     }
 }
