@@ -229,6 +229,12 @@ static void stay_silent(struct rig_node *self, const struct rig_request *request
     (void)request;
 }
 
+static bool was_asked(void *ctx)
+{
+    (void)ctx;
+    return node->requests > 0;
+}
+
 static bool took_all(void *ctx)
 {
     (void)ctx;
@@ -246,6 +252,7 @@ static void a_body_streams_in_bounded_memory(void)
     fill(&body, 24 * MB);
     send_with_length("/data" API "/import", kt_buf_str(&body));
     /* What the node does not read stays at the client, kernel buffers apart. */
+    CHECK(rig_wait(&rig, was_asked, NULL, "the request"));
     CHECK(rig_wait(&rig, is_stuck, &client.queued_bytes, "back-pressure"));
     CHECK(node->requests == 1);
     for (link = node->links; link && !link->reading_body; link = link->next) {
