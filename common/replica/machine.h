@@ -139,7 +139,8 @@ enum kt_m_action_kind {
     KT_M_APPEND,        /* the entries of this event's answer, with commit position seq; fsync */
     KT_M_CUT,           /* put what lies after seq aside, fsynced, then cut it */
     KT_M_ASK_COPY,      /* send `fetch` (request, epoch) to addr; forget older copies */
-    KT_M_GIVE_COPY,     /* data at one applied_seq, log to the end, to `to` under `request` */
+    KT_M_GIVE_COPY,     /* to the process fetch.session: data at one applied_seq, log to the end, to
+                           `to` under `request` */
     KT_M_SWAP_COPY,     /* take the copy of this event; then KT_M_COPIED */
     KT_M_RELEASE,       /* tell all members that `epoch` is over */
     KT_M_CAMPAIGN_NOW,  /* tell node `to`, with `epoch` */

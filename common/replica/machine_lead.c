@@ -480,6 +480,7 @@ void kt_m_serve_copy(struct kt_machine *machine, const struct kt_m_fetch *fetch)
     struct kt_m_action *give = kt_m_act(machine, KT_M_GIVE_COPY);
     kt_m_set(give->to, sizeof(give->to), fetch->node);
     give->request = fetch->request;
+    kt_m_set(give->fetch.session, sizeof(give->fetch.session), fetch->session);
 }
 
 /* --- time passing --- */

@@ -92,6 +92,25 @@ void check_shrink(const struct node *node, const struct kt_cluster_config *confi
     }
 }
 
+/* Who comes in has everything up to this epoch's epoch-start. */
+void check_growth(const struct node *leader, const struct kt_cluster_config *config)
+{
+    uint64_t start = leader->machine.epoch_start_seq;
+    if (!leader->alive || leader->machine.role != KT_M_LEADS ||
+        leader->machine.disk.epoch != config->epoch) {
+        return;
+    }
+    for (size_t i = 0; i < config->in_sync_count; i++) {
+        int slot = slot_of_id(config->in_sync[i]);
+        if (slot >= 0 &&
+            !kt_cluster_config_in_sync(&leader->machine.disk.kept, config->in_sync[i]) &&
+            (w->nodes[slot].synced_seq < start ||
+             !same_entry(&w->nodes[slot].log[start], &leader->log[start]))) {
+            fail("node %d comes in sync without the epoch-start %" PRIu64, slot, start);
+        }
+    }
+}
+
 /* What a lease clock says is certain: the lease has run out, and its node must know. */
 void check_lease(int slot, int64_t lease)
 {

@@ -239,6 +239,7 @@ static bool take_txn(struct keys *next, const struct call *call)
           call->config.version, call->config.epoch, slot_of_id(call->config.leader),
           call->config.in_sync_count);
     if (grown) {
+        check_growth(&w->nodes[call->slot], &call->config);
         growth_came_to_pass(call->slot);
     }
     return true;

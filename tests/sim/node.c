@@ -231,7 +231,12 @@ static void send_fetch(struct node *node, const struct kt_m_action *action, enum
     message->fetch = action->fetch;
     message->fetch.vector = NULL;
     message->fetch.vector_count = 0;
+    if (kind == MSG_FETCH && (node->machine.disk.half_copy || node->machine.role != KT_M_FOLLOWS)) {
+        fail("node %d fetches while it %s", node->slot,
+             node->machine.disk.half_copy ? "copies" : "campaigns");
+    }
     if (kind == MSG_COPY_ASK) {
+        node->copy_asked = action->request;
         free_message(node->copy);
         node->copy = NULL;
         trace("node %d asks for a copy", node->slot);
@@ -307,6 +312,7 @@ static void give_copy(struct node *node, const struct kt_m_action *action)
     memcpy(message->entries, &node->log[1], node->end_seq * sizeof(struct entry));
     message->first_seq = node->first_seq;
     message->applied = node->applied;
+    memcpy(message->fetch.session, action->fetch.session, sizeof(message->fetch.session));
     memcpy(message->giver, node->id, sizeof(message->giver));
     send_message(message);
 }
@@ -314,6 +320,11 @@ static void give_copy(struct node *node, const struct kt_m_action *action)
 /* The worst that taking a copy may do to what was there: half of it is in place when it crashes. */
 static void begin_swap(struct node *node)
 {
+    if (node->in_hand->request != node->copy_asked ||
+        node->in_hand->epoch != node->machine.leader_epoch) {
+        fail("node %d takes copy %" PRIu64 " of epoch %" PRIu64 ", and asked for %" PRIu64,
+             node->slot, node->in_hand->request, node->in_hand->epoch, node->copy_asked);
+    }
     node->copy = node->in_hand;
     node->in_hand = NULL;
     w->copies++;
@@ -603,6 +614,11 @@ static void take_message(struct node *node, struct message *message)
         event.answer = &message->answer;
         break;
     case MSG_COPY:
+        if (strcmp(message->fetch.session, node->machine.options.session) != 0) {
+            free_message(message); /* it came on a connection of an earlier process */
+            node->in_hand = NULL;
+            return;
+        }
         event.kind = KT_M_COPY_CAME;
         event.request = message->request;
         event.epoch = message->epoch;

@@ -189,6 +189,7 @@ struct node {
     uint64_t append_commit;
     struct message *in_hand; /* of the event being taken */
     struct message *copy;
+    uint64_t copy_asked; /* the newest request for one */
     struct kt_coord_view view;
     struct keys *keys;
     bool reachable;
@@ -347,6 +348,7 @@ void check_commit(const struct node *node, uint64_t from, uint64_t to);
 void check_ack(uint32_t op, uint64_t seq, uint64_t need);
 bool all_caught_up(void);
 void check_shrink(const struct node *node, const struct kt_cluster_config *config);
+void check_growth(const struct node *leader, const struct kt_cluster_config *config);
 void check_lease(int slot, int64_t lease);
 void check_end(void);
 
