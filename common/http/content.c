@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "http/envelope.h"
 #include "http/gzip.h"
 
 #include <stdio.h>
@@ -216,5 +217,12 @@ void kt_content_finish(struct kt_content *content, const struct kt_http_request 
     } else if (gzip) {
         /* Without memory it stays plain; a weak tag is right for that too. */
         (void)!kt_gzip_whole(content->pool, response);
+    }
+    if (response->failed) {
+        /* What was done to the body and what its headers say of it may differ. */
+        struct kt_error err = KT_ERROR_INIT;
+
+        (void)kt_fail(&err, KT_NO_MEMORY, "no memory for the answer's headers");
+        kt_envelope_error(response, &err);
     }
 }

@@ -11,7 +11,8 @@
  *
  * Threads: any; one mutex around the idle states, never held while compressing.
  * Owns:    the states.
- * Fails:   never: an answer that can't be compressed for want of memory leaves as it is.
+ * Fails:   an answer that can't be compressed for want of memory leaves as it is; one whose headers
+ *          can't be written becomes a 500.
  */
 #ifndef KT_HTTP_CONTENT_H
 #define KT_HTTP_CONTENT_H

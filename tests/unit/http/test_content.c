@@ -297,6 +297,44 @@ static void without_memory_an_answer_leaves_plain(void)
 
 /* ---- ETag ---- */
 
+/* A compressed body that nothing calls compressed is no answer. */
+static void without_memory_for_its_headers_an_answer_is_500(void)
+{
+    struct kt_content *content = kt_content_new();
+    struct kt_http_header header = {KT_STR("Accept-Encoding"), KT_STR("gzip")};
+
+    CHECK(content);
+    for (int room = 0; room < 8; room++) {
+        struct kt_arena *arena = kt_arena_new(256, 256);
+        struct kt_http_request request = {
+            .method = KT_HTTP_GET, .headers = &header, .header_count = 1, .arena = arena};
+        struct kt_http_response response;
+        bool named = false;
+
+        CHECK(arena);
+        while (kt_arena_alloc(arena, 16)) {
+        }
+        kt_arena_reset(arena);
+        for (int i = 0; i < 8 - room; i++) {
+            (void)!kt_arena_alloc(arena, 32);
+        }
+        kt_http_response_init(&response, arena, 0);
+        for (int i = 0; i < 300; i++) {
+            kt_buf_append_text(&response.body, "0123456789");
+        }
+        kt_content_finish(content, &request, &response);
+        for (size_t i = 0; i < response.header_count; i++) {
+            named = named || kt_str_eq_nocase(response.headers[i].name, KT_STR("Content-Encoding"));
+        }
+        CHECK(response.status == 500 ? !named && response.body.data[0] == '{'
+                                     : named && response.body.len_bytes < 3000);
+        CHECK(!response.failed);
+        kt_http_response_done(&response);
+        kt_arena_free(&arena);
+    }
+    kt_content_free(&content);
+}
+
 static void a_get_carries_a_tag_and_gives_304_to_who_has_it(void)
 {
     char tag[64], headers[200];
@@ -480,6 +518,7 @@ static const struct kt_test tests[] = {
     TEST(streams_are_compressed_piece_by_piece),
     TEST(a_broken_stream_breaks_compressed_too),
     TEST(without_memory_an_answer_leaves_plain),
+    TEST(without_memory_for_its_headers_an_answer_is_500),
     TEST(a_get_carries_a_tag_and_gives_304_to_who_has_it),
     TEST(if_none_match_takes_lists_weak_tags_and_a_star),
     TEST(a_compressed_answer_has_the_weak_form_of_the_tag),
