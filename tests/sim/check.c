@@ -57,6 +57,9 @@ void check_lead(const struct node *node)
         w->over = true;
         return;
     }
+    if (node->machine.disk.half_copy) {
+        fail("node %d leads with half a copy", node->slot);
+    }
     if (w->recovering) {
         accept_loss(node);
     }
@@ -166,6 +169,10 @@ void check_commit(const struct node *node, uint64_t from, uint64_t to)
     if (node->machine.role == KT_M_LEADS && to >= from) {
         check_epoch(node);
         size_t kept = node->machine.disk.kept.in_sync_count;
+        if (to < node->machine.epoch_start_seq) {
+            fail("node %d commits %" PRIu64 " before its epoch-start %" PRIu64, node->slot, to,
+                 node->machine.epoch_start_seq);
+        }
         if (kept < node->machine.disk.kept.min_in_sync) {
             fail("node %d commits %" PRIu64 " with %zu in sync", node->slot, to, kept);
         }
