@@ -10,7 +10,6 @@
 #define LINGER_MS 2000
 #define DRAIN_GRACE_MS 200
 #define CLOSED_AT_ONCE 64
-#define ARRIVING_MS 50 /* a new connection's request may be on its way for so long */
 
 static void link_conn(struct kt_loop *loop, struct kt_conn *conn)
 {
@@ -215,14 +214,12 @@ static void on_drained(struct kt_io *io)
     }
 }
 
-/* May be closed for another's sake: it has no request, has had time to send one, and everything it
- * was told was sent; or it is kept only for its client to read a last answer. */
+/* May be closed for another's sake: it has no request and everything it was told was sent, or it is
+ * kept only for its client to read a last answer. */
 static bool is_idle(const struct kt_conn *conn, const struct kt_conn *but)
 {
-    bool arriving = kt_loop_now(conn->loop) - conn->opened_ms < ARRIVING_MS;
-
     return conn != but && !conn->exchange && !conn->io.closing &&
-           (conn->lingering || (!arriving && !conn->close_after && conn->io.queued_bytes == 0));
+           (conn->lingering || (!conn->close_after && conn->io.queued_bytes == 0));
 }
 
 /* Closes connections without a request, those first whose time ends first: silent ones before those
@@ -239,7 +236,9 @@ size_t kt_conn_close_idlest(struct kt_loop *loop, const struct kt_conn *but)
         }
     }
     for (struct kt_conn *conn = loop->conns; conn && closed < CLOSED_AT_ONCE; conn = conn->next) {
-        if (is_idle(conn, but) && conn->deadline_ms <= first_ms + (last_ms - first_ms) / 32) {
+        /* What waits in the socket is a request that this turn of the loop has not come to. */
+        if (is_idle(conn, but) && conn->deadline_ms <= first_ms + (last_ms - first_ms) / 32 &&
+            (conn->lingering || !kt_io_has_input(&conn->io))) {
             close_quietly(conn);
             KT_COUNT(loop, evicted);
             closed++;
@@ -302,8 +301,7 @@ void kt_conn_open(struct kt_loop *loop, const struct kt_loop_inbox *client)
     KT_COUNT(loop, open_now);
     kt_str_copy(conn->host, sizeof(conn->host), kt_str(client->host));
     conn->port = client->port;
-    conn->opened_ms = kt_loop_now(loop);
-    conn->deadline_ms = conn->opened_ms + loop->config->head_timeout_ms;
+    conn->deadline_ms = kt_loop_now(loop) + loop->config->head_timeout_ms;
     if (uv_tcp_open(&conn->io.tcp, (uv_os_sock_t)client->socket) != 0) {
         kt_net_close(&socket);
         close_quietly(conn);

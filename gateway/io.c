@@ -5,6 +5,7 @@
 #include "gateway/io.h"
 
 #include "base/mem.h"
+#include "base/net.h"
 #include "base/status.h"
 
 #include <string.h>
@@ -244,4 +245,11 @@ void kt_io_close(struct kt_io *io, bool abort)
     if (!abort || uv_tcp_close_reset(&io->tcp, on_closed) != 0) {
         uv_close((uv_handle_t *)&io->tcp, on_closed);
     }
+}
+
+bool kt_io_has_input(const struct kt_io *io)
+{
+    uv_os_fd_t fd;
+
+    return uv_fileno((const uv_handle_t *)&io->tcp, &fd) == 0 && kt_net_has_input((kt_socket)fd);
 }

@@ -62,6 +62,8 @@ void kt_io_rest(struct kt_io *io);
 bool kt_io_write(struct kt_io *io, uv_buf_t *pieces, unsigned count);
 /* `abort`: the peer learns that it got a part only (RST). */
 void kt_io_close(struct kt_io *io, bool abort);
+/* Bytes that the loop has not come to yet. */
+bool kt_io_has_input(const struct kt_io *io);
 
 static inline size_t kt_io_len(const struct kt_io *io)
 {

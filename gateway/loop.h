@@ -70,7 +70,6 @@ struct kt_conn {
     struct kt_conn *next, **link;
     struct kt_h1_scan scan;
     uv_shutdown_t shutdown;
-    int64_t opened_ms;
     int64_t deadline_ms; /* while there is no exchange */
     uint16_t port;
     bool processing; /* in the loop over pipelined requests */

@@ -274,6 +274,16 @@ static int wait_readable(kt_socket sock, int64_t wait_ms)
 #endif
 }
 
+bool kt_net_has_input(kt_socket socket)
+{
+    char byte;
+#ifdef _WIN32
+    return recv((SOCKET)socket, &byte, 1, MSG_PEEK) > 0;
+#else
+    return recv((int)socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+#endif
+}
+
 static kt_socket accept_one(kt_socket listener, union any_addr *addr)
 {
     socklen_t len = sizeof *addr;

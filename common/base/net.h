@@ -42,6 +42,8 @@ enum kt_status kt_net_accept(kt_socket listener, int64_t wait_ms, kt_socket *ret
                              char ret_peer[64], uint16_t *ret_peer_port,
                              struct kt_error *err) KT_MUST_CHECK;
 void kt_net_close(kt_socket *socket);
+/* Are there bytes to be read from a non-blocking socket? The end of the stream is none. */
+bool kt_net_has_input(kt_socket socket);
 /* Resolves a name to its first literal address (IPv4 preferred); blocks. */
 enum kt_status kt_net_resolve(const char *host, char ret_literal[64],
                               struct kt_error *err) KT_MUST_CHECK;
