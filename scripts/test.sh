@@ -120,7 +120,7 @@ thread_sanitizer() {
             return
         fi
     fi
-    suite unit_threads meson_tests "$root/build-tsan" 5
+    TSAN_OPTIONS="suppressions=$root/tests/tsan.supp" suite unit_threads meson_tests "$root/build-tsan" 5
     suite cluster_threads cluster_tests "$root/build-tsan/bin" 5 RealData
 }
 

@@ -93,6 +93,7 @@ class Writes:
         refused(self.gateway.data_post("delete", {"subjects": ["once"], "all": True},
                                        {"Idempotency-Key": "k1"}),
                 409, "idempotency_mismatch", "Idempotency-Key")
+        self.cluster.wait_level()
         equal(self.gateway.snapshot(subjects=["once"])["data"][0]["data"], {"x": 1}, "the value")
 
     def a_repeated_delete_deletes_nothing_that_came_since(self):
@@ -103,6 +104,7 @@ class Writes:
         self._save(records=[record("again", 2, x=2)])
         equal(self.gateway.data_post("delete", body, {"Idempotency-Key": "d1"}).data(), first,
               "repeated")
+        self.cluster.wait_level()
         equal(len(self.gateway.snapshot(subjects=["again"])["data"]), 1, "what came since")
 
     def a_dry_run_only_counts(self):
