@@ -126,6 +126,7 @@ class Pages:
 
     def every_node_takes_the_cursor_of_every_other(self):
         body = {"topic": "pool", "field": "subject", "order": 1, "limit": 3, "timestamp": "2020-06-01"}
+        self.cluster.wait_level()  # with what the writers wrote last
         first = self.cluster.ask_all("snapshot", body)  # the same bytes, cursor and all
         second = self.cluster.ask_all("snapshot", dict(body, cursor=first["next_cursor"]))
         check(second["data"][0]["subject"]["subject"] > first["data"][-1]["subject"]["subject"],
