@@ -17,6 +17,10 @@ const char *const store_log_migrations[] = {
     "  key TEXT NOT NULL, body BLOB NOT NULL);"
     "CREATE TABLE epoch(epoch INTEGER PRIMARY KEY, epoch_id TEXT NOT NULL,"
     "  first_seq INTEGER NOT NULL);",
+    /* What is kept grew: a program that does not know of a half copy or of a growth of the union
+     * must not open the file and act without them. */
+    "INSERT OR IGNORE INTO meta(name,value) VALUES"
+    "  ('kept_growth',''),('half_copy',0),('bound_by_nothing',0);",
 };
 const int store_log_migration_count = (int)KT_ARRAY_LEN(store_log_migrations);
 

@@ -410,6 +410,7 @@ static void init_parts(struct kt_store *store, const struct kt_store_options *op
     kt_mutex_init(&store->view_mutex, "store view", KT_RANK_CATALOGUE);
     kt_mutex_init(&store->state_mutex, "store state", KT_RANK_STORE_POOL);
     kt_buf_init(&store->kept, 0);
+    kt_buf_init(&store->kept_growth, 0);
     pool_init(&store->log_readers, store->log_path,
               options->read_connections < LOG_READERS ? options->read_connections : LOG_READERS);
     store->log_readers.sql[READER_FIRST] =
@@ -440,6 +441,7 @@ static void free_parts(struct kt_store *store)
     names_unref(&store->topic_names);
     kt_lock_release(&store->lock);
     kt_buf_done(&store->kept);
+    kt_buf_done(&store->kept_growth);
     kt_mutex_done(&store->log_mutex);
     kt_mutex_done(&store->apply_mutex);
     kt_mutex_done(&store->view_mutex);

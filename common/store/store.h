@@ -49,7 +49,27 @@ struct kt_store_identity {
     uint64_t end_seq, end_epoch; /* the log's last entry; 0 = empty */
 };
 void kt_store_identity(struct kt_store *store, struct kt_store_identity *ret_identity);
-/* Each is durable (fsynced) when it returns. */
+/* What a node keeps of its cluster beside the log. */
+struct kt_store_kept {
+    char cluster_id[KT_ID_LEN + 1]; /* "" = empty node */
+    bool standalone;                /* of a node with a cluster: founded without etcd */
+    struct kt_str config_json;      /* the newest cluster configuration; "" = none */
+    struct kt_str growth;  /* ids in the union beyond its in_sync, joined by ','; "" = none */
+    uint64_t epoch;        /* greatest seen or ended */
+    bool half_copy;        /* a full copy was begun and is not complete: can't be elected */
+    bool bound_by_nothing; /* stopped cleanly, and no promise ran */
+};
+/* All of it in one transaction, fsynced when it returns; a failure leaves what was kept before.
+ * With a cluster id it sets was_standalone or was_in_cluster, which nothing takes back.
+ * KT_CONFLICT: an epoch below the kept one, or no cluster id for a node that has one. KT_BAD_VALUE:
+ * an id of another length. */
+enum kt_status kt_store_keep(struct kt_store *store, const struct kt_store_kept *kept,
+                             struct kt_error *err) KT_MUST_CHECK;
+/* The texts borrow from `memory`, to which they are appended. `standalone` is true for a node that
+ * was never in a cluster with etcd. */
+enum kt_status kt_store_read_kept(struct kt_store *store, struct kt_store_kept *ret_kept,
+                                  struct kt_buf *memory, struct kt_error *err) KT_MUST_CHECK;
+/* The next three are the older form of the same. Each is durable (fsynced) when it returns. */
 enum kt_status kt_store_set_cluster(struct kt_store *store, const char *cluster_id, bool standalone,
                                     struct kt_error *err) KT_MUST_CHECK;
 /* The newest cluster configuration as text, and the epoch; a smaller epoch than kept is refused. */
@@ -97,6 +117,8 @@ enum kt_status kt_store_log_entry_id(struct kt_store *store, uint64_t seq,
 /* A copy of the epoch vector, ascending; heap, freed by the caller with kt_free. */
 enum kt_status kt_store_epochs(struct kt_store *store, struct kt_epoch **ret_epochs,
                                size_t *ret_count, struct kt_error *err) KT_MUST_CHECK;
+/* Of the oldest entry that is still there; the end + 1 when there is none. */
+uint64_t kt_store_log_first(struct kt_store *store);
 void kt_store_log_end(struct kt_store *store, uint64_t *ret_seq, uint64_t *ret_epoch);
 int64_t kt_store_log_last_wall_ms(struct kt_store *store); /* stamp of the last entry; 0 = empty */
 

@@ -1,6 +1,7 @@
 /* store_internal.h - the parts of a store; for common/store only.
  *
  *   store.c        open, close, identity        store_log.c   the log file
+ *   kept.c         what is kept of the cluster
  *   schema.c       tables of both files         store_load.c  catalogue and series from the data
  *   store_pool.c   read connections             apply*.c      changes into the data
  *   requests.c     what keys came to            erase.c       records that go
@@ -163,11 +164,12 @@ struct kt_store {
     atomic_uint_fast64_t applied;       /* set after the view was published */
 
     struct kt_store_identity identity; /* state_mutex, with all below it */
-    struct kt_buf kept;
+    struct kt_buf kept, kept_growth;
     uint64_t kept_epoch;
+    bool half_copy, bound_by_nothing;
     struct kt_epoch *epochs;
     size_t epoch_count, epoch_cap;
-    uint64_t log_first_seq;
+    uint64_t log_first_seq; /* end_seq + 1 = there is no entry */
     int64_t log_last_wall_ms;
     struct apply_waiter *waiters;
     bool has_cursor_key;
@@ -183,6 +185,9 @@ struct kt_store {
 extern const char *const store_find_request_sql;
 /* erase.c */
 extern const char *const store_find_records_sql;
+
+/* kept.c */
+enum kt_status kept_load(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
 
 /* store_log.c */
 enum kt_status log_open(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;

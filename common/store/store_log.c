@@ -53,7 +53,11 @@ static enum kt_status read_ends(struct kt_store *store, struct kt_error *err)
         store->log_first_seq = db_u64(stmt, 3);
     }
     db_finalize(&stmt);
-    return status == KT_NOT_FOUND ? KT_OK : status;
+    if (status == KT_NOT_FOUND) {
+        store->log_first_seq = 1;
+        status = KT_OK;
+    }
+    return status;
 }
 
 static enum kt_status read_id(struct sqlite3 *db, const char *name, char dest[KT_ID_LEN + 1],
@@ -91,7 +95,7 @@ static enum kt_status read_meta(struct kt_store *store, struct kt_error *err)
         status = db_meta_get_i64(db, "commit_seq", 0, &commit, err);
     }
     if (status == KT_OK) {
-        status = db_meta_get_text(db, "kept_config", &store->kept, err);
+        status = kept_load(store, err);
     }
     id->was_in_cluster = joined != 0;
     id->was_standalone = alone != 0;
@@ -279,9 +283,6 @@ static void note_append(struct kt_store *store, const struct kt_entry *entries, 
     kt_mutex_lock(&store->state_mutex);
     for (size_t i = 0; i < plan->epoch_count; i++) {
         store->epochs[store->epoch_count++] = plan->epochs[i];
-    }
-    if (store->log_first_seq == 0) {
-        store->log_first_seq = entries[0].seq;
     }
     id->end_seq = plan->end_seq;
     id->end_epoch = plan->end_epoch;
@@ -480,6 +481,14 @@ void kt_store_log_end(struct kt_store *store, uint64_t *ret_seq, uint64_t *ret_e
     *ret_seq = store->identity.end_seq;
     *ret_epoch = store->identity.end_epoch;
     kt_mutex_unlock(&store->state_mutex);
+}
+
+uint64_t kt_store_log_first(struct kt_store *store)
+{
+    kt_mutex_lock(&store->state_mutex);
+    uint64_t seq = store->log_first_seq;
+    kt_mutex_unlock(&store->state_mutex);
+    return seq;
 }
 
 int64_t kt_store_log_last_wall_ms(struct kt_store *store)
