@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* master: a data node that leads, or follows while another one leads. */
+/* master: a data node that leads when it can; another may meanwhile. */
 #include "base/mem.h"
 #include "node/node.h"
 
@@ -7,6 +7,7 @@ static const struct kt_conf_preset presets[] = {
     {"server", "port", "8080"},
     {"server", "mode", "master"},
     {"store", "db", "data/master.db"},
+    {"cluster", "priority", "100"},
 };
 
 int main(int argc, char **argv)

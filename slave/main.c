@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* slave: a data node that follows. */
+/* slave: a data node that leads when no master can. */
 #include "base/mem.h"
 #include "node/node.h"
 
@@ -7,6 +7,7 @@ static const struct kt_conf_preset presets[] = {
     {"server", "port", "8081"},
     {"server", "mode", "slave"},
     {"store", "db", "data/slave.db"},
+    {"cluster", "priority", "0"},
 };
 
 int main(int argc, char **argv)

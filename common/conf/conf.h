@@ -103,14 +103,16 @@ void kt_conf_print_markdown(const struct kt_conf_table *table, const struct kt_c
 void kt_conf_print_ini(const struct kt_conf_table *table, const struct kt_conf_preset *presets,
                        size_t preset_count, struct kt_buf *ret_text);
 
-/* The flags of every server: -config FILE -port N -db FILE -log-level L -check-config -version
+/* The flags of every server: -config FILE -port N -log-level L -check-config -version
  * -help (one or two dashes, "-port 1" or "-port=1"), plus hidden ones for the build:
- * -print-config-md, -print-config-ini. Extra flags are the executable's own (such as -rejoin). */
+ * -print-config-md, -print-config-ini. Who has a database also knows -db, -rejoin and -detach. */
 struct kt_flags {
     const char *config, *port, *db, *log_level; /* borrowed from argv; NULL = not given */
     bool check_config, version, help, print_md, print_ini;
+    bool rejoin, detach;
 };
-/* KT_BAD_VALUE naming the flag. `has_db` = false refuses -db (the gateway has no database). */
+/* KT_BAD_VALUE naming the flag. `has_db` = false refuses -db, -rejoin and -detach (the gateway has
+ * no database). */
 enum kt_status kt_flags_parse(int argc, char **argv, bool has_db, struct kt_flags *ret_flags,
                               struct kt_error *err) KT_MUST_CHECK;
 const char *kt_flags_help(bool has_db); /* static text */

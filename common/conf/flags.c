@@ -12,18 +12,21 @@ struct flag {
     const char *name;
     bool takes_value;
     size_t offset;
+    bool needs_db;
 };
 
 static const struct flag flags_known[] = {
-    {"config", true, offsetof(struct kt_flags, config)},
-    {"port", true, offsetof(struct kt_flags, port)},
-    {"db", true, offsetof(struct kt_flags, db)},
-    {"log-level", true, offsetof(struct kt_flags, log_level)},
-    {"check-config", false, offsetof(struct kt_flags, check_config)},
-    {"version", false, offsetof(struct kt_flags, version)},
-    {"help", false, offsetof(struct kt_flags, help)},
-    {"print-config-md", false, offsetof(struct kt_flags, print_md)},
-    {"print-config-ini", false, offsetof(struct kt_flags, print_ini)},
+    {"config", true, offsetof(struct kt_flags, config), false},
+    {"port", true, offsetof(struct kt_flags, port), false},
+    {"db", true, offsetof(struct kt_flags, db), true},
+    {"log-level", true, offsetof(struct kt_flags, log_level), false},
+    {"rejoin", false, offsetof(struct kt_flags, rejoin), true},
+    {"detach", false, offsetof(struct kt_flags, detach), true},
+    {"check-config", false, offsetof(struct kt_flags, check_config), false},
+    {"version", false, offsetof(struct kt_flags, version), false},
+    {"help", false, offsetof(struct kt_flags, help), false},
+    {"print-config-md", false, offsetof(struct kt_flags, print_md), false},
+    {"print-config-ini", false, offsetof(struct kt_flags, print_ini), false},
 };
 
 static const struct flag *find_flag(struct kt_str name)
@@ -71,8 +74,8 @@ static enum kt_status parse_one(int argc, char **argv, bool has_db, int *at, str
         return kt_fail(err, KT_BAD_VALUE, arg[0] == '-' ? "%s: no such flag" : "%s: not a flag",
                        arg);
     }
-    if (!has_db && strcmp(flag->name, "db") == 0) {
-        return kt_fail(err, KT_BAD_VALUE, "-db: this server has no database");
+    if (!has_db && flag->needs_db) {
+        return kt_fail(err, KT_BAD_VALUE, "-%s: this server has no database", flag->name);
     }
     if (flag->takes_value) {
         const char *value = equals ? equals + 1 : *at + 1 < argc ? argv[++*at] : NULL;
@@ -102,7 +105,10 @@ enum kt_status kt_flags_parse(int argc, char **argv, bool has_db, struct kt_flag
 #define HELP_HEAD                                                                                  \
     "  -config FILE     read FILE (default: conf/<program>.ini if it is there)\n"                  \
     "  -port N          port to listen on: [server] port\n"
-#define HELP_DB "  -db FILE         database file: [store] db\n"
+#define HELP_DB                                                                                    \
+    "  -db FILE         database file: [store] db\n"                                               \
+    "  -rejoin          take a full copy from the leader if this node has diverged\n"              \
+    "  -detach          start standalone with a database that was in a cluster: it gets new ids\n"
 #define HELP_TAIL                                                                                  \
     "  -log-level L     debug, info, warn, error or off: [log] level\n"                            \
     "  -check-config    check the configuration, print it and exit\n"                              \

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/net.h"
+#include "coord/config.h"
 #include "etcd/etcd.h"
 
 #include <string.h>
@@ -36,6 +37,15 @@ static enum kt_status check_prefix(const char *value, struct kt_error *err)
     return KT_OK;
 }
 
+static enum kt_status check_networks(const char *value, struct kt_error *err)
+{
+    if (!kt_cidr_list_valid(kt_str(value))) {
+        return kt_fail(err, KT_BAD_VALUE,
+                       "must be addresses and networks such as 10.0.0.0/8, ::1, by comma");
+    }
+    return KT_OK;
+}
+
 static enum kt_status check_name(const char *value, struct kt_error *err)
 {
     if (!kt_is_visible_ascii(kt_str(value), 63) || strchr(value, '/')) {
@@ -52,7 +62,7 @@ static const struct kt_conf_key keys[] = {
     {"server", "port", KT_CONF_INT, AT(server.port), 1, 65535, "8080", "", NULL,
      "The port for HTTP. service_addr without a port uses it too.", NULL},
     {"server", "mode", KT_CONF_ENUM, AT(server.mode), 0, 0, "master", "", "master|slave",
-     "master: leads, or follows when another master leads. slave: follows.", NULL},
+     "The name of this process in its log. Who leads: [cluster] electable and priority.", NULL},
     {"server", "service_name", KT_CONF_STR, AT(server.service_name), 1, 63, "data", "", NULL,
      "The name under which this node registers: <prefix>/services/<service_name>/<addr>.",
      check_name},
@@ -120,12 +130,39 @@ static const struct kt_conf_key keys[] = {
      "PEM file with its key. Empty: it stands in cert_file.", NULL},
     {"cluster", "expect", KT_CONF_INT, AT(cluster.expect), 1, 64, "1", "nodes", NULL,
      "Data nodes that must be registered before empty ones found a cluster.", NULL},
+    {"cluster", "electable", KT_CONF_BOOL, AT(cluster.electable), 0, 0, "true", "", NULL,
+     "false: this node never leads, and no write waits for it.", NULL},
     {"cluster", "priority", KT_CONF_INT, AT(cluster.priority), -1000, 1000, "0", "", NULL,
-     "Of several masters that could found the cluster, the highest does.", NULL},
+     "Of several nodes that could lead the highest does; each gives those above it a moment.",
+     NULL},
+    {"cluster", "allow", KT_CONF_STR, AT(cluster.allow), 0, 1000, "", "", NULL,
+     "Networks from which nodes without etcd may register: addresses or CIDRs, by comma. Others "
+     "need what an operator needs.",
+     check_networks},
     {"cluster", "secret", KT_CONF_SECRET, AT(cluster.secret), 0, 256, "", "", NULL,
      "Shared by all processes of the cluster; signs what they ask of each other.", NULL},
     {"replication", "lag_timeout", KT_CONF_MS, AT(replication.lag_timeout), 100, 60000, "1000",
-     "ms", NULL, "Half of it bounds the long poll of a follower.", NULL},
+     "ms", NULL,
+     "A follower that is silent or behind for so long is no longer waited for by writes. Half of "
+     "it "
+     "bounds a follower's long poll.",
+     NULL},
+    {"replication", "min_in_sync", KT_CONF_INT, AT(replication.min_in_sync), 1, KT_MEMBERS_MAX, "1",
+     "nodes", NULL,
+     "Nodes, the leader included, that must have a write before it is acknowledged; with fewer "
+     "there "
+     "writes are refused. Who founds the cluster decides.",
+     NULL},
+    {"replication", "max_in_sync", KT_CONF_INT, AT(replication.max_in_sync), 1, KT_MEMBERS_MAX, "3",
+     "nodes", NULL,
+     "At most so many nodes, the leader included, are waited for by writes and may lead next; the "
+     "others follow. At least min_in_sync.",
+     NULL},
+    {"replication", "log_keep_bytes", KT_CONF_BYTES, AT(replication.log_keep_bytes), MB, 1024 * GB,
+     "256m", "bytes", NULL,
+     "The log is cut when it is larger, oldest entries first. Who needs what was cut takes a full "
+     "copy; /changes no longer reaches back there.",
+     NULL},
     {"replication", "fetch_max_bytes", KT_CONF_BYTES, AT(replication.fetch_max_bytes), 65536,
      64 * MB, "4m", "bytes", NULL, "Asked for in one fetch; one larger entry comes nevertheless.",
      NULL},
@@ -192,6 +229,24 @@ struct kt_etcd_security kt_node_etcd_security(const struct kt_node_config *confi
                                      .ca_file = config->etcd.ca_file,
                                      .cert_file = config->etcd.cert_file,
                                      .key_file = config->etcd.key_file};
+}
+
+enum kt_status kt_node_config_check(const struct kt_node_config *config, struct kt_error *err)
+{
+    struct kt_etcd_security security = kt_node_etcd_security(config);
+    if (config->replication.min_in_sync > config->replication.max_in_sync) {
+        return kt_fail(
+            err, KT_BAD_VALUE, "[replication] min_in_sync is %lld, more than max_in_sync, %lld",
+            (long long)config->replication.min_in_sync, (long long)config->replication.max_in_sync);
+    }
+    if (!config->etcd.endpoints[0] && config->replication.min_in_sync > 1) {
+        return kt_fail(
+            err, KT_BAD_VALUE,
+            "[replication] min_in_sync is %lld, but without [etcd] endpoints this node is "
+            "alone",
+            (long long)config->replication.min_in_sync);
+    }
+    return kt_etcd_security_check(config->etcd.endpoints, &security, err);
 }
 
 struct kt_conf_table kt_node_config_table(const char *program)

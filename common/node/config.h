@@ -36,10 +36,12 @@ struct kt_node_config {
     } etcd;
     struct {
         int64_t expect, priority;
-        char *secret;
+        bool electable;
+        char *allow, *secret;
     } cluster;
     struct {
-        int64_t lag_timeout, fetch_max_bytes, queue_max_bytes, batch_max_bytes;
+        int64_t lag_timeout, min_in_sync, max_in_sync, log_keep_bytes;
+        int64_t fetch_max_bytes, queue_max_bytes, batch_max_bytes;
     } replication;
     struct {
         char *admin_token, *write_token;
@@ -56,6 +58,9 @@ struct kt_node_config {
 /* The same keys for every data node; the name decides which .ini is read without -config. */
 struct kt_conf_table kt_node_config_table(const char *program);
 
+/* What no key alone can tell: KT_BAD_VALUE naming the keys. */
+enum kt_status kt_node_config_check(const struct kt_node_config *config,
+                                    struct kt_error *err) KT_MUST_CHECK;
 /* Borrows the strings of `config`. */
 struct kt_etcd_security kt_node_etcd_security(const struct kt_node_config *config);
 

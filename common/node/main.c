@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The program around a data node. */
 #include "conf/program.h"
+#include "node/detach.h"
 #include "node/node.h"
 
 #include <string.h>
@@ -13,14 +14,15 @@ struct data_node {
 static enum kt_status check(void *ctx, struct kt_error *err)
 {
     struct data_node *self = ctx;
-    struct kt_etcd_security security = kt_node_etcd_security(&self->config);
-    return kt_etcd_security_check(self->config.etcd.endpoints, &security, err);
+    return kt_node_config_check(&self->config, err);
 }
 
 static enum kt_status start(void *ctx, const struct kt_flags *flags, struct kt_error *err)
 {
     struct data_node *self = ctx;
-    return kt_node_start(&self->config, flags->port != NULL, &self->node, err);
+    enum kt_status status = flags->detach ? kt_node_detach(&self->config, err) : KT_OK;
+    return status == KT_OK ? kt_node_start(&self->config, flags->port != NULL, &self->node, err)
+                           : status;
 }
 
 static void stop(void *ctx)

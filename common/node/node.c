@@ -100,11 +100,11 @@ static enum kt_status make_replica(struct kt_node *node, struct kt_error *err)
     options.access = node->access;
     options.addr = node->addr;
     options.service_name = config->server.service_name;
-    options.may_lead = config->server.mode == KT_MODE_MASTER;
+    options.may_lead = config->server.mode == KT_MODE_MASTER && config->cluster.electable;
     options.standalone = node->standalone;
     options.priority = (int32_t)config->cluster.priority;
     options.expect = (uint32_t)config->cluster.expect;
-    options.min_in_sync = 1;
+    options.min_in_sync = (uint32_t)config->replication.min_in_sync;
     options.ttl_s = config->etcd.ttl;
     options.lag_timeout_ms = config->replication.lag_timeout;
     options.fetch_max_bytes = config->replication.fetch_max_bytes;
@@ -153,7 +153,8 @@ static enum kt_status start_parts(struct kt_node *node, bool port_wins, struct k
 {
     struct kt_access_options access = {.admin_token = node->config->auth.admin_token,
                                        .write_token = node->config->auth.write_token,
-                                       .cluster_secret = node->config->cluster.secret};
+                                       .cluster_secret = node->config->cluster.secret,
+                                       .cluster_allow = node->config->cluster.allow};
     enum kt_status status = settle_addresses(node, port_wins, err);
     if (status == KT_OK) {
         node->access = kt_access_new(&access);

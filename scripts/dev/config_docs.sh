@@ -33,7 +33,7 @@ Flags of every server, with one or two dashes:
 
 END
     "$bin/master" -help | sed -n '/^  -/s/^/    /p'
-    printf '\n    (-db is for data nodes only)\n'
+    printf '\n    (-db, -rejoin and -detach are for data nodes only)\n'
     for program in master slave gateway; do
         printf '\n'
         "$bin/$program" -print-config-md

@@ -71,7 +71,7 @@ static void what_is_wrong_is_named_and_nothing_is_set(void)
     } cases[] = {
         {"-prot 1", "-prot: no such flag"},
         {"--nope=3", "--nope=3: no such flag"},
-        {"-rejoin", "-rejoin: no such flag"},
+        {"-revive", "-revive: no such flag"},
         {"---port 1", "---port: no such flag"},
         {"-", "-: no such flag"},
         {"--", "--: no such flag"},
@@ -94,6 +94,11 @@ static void the_gateway_has_no_database(void)
 {
     CHECK_FAILS(parse("-db /d", false), KT_BAD_VALUE);
     CHECK_STR(err.message, "-db: this server has no database");
+    CHECK_FAILS(parse("-detach", false), KT_BAD_VALUE);
+    CHECK_STR(err.message, "-detach: this server has no database");
+    CHECK_FAILS(parse("-rejoin", false), KT_BAD_VALUE);
+    CHECK_OK(parse("-rejoin -detach", true));
+    CHECK(flags.rejoin && flags.detach);
     CHECK_FAILS(parse("--db=/d", false), KT_BAD_VALUE);
     CHECK(strstr(kt_flags_help(true), "-db FILE") != NULL);
     CHECK(strstr(kt_flags_help(false), "-db FILE") == NULL);

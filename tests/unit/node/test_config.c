@@ -16,6 +16,7 @@ static const struct {
     {"server", "service_addr", {"10.0.0.1", "host:8080", "[::1]:9"}, "host:0"},
     {"etcd", "endpoints", {"10.0.0.1:2379", "a:1,b:2", "http://a:1"}, "a:b"},
     {"etcd", "prefix", {"/a", "/b/c", "/kamaitachi-test"}, "kamaitachi"},
+    {"cluster", "allow", {"10.0.0.0/8", "::1", "10.1.2.3, fd00::/8"}, "10.0.0.0/33"},
 };
 
 static const struct kt_conf_preset slave_presets[] = {
@@ -420,6 +421,25 @@ static void unknown_sections_and_keys_are_refused_with_their_line(void)
     }
 }
 
+static void what_two_keys_say_together_is_checked_and_both_are_named(void)
+{
+    struct kt_conf_table table = kt_node_config_table("master");
+    CHECK_OK(init(&table));
+    CHECK_OK(kt_node_config_check(&config, &err));
+    config.replication.min_in_sync = 3;
+    CHECK_OK(kt_node_config_check(&config, &err));
+    config.replication.max_in_sync = 2;
+    CHECK_FAILS(kt_node_config_check(&config, &err), KT_BAD_VALUE);
+    CHECK(strstr(err.message, "min_in_sync is 3") && strstr(err.message, "max_in_sync, 2"));
+    config.replication.max_in_sync = 3;
+    config.etcd.endpoints[0] = '\0';
+    CHECK_FAILS(kt_node_config_check(&config, &err), KT_BAD_VALUE);
+    CHECK(strstr(err.message, "min_in_sync is 3") && strstr(err.message, "[etcd] endpoints"));
+    config.replication.min_in_sync = 1;
+    CHECK_OK(kt_node_config_check(&config, &err));
+    kt_conf_done(&conf);
+}
+
 static const struct kt_test tests[] = {
     TEST(every_default_is_one_of_its_keys_own_values),
     TEST(the_defaults_are_those_of_the_documentation),
@@ -434,5 +454,6 @@ static const struct kt_test tests[] = {
     TEST(the_printed_ini_loads_again_as_the_defaults),
     TEST(the_markdown_has_a_row_for_each_key),
     TEST(unknown_sections_and_keys_are_refused_with_their_line),
+    TEST(what_two_keys_say_together_is_checked_and_both_are_named),
 };
 KT_TEST_MAIN(tests)
