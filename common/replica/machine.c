@@ -59,15 +59,19 @@ bool kt_m_set_has(const struct kt_id_set *set, const char *id)
     return false;
 }
 
-const struct kt_service *kt_m_service_of(const struct kt_machine *machine, const char *id)
+const struct kt_service *kt_m_service_in(const struct kt_coord_view *view, const char *id)
 {
-    const struct kt_coord_view *view = machine->facts.view;
     for (size_t i = 0; i < view->service_count; i++) {
         if (view->services[i].role != KT_ROLE_GATEWAY && kt_m_same(view->services[i].id, id)) {
             return &view->services[i];
         }
     }
     return NULL;
+}
+
+const struct kt_service *kt_m_service_of(const struct kt_machine *machine, const char *id)
+{
+    return kt_m_service_in(machine->facts.view, id);
 }
 
 bool kt_m_is_newer(uint64_t epoch_a, uint64_t version_a, uint64_t epoch_b, uint64_t version_b)
@@ -104,7 +108,7 @@ void kt_machine_init(struct kt_machine *machine, const struct kt_machine_options
     /* Rules P1 and P4: what an earlier process promised, it promised to an epoch up to ours. Who
      * keeps no configuration has followed nobody. */
     machine->promise_epoch = disk->epoch;
-    if (!disk->bound_by_nothing && disk->kept.version > 0 &&
+    if (!disk->bound_by_nothing && disk->kept.version > 0 && !options->standalone &&
         !KT_PLANTED(promise_forgotten_at_restart)) {
         machine->promise_until_ms = now_ms + kt_m_ttl_ms(machine);
     }
@@ -123,7 +127,8 @@ void kt_m_delete_leader(struct kt_machine *machine)
     }
 }
 
-void kt_m_step_down(struct kt_machine *machine, const char *why)
+/* Rule H2: with `to` only that node learns at once that the epoch is over. */
+void kt_m_hand_over(struct kt_machine *machine, const char *to, const char *why)
 {
     machine->over_epoch = machine->disk.epoch;
     machine->role = KT_M_FOLLOWS;
@@ -134,9 +139,16 @@ void kt_m_step_down(struct kt_machine *machine, const char *why)
     /* The campaign compares the whole configuration: a forgotten update of it can't do harm. */
     machine->txn.active = false;
     kt_m_act(machine, KT_M_STEP_DOWN)->why = why;
-    kt_m_release_held(machine);
-    kt_m_act(machine, KT_M_RELEASE);
+    kt_m_release_held(machine, to);
+    if (!to) {
+        kt_m_act(machine, KT_M_RELEASE);
+    }
     kt_m_wait_for(machine, "a new epoch: %s", why);
+}
+
+void kt_m_step_down(struct kt_machine *machine, const char *why)
+{
+    kt_m_hand_over(machine, NULL, why);
 }
 
 void kt_m_end(struct kt_machine *machine, const char *why)
@@ -177,7 +189,26 @@ static void adopt(struct kt_machine *machine, const struct kt_cluster_config *co
         machine->disk.epoch = config->epoch;
     }
     kt_m_set(machine->disk.cluster, sizeof(machine->disk.cluster), config->cluster);
+    machine->disk.standalone = machine->options.standalone;
     kt_m_act(machine, KT_M_KEEP);
+}
+
+static void end_in_foreign_cluster(struct kt_machine *machine, const char *cluster)
+{
+    char why[300];
+    if (machine->disk.standalone) {
+        snprintf(why, sizeof(why),
+                 "this database was written without etcd: it may found a cluster, but the prefix "
+                 "in etcd holds cluster %s already: give this node an empty database and import "
+                 "what was exported from this one, or set another [etcd] prefix",
+                 cluster);
+    } else {
+        snprintf(why, sizeof(why),
+                 "this database belongs to cluster %s, but the prefix in etcd holds cluster %s: "
+                 "give this node an empty database, or another [etcd] prefix",
+                 machine->disk.cluster, cluster);
+    }
+    kt_m_end(machine, why);
 }
 
 /* Rule C1. */
@@ -189,12 +220,7 @@ static void learn_config(struct kt_machine *machine)
         return;
     }
     if (machine->disk.cluster[0] && !kt_m_same(machine->disk.cluster, config->cluster)) {
-        char why[300];
-        snprintf(why, sizeof(why),
-                 "this database belongs to cluster %s, but the prefix in etcd holds cluster %s: "
-                 "give this node an empty database, or another [etcd] prefix",
-                 machine->disk.cluster, config->cluster);
-        kt_m_end(machine, why);
+        end_in_foreign_cluster(machine, config->cluster);
         return;
     }
     if (machine->role == KT_M_LEADS && config->epoch > machine->disk.epoch) {
@@ -408,7 +434,8 @@ static void take_event(struct kt_machine *machine, const struct kt_m_event *even
         break;
     case KT_M_LOG_FAULT:
         machine->campaign_after_ms = machine->facts.now_ms + FAULT_PAUSE_MS;
-        machine->appending_to = 0;
+        machine->appending_to = machine->copy_request = 0;
+        machine->fetching = machine->cutting = machine->swapping = false;
         machine->fetch_after_ms = machine->facts.now_ms + FAULT_PAUSE_MS;
         if (machine->role == KT_M_LEADS) {
             kt_m_step_down(machine, event->why);
@@ -429,14 +456,28 @@ static void take_event(struct kt_machine *machine, const struct kt_m_event *even
     }
 }
 
+/* The first step, before anything else. After a full copy the log may end in a later epoch than
+ * was kept. */
+static void begin(struct kt_machine *machine)
+{
+    uint64_t epoch = kt_m_end_epoch(machine->facts.log);
+    bool behind = epoch > machine->disk.epoch && !KT_PLANTED(own_epoch_forgotten);
+    machine->stepped = true;
+    if (behind) {
+        machine->disk.epoch = machine->over_epoch = machine->promise_epoch = epoch;
+    }
+    if (behind || machine->reset_bound) {
+        kt_m_act(machine, KT_M_KEEP); /* before the first fetch */
+    }
+}
+
 void kt_machine_step(struct kt_machine *machine, const struct kt_m_event *event,
                      const struct kt_machine_facts *facts)
 {
     machine->facts = *facts;
     machine->action_count = 0;
-    if (machine->reset_bound) {
-        machine->reset_bound = false;
-        kt_m_act(machine, KT_M_KEEP); /* before the first fetch */
+    if (!machine->stepped) {
+        begin(machine);
     }
     if (machine->role != KT_M_ENDED) {
         take_event(machine, event);

@@ -32,7 +32,8 @@ struct kt_machine_options {
     char addr[KT_ADDR_MAX];
     char session[KT_ID_LEN + 1]; /* random, this process's own */
     bool electable;
-    bool rejoin; /* diverged: take a full copy instead of ending */
+    bool rejoin;     /* diverged: take a full copy instead of ending */
+    bool standalone; /* no etcd: a leader of itself, at once (rule E9) */
     int32_t priority;
     uint32_t expect, min_in_sync, ttl_s; /* for who founds a cluster */
     uint32_t max_in_sync;
@@ -50,6 +51,7 @@ struct kt_id_set {
 /* What the node has on disk beside the log. */
 struct kt_machine_disk {
     char cluster[KT_ID_LEN + 1];   /* "" = empty node */
+    bool standalone;               /* with a cluster: it was never one with etcd */
     struct kt_cluster_config kept; /* version 0 = none */
     struct kt_id_set growth;       /* in the union beyond kept.in_sync (rule C4) */
     uint64_t epoch;                /* greatest seen or ended */
@@ -71,6 +73,9 @@ struct kt_machine_facts {
     const struct kt_coord_view *view; /* the newest */
     int64_t lease_end_ms;             /* of the view's own_lease; 0 = none */
     const struct kt_machine_log *log;
+    /* The answer or copy that was asked for last is coming in, however slowly: it is not asked for
+     * again. The driver gives up a connection that stands still. */
+    bool receiving;
 };
 
 struct kt_m_fetch {
@@ -88,7 +93,9 @@ enum kt_m_answer_kind {
     KT_M_ANSWER_DIFFERS,  /* the entry at `after` is not the leader's */
     KT_M_ANSWER_COPY,     /* the log no longer goes back so far */
     KT_M_ANSWER_RELEASED, /* that epoch is over for the answering node */
-    KT_M_ANSWER_REFUSED   /* not a member, another cluster, not the leader: try again later */
+    /* Not a member, another cluster, not the leader: try again later. Also made by the driver when
+     * the call for a fetch or a copy failed, with the fetch's session, request and epoch. */
+    KT_M_ANSWER_REFUSED
 };
 struct kt_m_answer {
     enum kt_m_answer_kind kind;
@@ -108,14 +115,15 @@ enum kt_m_event_kind {
     KT_M_ANSWER_CAME,    /* answer; its entries wait at the driver until KT_M_APPEND */
     KT_M_COPY_ASKED,     /* fetch: cluster, node, session, request, epoch */
     KT_M_COPY_CAME,      /* request, epoch; the copy waits at the driver until KT_M_SWAP_COPY */
-    KT_M_COPIED,         /* the swap is done, fsynced; the facts show the new log */
-    KT_M_RELEASE_CAME,   /* epoch, from: its leader stepped down */
+    KT_M_COPIED,         /* the swap is done, fsynced; the facts show the new log. Instead the
+                            process may begin again, with kt_machine_init over the new log */
+    KT_M_RELEASE_CAME,   /* epoch, from: its leader stepped down. Its answers say so as well */
     KT_M_CAMPAIGN_CAME,  /* epoch: its leader hands over to this node */
     KT_M_LOG_FAULT,      /* why */
     KT_M_STOP_ASKED,     /* to = target's id or NULL */
     KT_M_HANDOVER_ASKED, /* to = target's id */
-    KT_M_RECOVER_ASKED,
-    KT_M_FORGET_ASKED /* to = the member to drop */
+    KT_M_RECOVER_ASKED,  /* of the node that kt_machine_recovery names */
+    KT_M_FORGET_ASKED    /* to = the member to drop */
 };
 struct kt_m_event {
     enum kt_m_event_kind kind;
@@ -142,7 +150,8 @@ enum kt_m_action_kind {
     KT_M_GIVE_COPY,     /* to the process fetch.session: data at one applied_seq, log to the end, to
                            `to` under `request` */
     KT_M_SWAP_COPY,     /* take the copy of this event; then KT_M_COPIED */
-    KT_M_RELEASE,       /* tell all members that `epoch` is over */
+    KT_M_RELEASE,       /* tell all members that `epoch` is over: held and later fetches are
+                           answered so in any case */
     KT_M_CAMPAIGN_NOW,  /* tell node `to`, with `epoch` */
     KT_M_WITHDRAW,      /* take the own entry out for good; the lease stays */
     KT_M_DEREGISTER,    /* stopped cleanly: give up the lease, end */
@@ -238,6 +247,7 @@ struct kt_machine {
     bool hurry; /* told to campaign */
     int64_t delete_after_ms, renew_after_ms;
     bool reset_bound; /* the note of a clean stop is still on disk */
+    bool stepped;     /* at least once */
 
     /* stop and handover */
     bool stopping, draining;
@@ -265,6 +275,11 @@ bool kt_machine_serves_leader(const struct kt_machine *machine,
 /* Rule P3; to be asked after the request came. */
 bool kt_machine_serves_linearizable(const struct kt_machine *machine,
                                     const struct kt_machine_facts *facts);
+/* Where no usable configuration stands or RECOVER is asked: who of the newest kept union is not
+ * registered, for people ("" = nobody), and the address of the node that would lead ("" = none).
+ * RECOVER is that node's to carry out. */
+void kt_machine_recovery(const struct kt_machine *machine, const struct kt_coord_view *view,
+                         char *ret_missing, size_t size, char ret_best[KT_ADDR_MAX]);
 /* What this node's own entry in etcd says. */
 void kt_machine_service(const struct kt_machine *machine, const struct kt_machine_log *log,
                         struct kt_service *service);

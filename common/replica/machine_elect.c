@@ -2,6 +2,7 @@
 /* Who campaigns for the next epoch, and who begins where no usable configuration stands in etcd. */
 #include "replica/machine_impl.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define LEASE_LEFT_DIVISOR 5 /* campaign with a fifth of the ttl left */
@@ -18,9 +19,9 @@ static bool is_data_of_cluster(const struct kt_machine *machine, const struct kt
 }
 
 /* The newest configuration kept by anyone registered; NULL = nobody keeps one. */
-static const struct kt_service *newest_kept(const struct kt_machine *machine)
+static const struct kt_service *newest_kept(const struct kt_machine *machine,
+                                            const struct kt_coord_view *view)
 {
-    const struct kt_coord_view *view = machine->facts.view;
     const struct kt_service *newest = NULL;
     for (size_t i = 0; i < view->service_count; i++) {
         const struct kt_service *service = &view->services[i];
@@ -37,7 +38,7 @@ static const struct kt_service *newest_kept(const struct kt_machine *machine)
 static bool is_usable(const struct kt_machine *machine)
 {
     const struct kt_cluster_config *kept = &machine->disk.kept;
-    const struct kt_service *newest = newest_kept(machine);
+    const struct kt_service *newest = newest_kept(machine, machine->facts.view);
     return kt_m_config_is_kept(machine) &&
            !(newest &&
              kt_m_is_newer(newest->kept.epoch, newest->kept.version, kept->epoch, kept->version));
@@ -92,7 +93,7 @@ static bool may_campaign(struct kt_machine *machine)
     const struct kt_coord_view *view = machine->facts.view;
     const struct kt_machine_log *log = machine->facts.log;
     int64_t now_ms = machine->facts.now_ms;
-    if (!machine->options.electable || machine->stopping) {
+    if ((!machine->options.electable && !machine->options.standalone) || machine->stopping) {
         return false;
     }
     if ((machine->disk.half_copy && !KT_PLANTED(half_copy_leads)) || machine->swapping) {
@@ -274,6 +275,76 @@ static void found(struct kt_machine *machine)
     campaign(machine, &config, 1, 1, &in_sync);
 }
 
+/* Rule E9. Also what founds a cluster on a database that was written without etcd. */
+static void lead_alone(struct kt_machine *machine)
+{
+    const struct kt_coord_view *view = machine->facts.view;
+    const struct kt_service *own = kt_m_service_of(machine, machine->options.id);
+    struct kt_cluster_config config;
+    struct kt_id_set in_sync = {.count = 0};
+    uint64_t epoch = machine->disk.epoch, version = machine->disk.kept.version;
+    if (!own) {
+        kt_m_wait_for(machine, "this node's own registration");
+        return;
+    }
+    memset(&config, 0, sizeof(config));
+    kt_m_set(config.cluster, sizeof(config.cluster), machine->disk.cluster);
+    if (!config.cluster[0]) {
+        machine->options.random_id(machine->options.random_ctx, config.cluster);
+    }
+    if (view->config.present && view->config.valid && view->config.value.version > version) {
+        version = view->config.value.version;
+    }
+    config.min_in_sync = machine->options.standalone ? 1 : machine->options.min_in_sync;
+    config.ttl_s = machine->options.ttl_s;
+    kt_m_put_member(&config, own);
+    add_id(&in_sync, own->id);
+    campaign(machine, &config, epoch + 1, version + 1, &in_sync);
+}
+
+/* Rule E9: not while nodes of a cluster are there whose configuration etcd may have lost. */
+static void found_on_standalone(struct kt_machine *machine)
+{
+    const struct kt_coord_view *view = machine->facts.view;
+    for (size_t i = 0; i < view->service_count; i++) {
+        const struct kt_service *service = &view->services[i];
+        if (service->role != KT_ROLE_GATEWAY && service->cluster[0] &&
+            !kt_m_same(service->cluster, machine->disk.cluster)) {
+            kt_m_wait_for(machine, "the leader of the cluster to which %s belongs", service->addr);
+            return;
+        }
+    }
+    lead_alone(machine);
+}
+
+static void union_of(const struct kt_service *newest, struct kt_id_set *ret_set)
+{
+    ret_set->count = 0;
+    for (size_t i = 0; i < newest->kept.in_sync_count; i++) {
+        add_id(ret_set, newest->kept.in_sync[i]);
+    }
+    for (size_t i = 0; i < newest->kept.growth_count; i++) {
+        add_id(ret_set, newest->kept.growth[i]);
+    }
+}
+
+/* The whole node with the greatest log: of `set`, or of all that are registered. */
+static const struct kt_service *best_of(const struct kt_machine *machine,
+                                        const struct kt_coord_view *view,
+                                        const struct kt_id_set *set)
+{
+    const struct kt_service *best = NULL;
+    for (size_t i = 0; i < view->service_count; i++) {
+        const struct kt_service *service = &view->services[i];
+        if (is_data_of_cluster(machine, service) && (!set || kt_m_set_has(set, service->id)) &&
+            service->electable && service->state == KT_STATE_WHOLE &&
+            (!best || precedes(service, best, true))) {
+            best = service;
+        }
+    }
+    return best;
+}
+
 /* Are all of the newest kept union registered? Says who is missing. */
 static bool is_union_there(struct kt_machine *machine, const struct kt_id_set *set)
 {
@@ -293,15 +364,9 @@ static bool is_union_there(struct kt_machine *machine, const struct kt_id_set *s
 static void begin_again(struct kt_machine *machine, const struct kt_service *newest, bool recover)
 {
     const struct kt_coord_view *view = machine->facts.view;
-    const struct kt_service *best = NULL;
-    struct kt_id_set set = {.count = 0}, own = {.count = 0};
+    struct kt_id_set set, own = {.count = 0};
     uint64_t epoch = machine->disk.epoch, version = 0;
-    for (size_t i = 0; i < newest->kept.in_sync_count; i++) {
-        add_id(&set, newest->kept.in_sync[i]);
-    }
-    for (size_t i = 0; i < newest->kept.growth_count; i++) {
-        add_id(&set, newest->kept.growth[i]);
-    }
+    union_of(newest, &set);
     if (machine->facts.now_ms < machine->promise_until_ms) {
         kt_m_wait_for(machine, "its promise to the last leader to run out");
         return;
@@ -317,14 +382,11 @@ static void begin_again(struct kt_machine *machine, const struct kt_service *new
         epoch = service->kept.epoch > epoch ? service->kept.epoch : epoch;
         epoch = service->end_epoch > epoch ? service->end_epoch : epoch;
         version = service->kept.version > version ? service->kept.version : version;
-        if ((recover || kt_m_set_has(&set, service->id)) && service->electable &&
-            service->state == KT_STATE_WHOLE && (!best || precedes(service, best, true))) {
-            best = service;
-        }
         if (KT_PLANTED(in_sync_all_registered)) {
             add_id(&own, service->id);
         }
     }
+    const struct kt_service *best = best_of(machine, view, recover ? NULL : &set);
     if (!best || !kt_m_same(best->id, machine->options.id)) {
         kt_m_wait_for(machine, "%s to lead", best ? best->addr : "a whole node of those in sync");
         return;
@@ -343,11 +405,15 @@ void kt_m_consider_campaign(struct kt_machine *machine)
         machine->eligible_since_ms = 0;
         return;
     }
-    if (is_usable(machine) && !recover) {
+    if (is_usable(machine) && !recover && !machine->options.standalone) {
         campaign_by_config(machine);
         return;
     }
-    const struct kt_service *newest = newest_kept(machine);
+    if (machine->options.standalone) {
+        lead_alone(machine);
+        return;
+    }
+    const struct kt_service *newest = newest_kept(machine, machine->facts.view);
     if (!newest || (KT_PLANTED(empty_node_leads) && machine->disk.kept.version == 0)) {
         if (machine->facts.log->end_seq == 0) {
             found(machine);
@@ -360,7 +426,36 @@ void kt_m_consider_campaign(struct kt_machine *machine)
         kt_m_wait_for(machine, "a time in which nobody leads");
     } else if (machine->disk.kept.version == 0) {
         kt_m_wait_for(machine, "a leader: this node is empty, others are not");
+    } else if (machine->disk.standalone) {
+        found_on_standalone(machine);
     } else {
         begin_again(machine, newest, recover);
+    }
+}
+
+/* --- for whoever asks to recover --- */
+
+void kt_machine_recovery(const struct kt_machine *machine, const struct kt_coord_view *view,
+                         char *ret_missing, size_t size, char ret_best[KT_ADDR_MAX])
+{
+    const struct kt_service *newest = newest_kept(machine, view);
+    const struct kt_service *best = best_of(machine, view, NULL);
+    size_t len = 0;
+    struct kt_id_set set = {.count = 0};
+    ret_missing[0] = ret_best[0] = '\0';
+    if (best) {
+        kt_m_set(ret_best, KT_ADDR_MAX, best->addr);
+    }
+    if (newest) {
+        union_of(newest, &set);
+    }
+    for (size_t i = 0; i < set.count; i++) {
+        const struct kt_member *member = kt_cluster_config_member(&machine->disk.kept, set.ids[i]);
+        if (!kt_m_service_in(view, set.ids[i]) && len < size) {
+            int wrote =
+                snprintf(ret_missing + len, size - len, "%s%s%s%s%s", len ? ", " : "", set.ids[i],
+                         member ? " (" : "", member ? member->addr : "", member ? ")" : "");
+            len += wrote > 0 ? (size_t)wrote : 0;
+        }
     }
 }

@@ -69,6 +69,11 @@ static void fetch_on(struct kt_machine *machine)
         machine->swapping || log->synced_seq != log->end_seq) {
         return;
     }
+    /* A large entry, or a copy, on a slow wire: as long as it comes in it is awaited. */
+    int64_t lag_ms = machine->options.lag_timeout_ms;
+    if (machine->facts.receiving && machine->fetch_until_ms < now_ms + lag_ms) {
+        machine->fetch_until_ms = now_ms + lag_ms;
+    }
     if ((machine->fetching && now_ms < machine->fetch_until_ms) ||
         now_ms < machine->fetch_after_ms) {
         return;
@@ -81,7 +86,7 @@ static void fetch_on(struct kt_machine *machine)
     }
     machine->request++;
     machine->fetching = true;
-    machine->fetch_until_ms = now_ms + wait_ms(machine) + machine->options.lag_timeout_ms * 3 / 10;
+    machine->fetch_until_ms = now_ms + wait_ms(machine) + lag_ms * 3 / 10;
     fill_fetch(machine, kt_m_act(machine, KT_M_FETCH));
 }
 
@@ -294,6 +299,22 @@ static bool has_twin(struct kt_machine *machine)
     return true;
 }
 
+/* Rule R1: what this node keeps is of a history that the cluster has left. With the mark of a copy
+ * it is as good as empty: it acknowledges nothing and can't be elected. */
+static void put_aside(struct kt_machine *machine)
+{
+    machine->disk.kept = machine->facts.view->config.value;
+    machine->disk.growth.count = 0;
+    machine->disk.epoch = machine->over_epoch = machine->disk.kept.epoch;
+    machine->disk.half_copy = true;
+    machine->newer_since_ms = 0;
+    machine->released_epoch = 0;
+    machine->promise_epoch = machine->disk.epoch;
+    machine->leader_id[0] = '\0';
+    machine->fetching = false;
+    kt_m_act(machine, KT_M_KEEP);
+}
+
 /* Rule R1: the cluster went on from an older configuration than the one that this node keeps. */
 static bool keeps_later_epoch(struct kt_machine *machine)
 {
@@ -309,10 +330,16 @@ static bool keeps_later_epoch(struct kt_machine *machine)
     machine->newer_since_ms = machine->newer_since_ms ? machine->newer_since_ms : now_ms;
     kt_m_wait_for(machine, "a leader of a later epoch than %llu",
                   (unsigned long long)view->leader.epoch);
-    if (now_ms - machine->newer_since_ms > 2 * kt_m_ttl_ms(machine)) {
-        kt_m_end(machine, "this node keeps a later epoch than the cluster's leader has: etcd was "
-                          "set back while it was away; give it an empty database");
+    if (now_ms - machine->newer_since_ms <= 2 * kt_m_ttl_ms(machine)) {
+        return true;
     }
+    if (machine->options.rejoin) {
+        put_aside(machine);
+        return false;
+    }
+    kt_m_end(machine, "this node keeps a later epoch than the cluster's leader has: etcd was set "
+                      "back while it was away; start it with -rejoin to take a full copy, its own "
+                      "file is kept beside it");
     return true;
 }
 
@@ -326,7 +353,9 @@ static void follow(struct kt_machine *machine)
     }
     machine->waiting_for[0] = '\0';
     machine->eligible_since_ms = 0;
-    machine->hurry = false;
+    if (view->leader.epoch > machine->released_epoch) {
+        machine->hurry = false; /* not the one who handed over: its key is still seen for a while */
+    }
     if (kt_m_same(machine->leader_id, view->leader.id) &&
         machine->leader_epoch == view->leader.epoch &&
         strcmp(machine->leader_addr, view->leader.addr) == 0) {

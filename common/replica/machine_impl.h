@@ -24,6 +24,7 @@ int64_t kt_m_ttl_ms(const struct kt_machine *machine);
 bool kt_m_set_has(const struct kt_id_set *set, const char *id);
 /* A data node's entry in the view; NULL = none. */
 const struct kt_service *kt_m_service_of(const struct kt_machine *machine, const char *id);
+const struct kt_service *kt_m_service_in(const struct kt_coord_view *view, const char *id);
 bool kt_m_is_newer(uint64_t epoch_a, uint64_t version_a, uint64_t epoch_b, uint64_t version_b);
 uint64_t kt_m_end_epoch(const struct kt_machine_log *log);
 /* Is the view's configuration the kept one? */
@@ -33,6 +34,7 @@ bool kt_m_config_is_kept(const struct kt_machine *machine);
 void kt_m_send_txn(struct kt_machine *machine, bool is_campaign); /* machine->txn.config is set */
 void kt_m_look_at_txn(struct kt_machine *machine); /* settles it by the view, or sends again */
 void kt_m_step_down(struct kt_machine *machine, const char *why);
+void kt_m_hand_over(struct kt_machine *machine, const char *to, const char *why);
 void kt_m_end(struct kt_machine *machine, const char *why);
 void kt_m_delete_leader(struct kt_machine *machine);
 void kt_m_finish_stop(struct kt_machine *machine);
@@ -46,7 +48,8 @@ void kt_m_consider_campaign(struct kt_machine *machine);
 void kt_m_decide_leading(struct kt_machine *machine);
 void kt_m_serve_fetch(struct kt_machine *machine, const struct kt_m_fetch *fetch);
 void kt_m_serve_copy(struct kt_machine *machine, const struct kt_m_fetch *fetch);
-void kt_m_release_held(struct kt_machine *machine);
+/* Of `to` alone; NULL = of all. */
+void kt_m_release_held(struct kt_machine *machine, const char *to);
 
 /* machine_follow.c */
 void kt_m_decide_following(struct kt_machine *machine);

@@ -59,12 +59,19 @@ static bool is_needed(const struct kt_machine *machine, const char *id)
     return peer && peer->candidate;
 }
 
+/* In the intersection: whatever becomes of a txn under way, it is in sync. */
+static bool is_sure(const struct kt_machine *machine, const char *id)
+{
+    return kt_cluster_config_in_sync(&machine->disk.kept, id) &&
+           (!machine->txn.active || txn_has(machine, id));
+}
+
 static size_t intersection(const struct kt_machine *machine)
 {
     const struct kt_cluster_config *kept = &machine->disk.kept;
     size_t count = 0;
     for (size_t i = 0; i < kept->in_sync_count; i++) {
-        count += !machine->txn.active || txn_has(machine, kept->in_sync[i]);
+        count += is_sure(machine, kept->in_sync[i]);
     }
     return count;
 }
@@ -297,10 +304,10 @@ static struct kt_m_answer *answer(struct kt_machine *machine, const struct kt_m_
     return &action->answer;
 }
 
-void kt_m_release_held(struct kt_machine *machine)
+void kt_m_release_held(struct kt_machine *machine, const char *to)
 {
     for (size_t i = 0; i < machine->peer_count; i++) {
-        if (machine->peers[i].waits) {
+        if (machine->peers[i].waits && (!to || kt_m_same(machine->peers[i].id, to))) {
             machine->peers[i].waits = false;
             (void)answer(machine, &machine->peers[i].fetch, KT_M_ANSWER_RELEASED);
         }
@@ -554,17 +561,22 @@ static bool still_leads(struct kt_machine *machine)
     return true;
 }
 
-/* Rule H1. */
+/* Rules H1 and H2. */
 static void drain(struct kt_machine *machine)
 {
     const struct kt_machine_log *log = machine->facts.log;
-    const struct kt_machine_peer *target =
-        machine->target[0] ? peer_of(machine, machine->target) : NULL;
-    bool is_level = !target || (target->has_acked && target->acked >= log->end_seq);
+    const char *to = machine->target;
+    const struct kt_machine_peer *target = to[0] ? peer_of(machine, to) : NULL;
+    bool is_level =
+        !target || (target->has_acked && target->acked >= log->end_seq && is_sure(machine, to));
     /* Who campaigns must not see the entry any more, or it would wait for who has gone. */
     bool is_out = !machine->stopping || !machine->facts.view->own_key_present;
     bool is_done = machine->commit_seq >= log->end_seq && is_level && is_out;
     if (!is_done && machine->facts.now_ms < machine->drain_until_ms) {
+        return;
+    }
+    if (!is_level && !machine->stopping) {
+        machine->draining = false; /* it can't have it: this node goes on leading */
         return;
     }
     if (KT_PLANTED(serving_while_resigning)) {
@@ -573,10 +585,11 @@ static void drain(struct kt_machine *machine)
         return;
     }
     uint64_t epoch = machine->disk.epoch;
-    kt_m_step_down(machine, "it was asked to hand over");
+    bool has_target = target && is_level;
+    kt_m_hand_over(machine, has_target ? to : NULL, "it was asked to hand over");
     machine->delete_after_ms = 0;
     kt_m_delete_leader(machine);
-    if (target) {
+    if (has_target) {
         struct kt_m_action *now = kt_m_act(machine, KT_M_CAMPAIGN_NOW);
         kt_m_set(now->to, sizeof(now->to), machine->target);
         now->epoch = epoch;

@@ -132,6 +132,7 @@ void node_look(struct node *node, struct kt_machine_facts *facts, struct kt_mach
     facts->view = view;
     facts->lease_end_ms = node->lease.id ? node->lease.end_ms : 0;
     facts->log = log;
+    facts->receiving = false;
 }
 
 struct call *new_call(struct node *node, enum call_kind kind)

@@ -14,6 +14,7 @@ static struct kt_machine_log log_facts;
 static struct kt_epoch vector[4];
 static int64_t now_ms, lease_end_ms;
 static uint64_t requests;
+static bool receiving;
 
 static void count_up(void *ctx, char dest[KT_ID_LEN + 1])
 {
@@ -30,7 +31,7 @@ static void set_id(char dest[KT_ID_LEN + 1], char letter)
 
 static void step(const struct kt_m_event *event)
 {
-    struct kt_machine_facts facts = {now_ms, &view, lease_end_ms, &log_facts};
+    struct kt_machine_facts facts = {now_ms, &view, lease_end_ms, &log_facts, receiving};
     kt_machine_step(&machine, event, &facts);
 }
 
@@ -59,16 +60,18 @@ static const struct kt_m_action *find(enum kt_m_action_kind kind)
     return NULL;
 }
 
+static struct kt_machine_disk disk;
+static struct kt_machine_options options;
+
 /* Node a of three that are all in sync; nobody leads. */
 static void begin(uint32_t min_in_sync, bool bound_by_nothing)
 {
-    static struct kt_machine_disk disk;
-    struct kt_machine_options options = {.electable = true,
-                                         .ttl_s = TTL_MS / 1000,
-                                         .max_in_sync = 3,
-                                         .lag_timeout_ms = LAG_MS,
-                                         .tick_ms = 50,
-                                         .random_id = count_up};
+    options = (struct kt_machine_options){.electable = true,
+                                          .ttl_s = TTL_MS / 1000,
+                                          .max_in_sync = 3,
+                                          .lag_timeout_ms = LAG_MS,
+                                          .tick_ms = 50,
+                                          .random_id = count_up};
     set_id(options.id, 'a');
     kt_str_copy(options.addr, sizeof(options.addr), KT_STR("a:1"));
     memset(&disk, 0, sizeof(disk));
@@ -108,6 +111,7 @@ static void begin(uint32_t min_in_sync, bool bound_by_nothing)
     view.config.value = *kept;
     now_ms = 100000;
     requests = 0;
+    receiving = false;
     kt_machine_init(&machine, &options, &disk, 0, now_ms);
 }
 
@@ -132,7 +136,8 @@ static void win(void)
 
 static void fetch_with(char letter, uint64_t after, const char *epoch_id)
 {
-    struct kt_m_fetch asked = {.epoch = machine.disk.epoch, .after = after, .wait_ms = 400};
+    struct kt_m_fetch asked = {
+        .epoch = machine.disk.epoch, .after = after, .commit = machine.commit_seq, .wait_ms = 400};
     struct kt_m_event event = {.kind = KT_M_FETCH_CAME, .fetch = &asked};
     set_id(asked.cluster, '1');
     set_id(asked.node, letter);
@@ -217,7 +222,7 @@ static void nobody_is_removed_below_min_in_sync_and_writes_are_refused(void)
     fetch('b', 1);
     fetch('c', 1);
     log_facts.applied_seq = machine.commit_seq;
-    struct kt_machine_facts facts = {now_ms, &view, lease_end_ms, &log_facts};
+    struct kt_machine_facts facts = {now_ms, &view, lease_end_ms, &log_facts, receiving};
     CHECK_INT(kt_machine_may_write(&machine, &facts), KT_OK);
     tick_for(LAG_MS + 200);
     CHECK(!machine.txn.active);
@@ -321,6 +326,273 @@ static void a_stop_withdraws_hands_over_and_is_bound_by_nothing(void)
     CHECK(machine.disk.bound_by_nothing);
 }
 
+static void init(void)
+{
+    kt_machine_init(&machine, &options, &disk, 0, now_ms);
+}
+
+/* Etcd, or what stands for it, knows nothing yet but this node. */
+static void forget_etcd(void)
+{
+    view.config.present = view.leader.present = false;
+    view.service_count = 1;
+}
+
+static void standalone_leads_itself_at_once_again_and_again(void)
+{
+    begin(2, false);
+    forget_etcd();
+    memset(&disk, 0, sizeof(disk));
+    options.standalone = true;
+    options.electable = false;
+    options.expect = 3;
+    options.min_in_sync = 2;
+    init();
+    services[0].state = KT_STATE_EMPTY;
+    services[0].cluster[0] = '\0';
+    win();
+    CHECK(machine.disk.standalone);
+    CHECK_INT(machine.disk.kept.in_sync_count, 1);
+    CHECK_INT(machine.disk.kept.min_in_sync, 1);
+    CHECK_INT(machine.commit_seq, 1);
+
+    disk =
+        machine
+            .disk; /* a restart: what stood for etcd is empty again, a promise is not waited for */
+    forget_etcd();
+    init();
+    win();
+    CHECK_INT(machine.disk.epoch, 2);
+    CHECK_STR(machine.disk.cluster, disk.cluster);
+}
+
+/* A standalone database of cluster 1, with one entry, now started with etcd. */
+static void begin_with_standalone_database(void)
+{
+    begin(1, true);
+    forget_etcd();
+    disk.standalone = true;
+    disk.kept.in_sync_count = disk.kept.member_count = 1;
+    options.min_in_sync = 2;
+    vector[0] = (struct kt_epoch){.epoch = 1, .first_seq = 1};
+    log_facts.vector_count = 1;
+    log_facts.end_seq = log_facts.synced_seq = log_facts.applied_seq = 1;
+    services[0].kept.version = services[0].kept.epoch = 1;
+    services[0].end_epoch = services[0].end_seq = 1;
+    init();
+}
+
+static void a_standalone_database_may_found_a_cluster(void)
+{
+    begin_with_standalone_database();
+    tick_for(TTL_MS);
+    CHECK(!machine.txn.active);
+    tick_for(TTL_MS / 5);
+    CHECK(machine.txn.active);
+    CHECK_INT(machine.txn.config.in_sync_count, 1);
+    CHECK_INT(machine.txn.config.min_in_sync, 2);
+    CHECK_STR(machine.txn.config.cluster, disk.cluster);
+    CHECK(machine.disk.standalone);
+    step(&(struct kt_m_event){.kind = KT_M_TXN_OUTCOME, .outcome = KT_TXN_DONE});
+    CHECK(!machine.disk.standalone);
+}
+
+static void a_standalone_database_never_joins_a_cluster(void)
+{
+    begin_with_standalone_database();
+    view.service_count = 2; /* a node whose cluster may only have lost its etcd */
+    set_id(services[1].cluster, '7');
+    tick_for(3 * TTL_MS);
+    CHECK(!machine.txn.active);
+    view.config.present = true;
+    set_id(view.config.value.cluster, '7');
+    tick(50);
+    CHECK(find(KT_M_STOPPED));
+    CHECK(strstr(machine.ended_why, "empty database"));
+    CHECK(machine.disk.standalone);
+}
+
+static void follow_b(void)
+{
+    begin(1, false);
+    view.leader.present = true;
+    set_id(view.leader.id, 'b');
+    kt_str_copy(view.leader.addr, sizeof(view.leader.addr), KT_STR("b:1"));
+    view.leader.epoch = 1;
+    tick(50);
+    CHECK(find(KT_M_FETCH));
+}
+
+static void a_handover_with_a_target_releases_the_target_alone(void)
+{
+    struct kt_m_event event = {.kind = KT_M_HANDOVER_ASKED};
+    size_t answers = 0;
+    char target[KT_ID_LEN + 1];
+    set_id(target, 'b');
+    event.to = target;
+    begin(1, true);
+    win();
+    fetch('b', 1);
+    fetch('c', 1);
+    log_facts.applied_seq = machine.commit_seq;
+    fetch('c', 1); /* both are held */
+    fetch('b', 1);
+    step(&event);
+    CHECK_INT(machine.role, KT_M_FOLLOWS);
+    CHECK(find(KT_M_DELETE_LEADER));
+    CHECK(find(KT_M_CAMPAIGN_NOW));
+    CHECK_STR(find(KT_M_CAMPAIGN_NOW)->to, target);
+    CHECK(!find(KT_M_RELEASE));
+    for (size_t i = 0; i < machine.action_count; i++) {
+        if (machine.actions[i].kind == KT_M_ANSWER) {
+            answers++;
+            CHECK_INT(machine.actions[i].answer.kind, KT_M_ANSWER_RELEASED);
+            CHECK_STR(machine.actions[i].to, target);
+        }
+    }
+    CHECK_INT(answers, 1);
+}
+
+static void a_handover_to_who_has_not_all_is_given_up(void)
+{
+    struct kt_m_event event = {.kind = KT_M_HANDOVER_ASKED};
+    char target[KT_ID_LEN + 1];
+    set_id(target, 'b');
+    event.to = target;
+    begin(1, true);
+    win();
+    fetch('b', 1);
+    fetch('c', 1);
+    log_facts.end_seq = log_facts.synced_seq = 2;
+    step(&event);
+    for (int i = 0; i < 24; i++) {
+        tick(50);
+        fetch('b', 1);
+        fetch('c', 2);
+    }
+    CHECK_INT(machine.role, KT_M_LEADS);
+    CHECK(!machine.draining);
+}
+
+static void who_is_told_to_campaign_does_not_wait_for_higher_priorities(void)
+{
+    struct kt_m_event event = {.kind = KT_M_CAMPAIGN_CAME, .epoch = 1};
+    follow_b();
+    services[1].priority = services[2].priority = 9;
+    step(&event);
+    tick(50); /* the key of b is still seen */
+    CHECK(!machine.txn.active);
+    view.leader.present = false;
+    tick(1);
+    CHECK(machine.txn.active);
+}
+
+static void what_comes_in_slowly_is_not_asked_for_again(void)
+{
+    follow_b();
+    receiving = true;
+    tick_for(10 * LAG_MS);
+    CHECK_INT(machine.request, 1);
+    receiving = false;
+    tick_for(LAG_MS + 200);
+    CHECK_INT(machine.request, 2);
+}
+
+static void a_call_that_fails_is_repeated_soon(void)
+{
+    struct kt_m_answer failed = {.kind = KT_M_ANSWER_REFUSED, .epoch = 1};
+    struct kt_m_event event = {.kind = KT_M_ANSWER_CAME, .answer = &failed};
+    follow_b();
+    failed.request = machine.request;
+    step(&event);
+    CHECK(!find(KT_M_FETCH));
+    tick(100);
+    CHECK(find(KT_M_FETCH));
+
+    failed.kind = KT_M_ANSWER_COPY;
+    failed.request = machine.request;
+    step(&event);
+    CHECK(find(KT_M_ASK_COPY));
+    failed.kind = KT_M_ANSWER_REFUSED;
+    failed.request = machine.request;
+    step(&event);
+    tick(100);
+    CHECK(find(KT_M_ASK_COPY));
+    CHECK_INT(machine.copy_request, machine.request);
+}
+
+static void a_start_over_a_copied_log_keeps_its_epoch(void)
+{
+    begin(1, false);
+    vector[0] = (struct kt_epoch){.epoch = 4, .first_seq = 1};
+    log_facts.vector_count = 1;
+    log_facts.end_seq = log_facts.synced_seq = log_facts.applied_seq = 7;
+    kt_machine_init(&machine, &options, &disk, 7, now_ms);
+    tick(1);
+    CHECK_INT(machine.disk.epoch, 4);
+    CHECK_INT(machine.actions[0].kind, KT_M_KEEP);
+    CHECK_INT(machine.commit_seq, 7);
+}
+
+/* The leader's epoch is 1, this node keeps 5. */
+static void begin_with_later_epoch(bool rejoin)
+{
+    follow_b();
+    disk.epoch = disk.kept.epoch = 5;
+    options.rejoin = rejoin;
+    init();
+    tick_for(2 * TTL_MS - 100);
+    CHECK_INT(machine.disk.epoch, 5);
+    tick_for(200);
+}
+
+static void a_later_epoch_than_the_leaders_ends_a_node_or_is_put_aside_for_a_copy(void)
+{
+    begin_with_later_epoch(false);
+    CHECK_INT(machine.role, KT_M_ENDED);
+    CHECK(strstr(machine.ended_why, "-rejoin"));
+
+    begin_with_later_epoch(true);
+    CHECK_INT(machine.role, KT_M_FOLLOWS);
+    CHECK_INT(machine.disk.epoch, 1);
+    CHECK(machine.disk.half_copy);
+    CHECK(machine.copy_request);
+}
+
+static void who_is_missing_and_who_would_lead_is_told(void)
+{
+    char missing[200], best[KT_ADDR_MAX];
+    begin(1, false);
+    view.config.present = false;
+    for (size_t i = 0; i < 3; i++) {
+        services[i].kept.version = services[i].kept.epoch = 1;
+        services[i].kept.in_sync_count = 3;
+        memcpy(services[i].kept.in_sync, disk.kept.in_sync, sizeof(disk.kept.in_sync));
+    }
+    services[1].end_epoch = 1;
+    services[1].end_seq = 9;
+    kt_machine_recovery(&machine, &view, missing, sizeof(missing), best);
+    CHECK_STR(missing, "");
+    CHECK_STR(best, "b:1");
+    view.service_count = 2;
+    kt_machine_recovery(&machine, &view, missing, sizeof(missing), best);
+    CHECK_STR(missing, "cccccccccccccccc (c:1)");
+    services[1].state = KT_STATE_COPYING;
+    kt_machine_recovery(&machine, &view, missing, sizeof(missing), best);
+    CHECK_STR(best, "a:1");
+}
+
+static void a_fault_of_the_disk_forgets_what_was_under_way(void)
+{
+    struct kt_m_event fault = {.kind = KT_M_LOG_FAULT, .why = "full"};
+    follow_b();
+    machine.cutting = machine.swapping = true;
+    machine.appending_to = 3;
+    step(&fault);
+    tick_for(700);
+    CHECK_INT(machine.request, 2);
+}
+
 static const struct kt_test tests[] = {
     TEST(an_entry_waits_for_the_whole_union),
     TEST(an_entry_of_another_epoch_id_acknowledges_nothing),
@@ -333,5 +605,17 @@ static const struct kt_test tests[] = {
     TEST(a_refused_or_lost_txn_is_sent_again_and_settled_by_a_view_alone),
     TEST(a_leader_steps_down_when_its_lease_clock_ends),
     TEST(a_stop_withdraws_hands_over_and_is_bound_by_nothing),
+    TEST(standalone_leads_itself_at_once_again_and_again),
+    TEST(a_standalone_database_may_found_a_cluster),
+    TEST(a_standalone_database_never_joins_a_cluster),
+    TEST(a_handover_with_a_target_releases_the_target_alone),
+    TEST(a_handover_to_who_has_not_all_is_given_up),
+    TEST(who_is_told_to_campaign_does_not_wait_for_higher_priorities),
+    TEST(what_comes_in_slowly_is_not_asked_for_again),
+    TEST(a_call_that_fails_is_repeated_soon),
+    TEST(a_start_over_a_copied_log_keeps_its_epoch),
+    TEST(a_later_epoch_than_the_leaders_ends_a_node_or_is_put_aside_for_a_copy),
+    TEST(who_is_missing_and_who_would_lead_is_told),
+    TEST(a_fault_of_the_disk_forgets_what_was_under_way),
 };
 KT_TEST_MAIN(tests)
