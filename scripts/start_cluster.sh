@@ -18,6 +18,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/scripts/lib/nodes.sh"
 # shellcheck source=scripts/lib/sample.sh
 . "$root/scripts/lib/sample.sh"
+# shellcheck source=scripts/lib/failover.sh
+. "$root/scripts/lib/failover.sh"
 
 usage() {
     cat <<'END'
@@ -41,7 +43,12 @@ cluster with sample data and prints what to try. Running it again is harmless.
   --no-sample           leave an empty cluster empty
   --stop                stop what runs in D
   --restart             stop, then start
-  --status              show what runs in D; exit status 0 when all of it is well
+  --status              show what runs in D: who leads, who is in sync, revisions, lag; exit status 0
+                        when all of it is well
+  --kill NODE           kill -9 of one process of D: master, slave, slave2, gateway, etcd1, … or its
+                        address; says what to watch
+  --start NODE          start it again, it alone
+  --promote NODE        hand the lead over to this data node; says how long that took
   --clean               stop, remove D, and the prefix in etcd if it holds D's cluster
   -h, --help            this text
 
@@ -54,7 +61,7 @@ END
 masters='' slaves='' etcd_count='' base_port='' etcd_endpoints_given=''
 config_dir='' config_dir_given=no
 data_dir=$root/run
-build=yes sample=yes action=start
+build=yes sample=yes action=start target=''
 
 require_number() { # FLAG VALUE MIN MAX
     case $2 in '' | *[!0-9]*) usage_error "$1 wants a number, not '$2'" ;; esac
@@ -79,7 +86,8 @@ take_config_dir() { # DIR, or "" for none
 parse_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
-        -m | -n | --etcd | --etcd-endpoints | --data-dir | --config-dir | --base-port)
+        -m | -n | --etcd | --etcd-endpoints | --data-dir | --config-dir | --base-port | \
+            --kill | --start | --promote)
             [ $# -ge 2 ] || usage_error "$1 wants a value"
             ;;
         esac
@@ -103,6 +111,10 @@ parse_arguments() {
         --no-build) build=no ;;
         --no-sample) sample=no ;;
         --stop | --restart | --status | --clean) action=${1#--} ;;
+        --kill | --start | --promote)
+            [ -n "$2" ] || usage_error "$1 wants the name or the address of a node"
+            action=${1#--}_one target=$2 && shift
+            ;;
         -h | --help) usage && exit 0 ;;
         *) usage_error "unknown option '$1'" ;;
         esac
@@ -132,7 +144,7 @@ saved() { sed -n "s/^$1=//p" "$data_dir/cluster.env" 2>/dev/null || true; }
 settle_config_dir() {
     [ "$config_dir_given" = no ] || return 0
     config_dir=$(saved config_dir)
-    [ -z "$config_dir" ] || [ -d "$config_dir" ] || [ "$action" != start ] ||
+    [ -z "$config_dir" ] || [ -d "$config_dir" ] || [[ $action != start* ]] ||
         die "$data_dir was started with --config-dir $config_dir, which is gone;" \
             "name another one, or --config-dir '' for conf/"
 }
@@ -283,12 +295,12 @@ start() {
 main() {
     parse_arguments "$@"
     case $action in
-    status | stop | clean)
+    status | stop | clean | *_one)
         if ! has_marker; then
             [ "$action" != clean ] || [ ! -e "$data_dir" ] ||
                 die "$data_dir was not made by this script (no $marker in it); it stays as it is"
             say "no cluster in $data_dir"
-            [ "$action" != status ] || exit 1
+            case $action in status | *_one) exit 1 ;; esac
             exit 0
         fi
         ;;
@@ -303,9 +315,8 @@ main() {
         ;;
     stop) stop_all ;;
     status) show_running ;;
-    clean)
-        stop_all_and_clean
-        ;;
+    clean) stop_all_and_clean ;;
+    *_one) "${action}" "$target" ;;
     esac
 }
 

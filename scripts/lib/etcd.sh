@@ -59,13 +59,14 @@ private_endpoints() {
     printf '%s' "${list#,}"
 }
 
-start_private_etcd() {
+start_private_etcd() { # [NAME]: only this member
     local i members='' name client peer
     for i in $(seq "$etcd_count"); do
         members="$members,etcd$i=http://127.0.0.1:$(etcd_peer_port "$i")"
     done
     for i in $(seq "$etcd_count"); do
         name=etcd$i
+        [ "${1:-$name}" = "$name" ] || continue
         is_running "$name" && continue
         client=$(etcd_client_port "$i") peer=$(etcd_peer_port "$i")
         require_port "$client" "$name"
@@ -82,6 +83,11 @@ start_private_etcd() {
             --initial-cluster-token "kamaitachi-$etcd_port" \
             --auto-compaction-retention 1h --logger zap --log-level warn
     done
+    if [ $# -gt 0 ]; then # others may be down
+        wait_until 30 "starting $1" etcd_answers "127.0.0.1:$(etcd_client_port "${1#etcd}")" ||
+            fail_start "$1"
+        return
+    fi
     wait_until 30 "starting etcd" etcd_is_healthy || fail_start etcd1
 }
 

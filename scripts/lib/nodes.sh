@@ -86,9 +86,11 @@ start_node() { # NAME
 }
 
 # Before anything is started: a mistake in a file is shown with its file and line.
-check_configs() {
+check_configs() { # [NAMES…]: all of them
     local name settings config answer
-    for name in $(node_names) gateway; do
+    # shellcheck disable=SC2046 # a list
+    [ $# -gt 0 ] || set -- $(node_names) gateway
+    for name in "$@"; do
         is_running "$name" && continue
         settings_of "$name"
         config=$(config_of "$name")
@@ -97,10 +99,13 @@ check_configs() {
     done
 }
 
-health_of() { # NAME: ok, or what keeps it from it
+health_answer() { # NAME: what it says of itself, well or not
+    curl --noproxy '*' -sS --max-time 2 "http://$(address_of "$1")/health" 2>/dev/null || true
+}
+
+health_of() { # NAME [ANSWER]: ok, or what keeps it from it
     local answer health count
-    answer=$(curl --noproxy '*' -sS --max-time 2 "http://$(address_of "$1")/health" 2>/dev/null) ||
-        answer=''
+    if [ $# -gt 1 ]; then answer=$2; else answer=$(health_answer "$1"); fi
     health=$(printf '%s' "$answer" | sed -n 's/^{"status":"\([^"]*\)".*/\1/p')
     # The gateway is well with one node; a write wants it to have found the leader well.
     if [ "$1" = gateway ] && [ "$health" = ok ]; then
@@ -155,26 +160,76 @@ all_at_revision() { # REVISION
     waiting_for=''
 }
 
+# The answer to /cluster/info of the leader (which knows how far the others are), else of any node.
+cluster_info() {
+    local name answer found=''
+    for name in $(node_names); do
+        is_running "$name" || continue
+        answer=$(http_get "http://$(address_of "$name")/cluster/info") || continue
+        found=$answer
+        case $answer in *'"is_leader":true'*) break ;; esac
+    done
+    printf '%s' "$found"
+}
+
+member_in() { # INFO ADDRESS: what it says of this node
+    printf '%s' "$1" | tr '{' '\n' | grep -F "\"address\":\"$2\"" | grep -F '"in_sync":' | tail -n 1
+}
+
+status_line() { # NAME ADDRESS PID ROLE IN-SYNC REVISION LAG HEALTH
+    printf '%-10s %-21s %-8s %-9s %-8s %-10s %-9s %s\n' "$@"
+}
+
+print_node_status() { # NAME PID INFO; fails when the node is not well
+    local name=$1 pid=$2 answer='' member role=- in_sync=- revision=- lag=- health='not running'
+    member=$(member_in "$3" "$(address_of "$name")") || true
+    case $member in
+    *'"in_sync":true'*) in_sync=yes ;;
+    *'"in_sync":false'*) in_sync=no ;;
+    esac
+    lag=$(number_in "$member" lag_ms)
+    if [ "$pid" != - ]; then
+        answer=$(health_answer "$name")
+        health=$(health_of "$name" "$answer")
+        role=$(printf '%s' "$answer" | sed -n 's/.*"role":"\([a-z]*\)".*/\1/p')
+        revision=$(number_in "$answer" revision)
+        lag=${lag:-$(number_in "$answer" lag_ms)}
+    fi
+    if [ "$name" = gateway ]; then role=gateway in_sync=- revision=- lag=''; fi
+    status_line "$name" "$(address_of "$name")" "$pid" "${role:--}" "$in_sync" "${revision:--}" \
+        "${lag:--}${lag:+ ms}" "$health"
+    [ "$health" = ok ]
+}
+
+print_leader() { # INFO
+    local address epoch count
+    address=$(printf '%s' "$1" | sed -n 's/.*"leader":"\([^"]*\)".*/\1/p')
+    epoch=$(printf '%s' "$1" | sed -n 's/^[^[]*"epoch":\([0-9]*\).*/\1/p')
+    count=$(printf '%s' "$1" | tr '{' '\n' | grep -c '"in_sync":true') || true
+    if [ -n "$address" ]; then
+        say "leader: ${address}, epoch ${epoch:-?}, $count of $((masters + slaves)) in sync"
+    else
+        say "leader: none"
+    fi
+}
+
 print_status() { # exit status 0 when everything is up and well
-    local name rc=0 pid health
-    printf '%-10s %-22s %-9s %s\n' name address pid health
+    local name rc=0 pid info health
+    info=$(cluster_info)
+    status_line name address pid role 'in sync' revision lag health
     for name in $(etcd_names) $(node_names) gateway; do
         pid=$(running_pid "$name") || pid=-
         case $name in
         etcd*)
             health=$([ "$pid" = - ] && printf 'not running' || printf 'running')
-            printf '%-10s %-22s %-9s %s\n' "$name" \
-                "127.0.0.1:$(etcd_client_port "${name#etcd}")" "$pid" "$health"
+            status_line "$name" "127.0.0.1:$(etcd_client_port "${name#etcd}")" "$pid" etcd - - - \
+                "$health"
             ;;
-        *)
-            health='not running'
-            [ "$pid" = - ] || health=$(health_of "$name")
-            [ "$health" = ok ] || rc=1
-            printf '%-10s %-22s %-9s %s\n' "$name" "$(address_of "$name")" "$pid" "$health"
-            ;;
+        *) print_node_status "$name" "$pid" "$info" || rc=1 ;;
         esac
         [ "$pid" != - ] || rc=1
     done
     [ "$etcd_kind" = private ] || say "etcd at $etcd_endpoints (not ours)"
+    print_leader "$info"
     return "$rc"
 }

@@ -11,16 +11,17 @@ records_now() {
         total_records
 }
 
-# The header that lets the import in when [auth] write_token is set, in a file: an argument would show
-# it to everybody in the list of processes.
-auth_header_file() {
-    local token=${KAMAITACHI_AUTH_WRITE_TOKEN-}
-    [ -n "$token" ] || token=$(ini_value "$(config_source master)" auth write_token)
+# The header that lets a request in when [auth] KEY (write_token, admin_token) is set at NAME, in a
+# file: an argument would show it to everybody in the list of processes.
+auth_header_file() { # KEY NAME
+    local variable=KAMAITACHI_AUTH_${1^^} token
+    token=${!variable-}
+    [ -n "$token" ] || token=$(ini_value "$(config_source "$2")" auth "$1")
     (
         umask 077
-        printf '%s' "${token:+Authorization: Bearer $token}" >"$data_dir/import.header"
+        printf '%s' "${token:+Authorization: Bearer $token}" >"$data_dir/auth.header"
     )
-    printf '%s' "$data_dir/import.header"
+    printf '%s' "$data_dir/auth.header"
 }
 
 fill_with_sample() {
@@ -33,7 +34,7 @@ fill_with_sample() {
     fi
     : >"$data_dir/sample.begun"
     step "importing 5,000 companies with 16 quarters each through the gateway"
-    header=$(auth_header_file)
+    header=$(auth_header_file write_token master)
     answer=$("$root/bin/sample_data" |
         curl --noproxy '*' -sS --max-time 300 -H 'Expect:' -H 'Content-Type: text/csv' \
             -H "@$header" --data-binary @- \

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """scripts/start_cluster.sh, as a user runs it (but for the build)."""
 
+import http.server
 import json
 import os
 import re
 import shlex
 import socket
 import subprocess
+import threading
 
 from cluster import (BIN, ROOT, Skip, check, equal, free_ports, group, measured, missing, request,
-                     test)
+                     test, wait_until)
 
 SCRIPT = os.path.join(ROOT, "scripts", "start_cluster.sh")
 
@@ -173,6 +175,108 @@ def files_of_a_configuration_directory_come_first(bench):
                   body).status, 200, "status with conf/ again")
 
 
+class Stub:
+    """Two data nodes and a gateway of one process (this one), as far as --promote asks them."""
+
+    def __init__(self, bench, settings=""):
+        self.base = free_ports(3)
+        self.dir = os.path.join(bench.dir, "stub")
+        self.leader = self.base + 1
+        self.asked = []  # (port, body, Authorization) of each /cluster/failover
+        self.refusal = None
+        os.makedirs(os.path.join(self.dir, "pids"))
+        config = os.path.join(self.dir, "my")
+        os.mkdir(config)
+        for name in ("gateway", "master", "slave"):
+            with open(os.path.join(config, name + ".ini"), "w", encoding="utf-8") as file:
+                file.write(settings)
+        with open("/proc/self/stat", encoding="utf-8") as file:
+            started = file.read().rpartition(")")[2].split()[19]
+        for name in ("gateway", "master", "slave"):
+            with open(os.path.join(self.dir, "pids", name + ".pid"), "w", encoding="utf-8") as file:
+                file.write("%d %s\n" % (os.getpid(), started))
+        with open(os.path.join(self.dir, ".kamaitachi-cluster"), "w", encoding="utf-8"):
+            pass
+        with open(os.path.join(self.dir, "cluster.env"), "w", encoding="utf-8") as file:
+            file.write("masters=1\nslaves=1\nbase_port=%d\netcd_kind=external\netcd_count=1\n"
+                       "etcd_endpoints=127.0.0.1:1\nprefix=/x\nconfig_dir=%s\n" % (
+                           self.base, config))
+        self.servers = []
+        for port in range(self.base, self.base + 3):
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.servers.append(server)
+        bench.cleanups.append(self.stop)
+
+    def stop(self, *ports):
+        for server in self.servers:
+            if not ports or server.server_address[1] in ports:
+                server.shutdown()
+                server.server_close()
+
+    def _handler(self):
+        stub = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self, status, data):
+                body = json.dumps({"status_code": 0 if status == 200 else status,
+                                   "status_msg": "success" if status == 200 else data,
+                                   "data": data}, separators=(",", ":")).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_GET(self):
+                self.answer(200, {"address": "127.0.0.1:%d" % stub.leader,
+                                  "leader": "127.0.0.1:%d" % stub.leader,
+                                  "is_leader": self.server.server_address[1] == stub.leader})
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                stub.asked.append((self.server.server_address[1], body,
+                                   self.headers["Authorization"]))
+                if stub.refusal:
+                    self.answer(409, stub.refusal)
+                else:
+                    stub.leader = int(body["to"].rpartition(":")[2])
+                    self.answer(200, {})
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+
+@test
+def a_promotion_is_asked_of_the_gateway_else_of_the_leader(bench):
+    stub = Stub(bench, "[auth]\nadmin_token = operators-only-0123456789\n")
+    bearer = "Bearer operators-only-0123456789"
+    base, to_slave = stub.base, {"to": "127.0.0.1:%d" % (stub.base + 2)}
+
+    run = Run("--promote", "slave", "--data-dir", stub.dir)
+    equal(run.status, 0, "exit status (%s)" % run.all)
+    check(re.search(r"^slave leads now, after \d+ ms \(before: master\)$", run.out, re.M),
+          "it says %s", run.out)
+    equal(stub.asked, [(base, to_slave, bearer)], "what the gateway was asked")
+    check(not os.path.exists(os.path.join(stub.dir, "auth.header")), "the token is left behind")
+    run = Run("--promote", "127.0.0.1:%d" % (base + 2), "--data-dir", stub.dir)
+    equal((run.status, run.out), (0, "slave leads already\n"), "who leads already")
+
+    stub.refusal = "master is not in sync"
+    run = Run("--promote", "master1", "--data-dir", stub.dir)
+    equal(run.status, 1, "exit status of a refusal (%s)" % run.all)
+    equal(run.err, "error: gateway refused: master is not in sync\n", "what it says")
+
+    stub.refusal = None
+    stub.stop(base)
+    del stub.asked[:]
+    run = Run("--promote", "master", "--data-dir", stub.dir)
+    equal(run.status, 0, "exit status without the gateway (%s)" % run.all)
+    equal(stub.asked, [(base + 2, {"to": "127.0.0.1:%d" % (base + 1)}, bearer)],
+          "what the leader was asked")
+
+
 @group
 class StartCluster:
     def setup(self, bench):
@@ -244,6 +348,58 @@ class StartCluster:
         pids = self._pids()
         changed = [name for name in pids if pids[name] != self.pids[name]]
         equal(changed, ["slave2.pid"], "restarted processes")
+
+    def one_process_is_killed_and_started_again(self):
+        before = self._pids()
+        for name, port in (("slave", 2), ("gateway", 0), ("etcd1", 51)):
+            run = Run("--kill", name, "--data-dir", self.dir)
+            equal(run.status, 0, "exit status of --kill (%s)" % run.all)
+            check("killed %s (process %d, 127.0.0.1:%d)\n" % (
+                name, before[name + ".pid"], self.base + port) in run.out, "it says %s", run.out)
+            check("--start " + name in run.out, "how to go on: %s", run.out)
+            wait_until(lambda name=name: not os.path.exists("/proc/%d" % before[name + ".pid"]),
+                       "%s is gone" % name)
+            run = Run("--status", "--data-dir", self.dir)
+            equal(run.status, 1, "exit status of --status (%s)" % run.all)
+            check(re.search(r"^%s +\S+ +- .* not running$" % name, run.out, re.M),
+                  "--status says %s", run.out)
+            equal(Run("--kill", name, "--data-dir", self.dir).status, 1, "killed twice")
+            run = Run("--start", "127.0.0.1:%d" % (self.base + port), "--data-dir", self.dir)
+            equal(run.status, 0, "exit status of --start (%s)" % run.all)
+        after = self._pids()
+        equal(sorted(name for name in before if before[name] != after[name]),
+              ["etcd1.pid", "gateway.pid", "slave.pid"], "new processes")
+        run = Run("--start", "slave", "--data-dir", self.dir)
+        equal((run.status, run.out), (0, "slave runs already\n"), "started twice")
+
+    def wrong_nodes_are_refused(self):
+        for words, said in ((("--kill", "slave3"), "but etcd1 master slave slave2 gateway"),
+                            (("--promote", "gateway"), "but master slave slave2"),
+                            (("--start", "127.0.0.1:1"), "there is no '127.0.0.1:1' here"),
+                            (("--kill",), "--kill wants a value"),
+                            (("--kill", ""), "--kill wants the name")):
+            run = Run("--data-dir", self.dir, *words)
+            equal(run.status, 2, "exit status of %s (%s)" % (" ".join(words), run.all))
+            check(said in run.err, "it says %s", run.err)
+        other = self.dir + "4"
+        run = Run("--kill", "master", "--data-dir", other)
+        equal((run.status, run.out), (1, "no cluster in %s\n" % other), "without a cluster")
+
+    def the_status_shows_who_leads_and_how_far_everyone_is(self):
+        nodes = ("master", "slave", "slave2")
+
+        def level():
+            run = Run("--status", "--data-dir", self.dir)
+            rows = {row[0]: row for row in map(str.split, run.out.splitlines()) if len(row) > 3}
+            equal(len({rows[name][5] for name in nodes}), 1, "revisions in %s" % run.out)
+            return run.status == 0 and (run.out, rows)
+        out, rows = wait_until(level, "all are well and level", 20)
+        leader = request("127.0.0.1:%d" % self.base, "GET", "/cluster/leader").data()
+        roles = {rows[name][1]: rows[name][3] for name in nodes}
+        equal({addr: role for addr, role in roles.items() if role == "leader"},
+              {leader["address"]: "leader"}, "leaders in %s" % out)
+        check("leader: %s, epoch %d, " % (leader["address"], leader["epoch"]) in out,
+              "the leader's line: %s", out)
 
     def restart_keeps_the_data(self):
         equal(Run("--restart", *self.flags).status, 0, "exit status of --restart")
