@@ -176,7 +176,7 @@ static enum kt_status write_and_sync(int fd, const char *path, struct kt_str con
     return status;
 }
 
-static enum kt_status sync_parent(const char *path, struct kt_error *err)
+enum kt_status kt_fs_sync_parent(const char *path, struct kt_error *err)
 {
     size_t len = parent_len(path);
     KT_AUTOFREE char *parent = len ? kt_strndup(path, len) : kt_strdup(".");
@@ -214,7 +214,7 @@ enum kt_status kt_fs_write_durably(const char *path, struct kt_str content, stru
         (void)kt_os_remove(beside);
         return status;
     }
-    return sync_parent(path, err);
+    return kt_fs_sync_parent(path, err);
 }
 
 enum kt_status kt_fs_remove(const char *path, struct kt_error *err)
@@ -247,23 +247,61 @@ struct kt_file {
     char path[];
 };
 
-enum kt_status kt_file_create(const char *path, struct kt_file **ret_file, struct kt_error *err)
+static enum kt_status new_file(const char *path, bool create, struct kt_file **ret_file,
+                               struct kt_error *err)
 {
     size_t size = strlen(path) + 1;
     struct kt_file *file = kt_malloc(sizeof *file + size);
     if (!file) {
-        return kt_fail(err, KT_NO_MEMORY, "create %s: out of memory", path);
+        return kt_fail(err, KT_NO_MEMORY, "open %s: out of memory", path);
     }
     memcpy(file->path, path, size);
-    file->fd = fault() ? -1 : kt_os_create(path);
+    file->fd = fault() ? -1 : create ? kt_os_create(path) : kt_os_open_read(path);
     if (file->fd < 0) {
-        enum kt_status status = errno == EEXIST
-                                    ? kt_fail(err, KT_BUSY, "create %s: it exists", path)
-                                    : fail_io(err, "create", path);
+        enum kt_status status = KT_OK;
+        if (create) {
+            status = errno == EEXIST ? kt_fail(err, KT_BUSY, "create %s: it exists", path)
+                                     : fail_io(err, "create", path);
+        } else {
+            status = kt_os_fail(err, "open", path);
+        }
         kt_free(file);
         return status;
     }
     *ret_file = file;
+    return KT_OK;
+}
+
+enum kt_status kt_file_create(const char *path, struct kt_file **ret_file, struct kt_error *err)
+{
+    return new_file(path, true, ret_file, err);
+}
+
+enum kt_status kt_file_open(const char *path, struct kt_file **ret_file, struct kt_error *err)
+{
+    return new_file(path, false, ret_file, err);
+}
+
+enum kt_status kt_file_sync(struct kt_file *file, struct kt_error *err)
+{
+    return fault() || kt_os_sync(file->fd) != 0 ? fail_io(err, "sync", file->path) : KT_OK;
+}
+
+enum kt_status kt_file_read(struct kt_file *file, void *dest, size_t size, size_t *ret_got,
+                            struct kt_error *err)
+{
+    size_t total = 0;
+    while (total < size) {
+        ptrdiff_t got = fault() ? -1 : kt_os_read(file->fd, (char *)dest + total, size - total);
+        if (got < 0) {
+            return fail_io(err, "read", file->path);
+        }
+        if (got == 0) {
+            break;
+        }
+        total += (size_t)got;
+    }
+    *ret_got = total;
     return KT_OK;
 }
 

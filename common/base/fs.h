@@ -31,15 +31,24 @@ enum kt_status kt_fs_remove(const char *path,
                             struct kt_error *err) KT_MUST_CHECK; /* absent is OK */
 enum kt_status kt_fs_rename(const char *from, const char *to, struct kt_error *err) KT_MUST_CHECK;
 enum kt_status kt_fs_sync_dir(const char *path, struct kt_error *err) KT_MUST_CHECK;
+/* The directory that `path` lies in. */
+enum kt_status kt_fs_sync_parent(const char *path, struct kt_error *err) KT_MUST_CHECK;
 int64_t kt_fs_size(const char *path); /* -1 when absent */
 
-/* A new file that is written from its beginning to its end; KT_BUSY when the path exists. Closing
- * does not make it durable. */
+/* A new file that is written from its beginning to its end (create; KT_BUSY when the path exists),
+ * or one that is read so (open). Closing does not make it durable; sync does, but not its name:
+ * that is kt_fs_sync_parent's. */
 struct kt_file;
 enum kt_status kt_file_create(const char *path, struct kt_file **ret_file,
                               struct kt_error *err) KT_MUST_CHECK;
 enum kt_status kt_file_write(struct kt_file *file, const void *data, size_t len_bytes,
                              struct kt_error *err) KT_MUST_CHECK;
+enum kt_status kt_file_sync(struct kt_file *file, struct kt_error *err) KT_MUST_CHECK;
+enum kt_status kt_file_open(const char *path, struct kt_file **ret_file,
+                            struct kt_error *err) KT_MUST_CHECK;
+/* Fewer than `size` only at the end of the file. */
+enum kt_status kt_file_read(struct kt_file *file, void *dest, size_t size, size_t *ret_got,
+                            struct kt_error *err) KT_MUST_CHECK;
 enum kt_status kt_file_close(struct kt_file **file, struct kt_error *err) KT_MUST_CHECK;
 
 /* An exclusive lock that ends with the process, however it ends. The lock file says who holds it

@@ -145,6 +145,11 @@ struct kt_change { /* decoded */
 enum kt_status kt_change_decode(struct kt_str bytes, struct kt_change *ret_change,
                                 struct kt_error *err) KT_MUST_CHECK;
 void kt_change_done(struct kt_change *change);
+/* Members of an object that is open: the change in the shape of the request that would make it,
+ * with at most max_items subjects and records; `left_out` counts the others. Of a generic series
+ * only which it is. */
+struct kt_jw;
+void kt_change_write_text(const struct kt_change *change, size_t max_items, struct kt_jw *jw);
 /* The kind alone; 0 when the bytes are no change. */
 int kt_change_kind_of(struct kt_str bytes);
 

@@ -360,21 +360,6 @@ static enum kt_status lock_files(struct kt_store *store, struct kt_error *err)
     return status;
 }
 
-/* A new file's name in its directory must survive a power cut as its content does. */
-static enum kt_status sync_directory(const struct kt_store *store, struct kt_error *err)
-{
-    KT_AUTOFREE char *directory = kt_strdup(store->path);
-    if (!directory) {
-        return kt_fail(err, KT_NO_MEMORY, "no memory to open a store");
-    }
-    size_t len = strlen(directory);
-    while (len > 0 && directory[len - 1] != '/' && directory[len - 1] != '\\') {
-        len--;
-    }
-    directory[len > 1 ? len - 1 : len] = '\0';
-    return kt_fs_sync_dir(len > 0 ? directory : ".", err);
-}
-
 static enum kt_status open_files(struct kt_store *store, struct kt_error *err)
 {
     struct data_ids ids = {0};
@@ -394,7 +379,8 @@ static enum kt_status open_files(struct kt_store *store, struct kt_error *err)
         status = complete_data_ids(store, &ids, err);
     }
     if (status == KT_OK && (!had_log || !had_data)) {
-        status = sync_directory(store, err);
+        /* A new file's name in its directory must survive a power cut as its content does. */
+        status = kt_fs_sync_parent(store->path, err);
     }
     if (store->identity.commit_seq < ids.known) {
         store->identity.commit_seq = ids.known;
@@ -454,6 +440,7 @@ static void free_store(struct kt_store **store)
     kt_free((*store)->path);
     kt_free((*store)->log_path);
     kt_free((*store)->lock_path);
+    kt_free((*store)->rollback_path);
     kt_free(*store);
     *store = NULL;
 }

@@ -117,6 +117,17 @@ enum kt_status kt_store_log_entry_id(struct kt_store *store, uint64_t seq,
 /* A copy of the epoch vector, ascending; heap, freed by the caller with kt_free. */
 enum kt_status kt_store_epochs(struct kt_store *store, struct kt_epoch **ret_epochs,
                                size_t *ret_count, struct kt_error *err) KT_MUST_CHECK;
+/* Takes away what lies after `after_seq`, and the epochs that began there. First it is written to
+ * "<directory of the database>/rollback/<its name>-<wall ms>-<first>-<last>.ndjson", a line for
+ * each entry: {"seq","epoch","wall_ms","time","key", the change as the request that would make it,
+ * "body": its bytes in base64}; file and directory are fsynced before the transaction that deletes,
+ * and this is when it returns. A crash in between leaves the file and the log: cutting again makes
+ * another file. Nothing happens when the log ends there already. KT_CONFLICT when something after
+ * it is applied or known to be committed. Appends wait meanwhile. */
+enum kt_status kt_store_log_cut(struct kt_store *store, uint64_t after_seq,
+                                struct kt_error *err) KT_MUST_CHECK;
+/* Appends the path of the file that the newest cut of this process made; "" = none. */
+void kt_store_rollback_path(struct kt_store *store, struct kt_buf *ret_path);
 /* Of the oldest entry that is still there; the end + 1 when there is none. */
 uint64_t kt_store_log_first(struct kt_store *store);
 void kt_store_log_end(struct kt_store *store, uint64_t *ret_seq, uint64_t *ret_epoch);

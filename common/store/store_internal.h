@@ -1,7 +1,7 @@
 /* store_internal.h - the parts of a store; for common/store only.
  *
  *   store.c        open, close, identity        store_log.c   the log file
- *   kept.c         what is kept of the cluster
+ *   kept.c         what is kept of the cluster  log_cut.c     its end put aside
  *   schema.c       tables of both files         store_load.c  catalogue and series from the data
  *   store_pool.c   read connections             apply*.c      changes into the data
  *   requests.c     what keys came to            erase.c       records that go
@@ -151,6 +151,7 @@ struct kt_store {
     struct kt_mutex log_mutex, apply_mutex, view_mutex, state_mutex;
 
     struct log_file log; /* log_mutex */
+    char *rollback_path; /* log_mutex: what the newest cut put aside */
     struct reader_pool log_readers, data_readers;
 
     struct sqlite3 *data; /* apply_mutex, with all below it up to the blank line */
@@ -192,6 +193,9 @@ enum kt_status kept_load(struct kt_store *store, struct kt_error *err) KT_MUST_C
 /* store_log.c */
 enum kt_status log_open(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
 void log_close(struct kt_store *store);
+/* When the entry at seq was stamped; 0 = there is none. log_mutex is held. */
+enum kt_status log_stamp_of(struct kt_store *store, uint64_t seq, int64_t *ret_wall_ms,
+                            struct kt_error *err) KT_MUST_CHECK;
 
 /* store_load.c: the newest view and the applier's facts from the data file. */
 enum kt_status data_load(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;

@@ -163,6 +163,26 @@ enum kt_status log_open(struct kt_store *store, struct kt_error *err)
     return status;
 }
 
+enum kt_status log_stamp_of(struct kt_store *store, uint64_t seq, int64_t *ret_wall_ms,
+                            struct kt_error *err)
+{
+    struct sqlite3_stmt *stmt = NULL;
+    enum kt_status status =
+        db_prepare(store->log.db, "SELECT wall_ms FROM entry WHERE seq=?", &stmt, err);
+    if (status == KT_OK) {
+        db_bind_u64(stmt, 1, seq);
+        status = db_step(stmt, err);
+    }
+    if (status == KT_OK) {
+        *ret_wall_ms = db_i64(stmt, 0);
+    } else if (status == KT_NOT_FOUND) {
+        *ret_wall_ms = 0;
+        status = KT_OK;
+    }
+    db_finalize(&stmt);
+    return status;
+}
+
 void log_close(struct kt_store *store)
 {
     db_finalize(&store->log.insert_entry);

@@ -384,11 +384,42 @@ static void errno_has_a_text(void)
     CHECK(kt_errno_text(99999, text)[0] != '\0');
 }
 
+static void a_file_is_written_synced_and_read_in_pieces(void)
+{
+    struct kt_file *file = NULL;
+    char piece[8];
+    size_t got = 0;
+    kt_test_path(path, sizeof path, "pieces");
+    CHECK_FAILS(kt_file_open(path, &file, &err), KT_NOT_FOUND);
+    CHECK_OK(kt_file_create(path, &file, &err));
+    CHECK_OK(kt_file_write(file, "0123456789", 10, &err));
+    CHECK_OK(kt_file_sync(file, &err));
+    kt_fault_set(KT_FAULT_IO, 1, 0);
+    CHECK_FAILS(kt_file_sync(file, &err), KT_IO);
+    kt_fault_set(KT_FAULT_IO, 0, 0);
+    CHECK(strstr(err.message, path));
+    CHECK_OK(kt_file_close(&file, &err));
+    CHECK_OK(kt_fs_sync_parent(path, &err));
+    CHECK_OK(kt_file_open(path, &file, &err));
+    CHECK_OK(kt_file_read(file, piece, sizeof piece, &got, &err));
+    CHECK_INT(got, 8);
+    CHECK(memcmp(piece, "01234567", 8) == 0);
+    CHECK_OK(kt_file_read(file, piece, sizeof piece, &got, &err));
+    CHECK_INT(got, 2);
+    CHECK_OK(kt_file_read(file, piece, sizeof piece, &got, &err));
+    CHECK_INT(got, 0);
+    kt_fault_set(KT_FAULT_IO, 1, 0);
+    CHECK_FAILS(kt_file_read(file, piece, sizeof piece, &got, &err), KT_IO);
+    kt_fault_set(KT_FAULT_IO, 0, 0);
+    CHECK_OK(kt_file_close(&file, &err));
+}
+
 static const struct kt_test tests[] = {
     TEST(directories_are_made_with_all_above),
     TEST(a_file_in_the_way_is_an_io_error_with_the_path),
     TEST(what_is_written_durably_is_read),
     TEST(reading_keeps_its_bound),
+    TEST(a_file_is_written_synced_and_read_in_pieces),
     TEST(absent_files_are_not_found),
     TEST(files_are_renamed_over_others_and_removed),
     TEST(a_failed_write_leaves_the_old_file_alone),
