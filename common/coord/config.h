@@ -51,6 +51,9 @@ const struct kt_member *kt_cluster_config_member(const struct kt_cluster_config 
                                                  const char *id); /* NULL = none */
 bool kt_cluster_config_in_sync(const struct kt_cluster_config *config, const char *id);
 
+bool kt_coord_is_id(
+    struct kt_str text); /* of a node, a cluster, an epoch: 16 hex digits, lower case */
+
 enum kt_node_role { KT_ROLE_FOLLOWER, KT_ROLE_LEADER, KT_ROLE_GATEWAY };
 const char *kt_node_role_name(enum kt_node_role role); /* "follower" … */
 enum kt_node_state { KT_STATE_EMPTY, KT_STATE_WHOLE, KT_STATE_COPYING, KT_STATE_DIVERGED };
@@ -79,6 +82,7 @@ struct kt_service {
     uint64_t end_epoch, end_seq; /* its log's last entry */
     uint64_t revision;           /* applied */
     int64_t started_at_ms;       /* wall clock */
+    char via[KT_ID_LEN + 1];     /* the node that holds the entry for it; "" = it does so itself */
     /* Of the key in etcd; not part of the value. */
     int64_t create_revision, mod_revision, lease;
 };
@@ -86,6 +90,10 @@ struct kt_service {
 /* service_name and addr come from the key and are not parsed from the value. */
 enum kt_status kt_service_parse(struct kt_str json, struct kt_service *ret_service,
                                 struct kt_error *err) KT_MUST_CHECK;
+/* The same from a document that is parsed already. */
+struct kt_json_value;
+enum kt_status kt_service_read(const struct kt_json_value *object, struct kt_service *ret_service,
+                               struct kt_error *err) KT_MUST_CHECK;
 void kt_service_format(const struct kt_service *service, struct kt_buf *ret_json);
 
 #endif

@@ -27,6 +27,7 @@
 #include "etcd/etcd.h"
 
 struct kt_coord; /* opaque */
+struct kt_jw;
 
 struct kt_coord_view {
     int refs;                    /* atomic; use ref/unref */
@@ -76,6 +77,11 @@ enum kt_status kt_coord_start_standalone(const struct kt_coord_options *options,
 
 struct kt_coord_view *kt_coord_view(struct kt_coord *coord); /* counted; never NULL */
 void kt_coord_view_unref(struct kt_coord_view **view);
+/* What a view shows of etcd, for a node that cannot reach it: "revision":n,"complete":b,
+ * "reachable":b,"keys":[{"key","value","create_revision","mod_revision","lease":"digits"}], keys
+ * without the prefix. Writes members of the object that is open; KT_NO_MEMORY: it is half. */
+enum kt_status kt_coord_view_format(const struct kt_coord_view *view,
+                                    struct kt_jw *jw) KT_MUST_CHECK;
 /* Monotonic ms until which `lease` certainly lives; 0 = it is not the current lease. With the
  * view's own_lease the answer is about the very lease under which the view's keys are "mine":
  * another may have taken its place since. */

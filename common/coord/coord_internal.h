@@ -24,7 +24,6 @@
 #define KT_COORD_KEY_MAX (KT_COORD_PREFIX_MAX + 80 + KT_ADDR_MAX)
 
 /* config.c and service.c */
-bool kt_coord_is_id(struct kt_str text);
 enum kt_status kt_coord_get_id(struct kt_json_fields *fields, const char *name, bool may_be_empty,
                                char dest[KT_ID_LEN + 1], struct kt_error *err) KT_MUST_CHECK;
 enum kt_status kt_coord_get_number(struct kt_json_fields *fields, const char *name, int64_t min,
@@ -77,6 +76,11 @@ void kt_facts_delete(struct coord_facts *facts, const char *prefix, struct kt_st
 const struct kt_service *kt_facts_service(const struct coord_facts *facts, const char *service_name,
                                           const char *addr); /* NULL = none */
 void kt_coord_format_leader(const char *id, const char *addr, uint64_t epoch, struct kt_buf *ret);
+
+/* keys.c: facts from the members that kt_coord_view_format wrote, under a prefix of one's own. */
+enum kt_status kt_facts_read(struct kt_json_fields *fields, const char *prefix,
+                             struct coord_facts *ret_facts, bool *ret_complete, bool *ret_reachable,
+                             struct kt_error *err) KT_MUST_CHECK;
 
 /* view.c */
 struct coord_own { /* what a process knows of itself */

@@ -196,23 +196,19 @@ static enum kt_status read_service(const struct kt_json_value *root, struct kt_s
         status = kt_json_get_int(&fields, "started_at", -KT_COORD_NUMBER_MAX, KT_COORD_NUMBER_MAX,
                                  &service->started_at_ms, NULL, err);
     }
+    if (status == KT_OK) {
+        status = kt_coord_get_id(&fields, "via", true, service->via, err);
+    }
     return status;
 }
 
-enum kt_status kt_service_parse(struct kt_str json, struct kt_service *ret_service,
-                                struct kt_error *err)
+enum kt_status kt_service_read(const struct kt_json_value *object, struct kt_service *ret_service,
+                               struct kt_error *err)
 {
     struct kt_service service;
-    struct kt_json *doc = NULL;
     struct kt_error why = KT_ERROR_INIT;
-    enum kt_status status = kt_json_parse(json, KT_JSON_DEPTH_DEFAULT, &doc, &why);
-
     memset(&service, 0, sizeof(service));
-    if (status == KT_OK) {
-        status = read_service(kt_json_root(doc), &service, &why);
-    }
-    kt_json_free(&doc);
-    if (status != KT_OK) {
+    if (read_service(object, &service, &why) != KT_OK) {
         return kt_coord_refuse(&why, "a service's entry", err);
     }
     memcpy(service.service_name, ret_service->service_name, sizeof(service.service_name));
@@ -222,6 +218,18 @@ enum kt_status kt_service_parse(struct kt_str json, struct kt_service *ret_servi
     service.lease = ret_service->lease;
     *ret_service = service;
     return KT_OK;
+}
+
+enum kt_status kt_service_parse(struct kt_str json, struct kt_service *ret_service,
+                                struct kt_error *err)
+{
+    struct kt_json *doc = NULL;
+    struct kt_error why = KT_ERROR_INIT;
+    enum kt_status status = kt_json_parse(json, KT_JSON_DEPTH_DEFAULT, &doc, &why);
+    status = status == KT_OK ? kt_service_read(kt_json_root(doc), ret_service, err)
+                             : kt_coord_refuse(&why, "a service's entry", err);
+    kt_json_free(&doc);
+    return status;
 }
 
 static void write_union(struct kt_jw *jw, const struct kt_service *service)
@@ -266,5 +274,8 @@ void kt_service_format(const struct kt_service *service, struct kt_buf *ret_json
     kt_jw_object_end(&jw);
     kt_jw_kv_u64(&jw, "revision", service->revision);
     kt_jw_kv_i64(&jw, "started_at", service->started_at_ms);
+    if (service->via[0]) {
+        kt_jw_kv_text(&jw, "via", service->via);
+    }
     kt_jw_object_end(&jw);
 }

@@ -121,6 +121,18 @@ static enum kt_status make_replica(struct kt_node *node, struct kt_error *err)
     return kt_replica_new(&options, &node->replica, err);
 }
 
+static enum kt_status make_guests(struct kt_node *node, struct kt_error *err)
+{
+    const struct kt_node_config *config = node->config;
+    struct kt_etcd_security security = kt_node_etcd_security(config);
+    struct kt_guests_options options = {.endpoints = config->etcd.endpoints,
+                                        .security = &security,
+                                        .prefix = config->etcd.prefix,
+                                        .service_name = config->server.service_name,
+                                        .via = node->id};
+    return node->standalone ? KT_OK : kt_guests_new(&options, &node->guests, err);
+}
+
 static enum kt_status start_server(struct kt_node *node, struct kt_error *err)
 {
     const struct kt_node_config *config = node->config;
@@ -162,6 +174,9 @@ static enum kt_status start_parts(struct kt_node *node, bool port_wins, struct k
     }
     if (status == KT_OK) {
         status = make_replica(node, err);
+    }
+    if (status == KT_OK) {
+        status = make_guests(node, err);
     }
     if (status == KT_OK) {
         status = start_server(node, err);
@@ -216,8 +231,12 @@ void kt_node_stop(struct kt_node **node_ptr)
     if (node->replica) {
         kt_replica_stop(node->replica);
     }
+    if (node->guests) {
+        kt_guests_cancel(node->guests);
+    }
     kt_http_server_stop(&server, deadline);
     kt_keeper_stop(node);
+    kt_guests_free(&node->guests);
     kt_replica_free(&node->replica);
     kt_series_cache_free(&node->cache);
     kt_store_close(&node->store);

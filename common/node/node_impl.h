@@ -7,6 +7,7 @@
  * changes.c   the feed of changes
  * generic.c   the first Kamaitachi's generic series
  * ops.c       health, version, cluster    keeper.c   self-probe, members' hosts
+ * register.c  entries for nodes that cannot reach etcd
  *
  * Threads: fields are set before the server starts, but for `server` itself: a request may come
  *          before its start has returned. `draining` is an atomic flag.
@@ -18,6 +19,7 @@
 
 #include "base/thread.h"
 #include "cache/series_cache.h"
+#include "coord/guests.h"
 #include "http/access.h"
 #include "http/server.h"
 #include "node/node.h"
@@ -37,6 +39,7 @@ struct kt_node {
     struct kt_store *store;
     struct kt_series_cache *cache;
     struct kt_replica *replica;
+    struct kt_guests *guests; /* NULL without an etcd of its own */
     struct kt_http_router router;
     _Atomic(struct kt_http_server *) server; /* NULL to the first requests */
     _Atomic bool draining;                   /* no new writes; /health says 503 */
@@ -120,6 +123,12 @@ void kt_node_cluster_info(void *ctx, struct kt_http_request *request,
                           struct kt_http_response *response);
 void kt_node_cluster_leader(void *ctx, struct kt_http_request *request,
                             struct kt_http_response *response);
+void kt_node_register(void *ctx, struct kt_http_request *request,
+                      struct kt_http_response *response);
+void kt_node_heartbeat(void *ctx, struct kt_http_request *request,
+                       struct kt_http_response *response);
+void kt_node_deregister(void *ctx, struct kt_http_request *request,
+                        struct kt_http_response *response);
 void kt_node_fetch(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 
 /* keeper.c */

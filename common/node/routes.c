@@ -34,6 +34,9 @@ const struct kt_http_route kt_node_routes[] = {
     {KT_HTTP_GET, "/version", KT_ACCESS_PUBLIC, false, kt_node_version, false},
     {KT_HTTP_GET, "/cluster/info", KT_ACCESS_PUBLIC, false, kt_node_cluster_info, false},
     {KT_HTTP_GET, "/cluster/leader", KT_ACCESS_PUBLIC, false, kt_node_cluster_leader, false},
+    {KT_HTTP_POST, "/cluster/register", KT_ACCESS_ADMIN, false, kt_node_register, false},
+    {KT_HTTP_POST, "/cluster/heartbeat", KT_ACCESS_ADMIN, false, kt_node_heartbeat, false},
+    {KT_HTTP_POST, "/cluster/deregister", KT_ACCESS_ADMIN, false, kt_node_deregister, false},
     {KT_HTTP_POST, "/replication/v1/fetch", KT_ACCESS_CLUSTER, false, kt_node_fetch, false},
 };
 const size_t kt_node_route_count = sizeof(kt_node_routes) / sizeof(kt_node_routes[0]);

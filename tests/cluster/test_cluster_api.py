@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What operators ask of a cluster, and what nodes without etcd ask of the others."""
 
-from cluster import Node, check, equal, test
+import json
+
+from cluster import Node, check, equal, group, test, wait_until
+
+GUEST = {"node_id": "00000000000000a1", "address": "127.0.0.1", "port": 4}
 
 
 @test
@@ -47,3 +51,176 @@ def detach_makes_a_member_a_cluster_of_its_own(bench):
     equal(cluster.master.snapshot(ids="x")["total"], 2, "subjects of the old cluster")
     equal(slave.snapshot(ids="x")["total"], 2, "subjects of the detached node")
     check(slave.info()["cluster"] == alone["cluster"], "it has joined the old cluster")
+
+
+def refused(answer, status, code, field):
+    equal((answer.status, answer.error().get("code"), answer.error().get("field")),
+          (status, code, field), "status, code, field of %s" % answer.body)
+
+
+def of(info, node_id):
+    return [node for node in info["nodes"] if node["node_id"] == node_id]
+
+
+@group
+class Registration:
+    """Nodes that cannot reach etcd: entries that another one holds for them."""
+
+    def setup(self, bench):
+        self.cluster = bench.cluster(slaves=1, gateway=False)
+        self.etcd, self.master, self.slave = \
+            self.cluster.etcd, self.cluster.master, self.cluster.slaves[0]
+
+    def _entry(self, addr="127.0.0.1:4"):
+        text = self.etcd.get("/kamaitachi/services/data/" + addr)
+        return json.loads(text) if text else None
+
+    def a_guest_is_listed_and_becomes_a_member(self):
+        answer = self.slave.post("/cluster/register", GUEST).data()
+        equal((answer["node_id"], answer["address"], answer["ttl"]),
+              (GUEST["node_id"], "127.0.0.1:4", 3), "node_id, address, ttl")
+        check("etcd" not in answer, "more than was asked for: %s", answer)
+        entry = self._entry()
+        equal((entry["id"], entry["electable"], entry["role"], entry["via"]),
+              (GUEST["node_id"], False, "follower", self.slave.info()["node_id"]), "the entry")
+        wait_until(lambda: of(self.master.info(), GUEST["node_id"]), "the guest is a member")
+        self.slave.post("/cluster/register", GUEST).data()  # again is no fault
+        self.slave.post("/cluster/deregister", GUEST).data()
+        equal(self._entry(), None, "the entry after deregister")
+
+    def heartbeats_keep_it_and_their_end_ends_it(self):
+        self.slave.post("/cluster/register", GUEST).data()
+        lease = self.etcd.lease_of("127.0.0.1:4")
+        for _ in range(3):
+            equal(self.slave.post("/cluster/heartbeat", GUEST).data()["lease"], str(lease), "lease")
+        wait_until(lambda: self._entry() is None, "the entry runs out", 20)
+        refused(self.slave.post("/cluster/heartbeat", GUEST), 404, "not_found", "node_id")
+        refused(self.slave.post("/cluster/deregister", GUEST), 404, "not_found", "node_id")
+
+    def an_entry_that_vanishes_is_put_again(self):
+        self.slave.post("/cluster/register", GUEST).data()
+        self.etcd.delete("/kamaitachi/services/data/127.0.0.1:4")
+
+        def is_back():
+            self.slave.post("/cluster/heartbeat", GUEST).data()
+            return self._entry()
+        wait_until(is_back, "the entry is back")
+        self.slave.post("/cluster/deregister", GUEST).data()
+
+    def a_guest_moves_to_another_node(self):
+        self.slave.post("/cluster/register", GUEST).data()
+        self.master.post("/cluster/register", GUEST).data()
+        equal(self._entry()["via"], self.master.info()["node_id"], "via")
+
+        def has_let_go():
+            answer = self.slave.post("/cluster/heartbeat", GUEST)
+            check(answer.status != 200, "it still holds the entry")
+            return answer
+        refused(wait_until(has_let_go, "the first lets go"), 409, "conflict", "node_id")
+        equal(self._entry()["via"], self.master.info()["node_id"], "via after that")
+        self.slave.post("/cluster/register", GUEST).data()  # and back
+        equal(self._entry()["via"], self.slave.info()["node_id"], "via")
+        self.slave.post("/cluster/deregister", GUEST).data()
+
+    def ids_and_addresses_of_others_are_refused(self):
+        other = dict(GUEST, node_id=self.master.info()["node_id"])
+        refused(self.slave.post("/cluster/register", other), 409, "conflict", "node_id")
+        own = dict(GUEST, node_id=self.slave.info()["node_id"])
+        refused(self.slave.post("/cluster/register", own), 409, "conflict", "node_id")
+        there = dict(GUEST, port=self.master.port)
+        refused(self.slave.post("/cluster/register", there), 409, "conflict", "address")
+        copied = dict(other, port=self.master.port)
+        refused(self.slave.post("/cluster/register", copied), 409, "conflict", "node_id")
+        self.master.post("/cluster/register", GUEST).data()
+        moved = dict(GUEST, port=5)
+        wait_until(lambda: self.slave.post("/cluster/register", moved).status == 409, "it is seen")
+        refused(self.slave.post("/cluster/register", moved), 409, "conflict", "node_id")
+        self.master.post("/cluster/deregister", GUEST).data()
+
+    def bodies_are_strict(self):
+        def with_(**fields):
+            return {k: v for k, v in dict(GUEST, **fields).items() if v is not None}
+        for path in ("register", "heartbeat"):
+            for body, code, field in (
+                    ({}, "bad_value", "node_id"), ([], "bad_value", ""),
+                    (with_(node_id=None), "bad_value", "node_id"),
+                    (with_(node_id="a1"), "bad_value", "node_id"),
+                    (with_(node_id="00000000000000A1"), "bad_value", "node_id"),
+                    (with_(node_id=1), "bad_value", "node_id"),
+                    (with_(address=None), "bad_value", "address"),
+                    (with_(address=""), "bad_value", "address"),
+                    (with_(address="a b"), "bad_value", "address"),
+                    (with_(address="h:8080"), "bad_value", "address"),
+                    (with_(address="h" * 256), "bad_value", "address"),
+                    (with_(port=None), "bad_value", "port"),
+                    (with_(port=0), "bad_value", "port"),
+                    (with_(port=65536), "bad_value", "port"),
+                    (with_(port="4"), "bad_value", "port"),
+                    (with_(port=4.5), "bad_value", "port"),
+                    (with_(electable=True), "unknown_field", "electable"),
+                    (with_(service=1), "bad_value", "service"),
+                    (with_(service={}), "bad_value", "service"),
+                    (with_(service={"id": "00000000000000a2", "role": "follower"}),
+                     "bad_value", "service"),
+                    (with_(service={"id": GUEST["node_id"], "role": "gateway"}),
+                     "bad_value", "service")):
+                refused(self.slave.post("/cluster/" + path, body), 400, code, field)
+        refused(self.slave.post("/cluster/deregister", {}), 400, "bad_value", "node_id")
+        refused(self.slave.post("/cluster/deregister", with_(x=1)), 400, "unknown_field", "x")
+        refused(self.slave.post("/cluster/register", "{"), 415, "media_type", "Content-Type")
+        equal(self.slave.get("/cluster/register").status, 405, "status of GET")
+
+    def who_says_what_it_is_sees_what_stands_in_etcd(self):
+        entry = {"id": GUEST["node_id"], "cluster": self.master.info()["cluster"],
+                 "addr": "elsewhere:1", "role": "leader", "electable": True, "state": "whole",
+                 "revision": 7, "newer": {"x": 1}}
+        answer = self.slave.post("/cluster/register", dict(GUEST, service=entry)).data()
+        stands = self._entry()
+        equal((stands["electable"], stands["role"], stands["revision"], stands["addr"]),
+              (False, "follower", 7, "127.0.0.1:4"), "the entry")
+        keys = {key["key"]: key for key in answer["etcd"]["keys"]}
+        equal((answer["etcd"]["complete"], answer["etcd"]["reachable"]), (True, True), "the view")
+        for key, (value, lease) in self.etcd.get_prefix("/kamaitachi/").items():
+            name = key[len("/kamaitachi"):]
+            if name == "/services/data/127.0.0.1:4":
+                continue  # the view may be a moment older
+            check(name in keys, "%s is not told", key)
+            equal(json.loads(keys[name]["value"]).get("id"), json.loads(value).get("id"), key)
+            equal(keys[name]["lease"], str(lease), "lease of " + key)
+        entry["revision"] = 8
+        self.slave.post("/cluster/heartbeat", dict(GUEST, service=entry)).data()
+        equal(self._entry()["revision"], 8, "revision in the entry")
+        self.slave.post("/cluster/deregister", {"node_id": GUEST["node_id"]}).data()
+
+
+@test
+def registration_is_for_admins_and_allowed_networks(bench):
+    cluster = bench.cluster(slaves=0, gateway=False, auth_admin_token="secret")
+    node = cluster.master
+    refused(node.post("/cluster/register", GUEST), 401, "unauthorized", "Authorization")
+    node.post("/cluster/register", GUEST, {"Authorization": "Bearer secret"}).data()
+    node.post("/cluster/deregister", GUEST, {"Authorization": "Bearer secret"}).data()
+    node.terminate()
+    node.environment["KAMAITACHI_CLUSTER_ALLOW"] = "10.0.0.0/8, 127.0.0.1"
+    node.start()
+    node.post("/cluster/register", GUEST).data()
+    refused(node.post("/cluster/register", GUEST, {"Via": "1.1 proxy"}), 401, "unauthorized",
+            "Authorization")
+    equal(node.post("/cluster/failover", {}).status, 401, "status of another admin path")
+
+
+@test
+def registration_needs_an_etcd_behind_the_node_asked(bench):
+    alone = Node(bench, "master2", None).start()
+    refused(alone.post("/cluster/register", GUEST), 409, "conflict", "")
+    cluster = bench.cluster(slaves=0, gateway=False)
+    cluster.master.post("/cluster/register", GUEST).data()
+    cluster.etcd.kill()
+    answer = cluster.master.post("/cluster/heartbeat", GUEST)
+    equal((answer.status, answer.error()["code"]), (503, "unavailable"), "without etcd")
+    check(answer.headers.get("retry-after"), "no Retry-After: %s", answer.headers)
+    cluster.etcd.start()
+
+    def lives_again():
+        return cluster.master.post("/cluster/register", GUEST).status == 200
+    wait_until(lives_again, "the guest is registered again", 20)
