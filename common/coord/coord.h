@@ -1,5 +1,5 @@
 /* coord.h - who is there, who leads, and what the cluster is configured to: seen through one
- * interface with three makers (etcd, standalone, and a fake for tests).
+ * interface with four makers (etcd, another node that has one, standalone, and a fake for tests).
  *
  * A coord registers its process under a lease, keeps the lease alive, watches everything below the
  * prefix and publishes immutable views. A key of ours that vanishes while we live is put again (a
@@ -27,6 +27,7 @@
 #include "etcd/etcd.h"
 
 struct kt_coord; /* opaque */
+struct kt_access;
 struct kt_jw;
 
 struct kt_coord_view {
@@ -57,6 +58,8 @@ struct kt_coord_view {
 
 struct kt_coord_options {
     const char *endpoints;                   /* etcd */
+    const char *register_with;               /* nodes instead of it: "host:port,host:port" */
+    struct kt_access *access;                /* signs what is asked of them; NULL = unsigned */
     const struct kt_etcd_security *security; /* NULL = none; its strings are borrowed */
     const char *prefix;                      /* "/kamaitachi" */
     int64_t ttl_s;                           /* 3..60 */
@@ -70,6 +73,14 @@ struct kt_coord_options {
 
 enum kt_status kt_coord_start_etcd(const struct kt_coord_options *options,
                                    struct kt_coord **ret_coord, struct kt_error *err) KT_MUST_CHECK;
+/* Registers with a node that reaches etcd and sees what that one sees, by heartbeats: at least
+ * every third of the ttl, and at once when the own entry changes. When a node fails the next is
+ * asked. Campaigns are refused, there is no lease clock. */
+enum kt_status kt_coord_start_remote(const struct kt_coord_options *options,
+                                     struct kt_coord **ret_coord,
+                                     struct kt_error *err) KT_MUST_CHECK;
+/* A list of addresses of nodes, for the configuration. */
+enum kt_status kt_coord_nodes_check(const char *list, struct kt_error *err) KT_MUST_CHECK;
 /* Leader of itself: campaigns win at once, nothing leaves the process. */
 enum kt_status kt_coord_start_standalone(const struct kt_coord_options *options,
                                          struct kt_coord **ret_coord,

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/net.h"
-#include "coord/config.h"
+#include "coord/coord.h"
 #include "etcd/etcd.h"
 
 #include <string.h>
@@ -139,6 +139,10 @@ static const struct kt_conf_key keys[] = {
      "Networks from which nodes without etcd may register: addresses or CIDRs, by comma. Others "
      "need what an operator needs.",
      check_networks},
+    {"cluster", "register_with", KT_CONF_STR, AT(cluster.register_with), 0, 1000, "", "", NULL,
+     "host:port of data nodes, by comma, through which to register when etcd can't be reached from "
+     "here; [etcd] endpoints must be empty. Such a node never leads.",
+     kt_coord_nodes_check},
     {"cluster", "secret", KT_CONF_SECRET, AT(cluster.secret), 0, 256, "", "", NULL,
      "Shared by all processes of the cluster; signs what they ask of each other.", NULL},
     {"replication", "lag_timeout", KT_CONF_MS, AT(replication.lag_timeout), 100, 60000, "1000",
@@ -231,6 +235,11 @@ struct kt_etcd_security kt_node_etcd_security(const struct kt_node_config *confi
                                      .key_file = config->etcd.key_file};
 }
 
+bool kt_node_is_standalone(const struct kt_node_config *config)
+{
+    return !config->etcd.endpoints[0] && !config->cluster.register_with[0];
+}
+
 enum kt_status kt_node_config_check(const struct kt_node_config *config, struct kt_error *err)
 {
     struct kt_etcd_security security = kt_node_etcd_security(config);
@@ -239,7 +248,12 @@ enum kt_status kt_node_config_check(const struct kt_node_config *config, struct 
             err, KT_BAD_VALUE, "[replication] min_in_sync is %lld, more than max_in_sync, %lld",
             (long long)config->replication.min_in_sync, (long long)config->replication.max_in_sync);
     }
-    if (!config->etcd.endpoints[0] && config->replication.min_in_sync > 1) {
+    if (config->etcd.endpoints[0] && config->cluster.register_with[0]) {
+        return kt_fail(err, KT_BAD_VALUE,
+                       "[cluster] register_with is for nodes without etcd, but [etcd] endpoints is "
+                       "set");
+    }
+    if (kt_node_is_standalone(config) && config->replication.min_in_sync > 1) {
         return kt_fail(
             err, KT_BAD_VALUE,
             "[replication] min_in_sync is %lld, but without [etcd] endpoints this node is "

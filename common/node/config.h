@@ -37,7 +37,7 @@ struct kt_node_config {
     struct {
         int64_t expect, priority;
         bool electable;
-        char *allow, *secret;
+        char *allow, *register_with, *secret;
     } cluster;
     struct {
         int64_t lag_timeout, min_in_sync, max_in_sync, log_keep_bytes;
@@ -58,6 +58,8 @@ struct kt_node_config {
 /* The same keys for every data node; the name decides which .ini is read without -config. */
 struct kt_conf_table kt_node_config_table(const char *program);
 
+/* Neither etcd nor nodes to register with. */
+bool kt_node_is_standalone(const struct kt_node_config *config);
 /* What no key alone can tell: KT_BAD_VALUE naming the keys. */
 enum kt_status kt_node_config_check(const struct kt_node_config *config,
                                     struct kt_error *err) KT_MUST_CHECK;

@@ -82,9 +82,9 @@ enum kt_status kt_node_detach(const struct kt_node_config *config, struct kt_err
                                        .max_indicators = config->limits.indicators};
     struct kt_store_identity identity;
     struct kt_store *store = NULL;
-    if (config->etcd.endpoints[0]) {
-        return kt_fail(err, KT_BAD_VALUE,
-                       "-detach is for a node that goes on alone, but [etcd] endpoints is set");
+    if (!kt_node_is_standalone(config)) {
+        return kt_fail(err, KT_BAD_VALUE, "-detach is for a node that goes on alone, but %s is set",
+                       config->etcd.endpoints[0] ? "[etcd] endpoints" : "[cluster] register_with");
     }
     enum kt_status status = kt_store_open(&options, &store, err);
     if (status != KT_OK) {

@@ -65,8 +65,11 @@ static enum kt_status make_coord(void *ctx, const struct kt_coord_options *optio
     struct kt_etcd_security security = kt_node_etcd_security(node->config);
     struct kt_coord_options secured = *options;
     secured.security = &security;
-    return node->standalone ? kt_coord_start_standalone(&secured, ret_coord, err)
-                            : kt_coord_start_etcd(&secured, ret_coord, err);
+    secured.register_with = node->config->cluster.register_with;
+    secured.access = node->access;
+    return node->standalone                ? kt_coord_start_standalone(&secured, ret_coord, err)
+           : secured.register_with[0] != 0 ? kt_coord_start_remote(&secured, ret_coord, err)
+                                           : kt_coord_start_etcd(&secured, ret_coord, err);
 }
 
 static enum kt_status open_store(struct kt_node *node, struct kt_error *err)
@@ -100,7 +103,8 @@ static enum kt_status make_replica(struct kt_node *node, struct kt_error *err)
     options.access = node->access;
     options.addr = node->addr;
     options.service_name = config->server.service_name;
-    options.may_lead = config->server.mode == KT_MODE_MASTER && config->cluster.electable;
+    options.may_lead = config->server.mode == KT_MODE_MASTER && config->cluster.electable &&
+                       !config->cluster.register_with[0];
     options.standalone = node->standalone;
     options.priority = (int32_t)config->cluster.priority;
     options.expect = (uint32_t)config->cluster.expect;
@@ -130,7 +134,7 @@ static enum kt_status make_guests(struct kt_node *node, struct kt_error *err)
                                         .prefix = config->etcd.prefix,
                                         .service_name = config->server.service_name,
                                         .via = node->id};
-    return node->standalone ? KT_OK : kt_guests_new(&options, &node->guests, err);
+    return !config->etcd.endpoints[0] ? KT_OK : kt_guests_new(&options, &node->guests, err);
 }
 
 static enum kt_status start_server(struct kt_node *node, struct kt_error *err)
@@ -190,7 +194,7 @@ static enum kt_status start_parts(struct kt_node *node, bool port_wins, struct k
     if (status == KT_OK) {
         kt_log(INFO, "node", "started", "addr=%s listen=%s mode=%s etcd=%s", node->addr,
                node->listen, node->config->server.mode == KT_MODE_MASTER ? "master" : "slave",
-               node->standalone ? "none" : node->config->etcd.endpoints);
+               node->config->etcd.endpoints[0] ? node->config->etcd.endpoints : "none");
     }
     return status;
 }
@@ -255,7 +259,7 @@ enum kt_status kt_node_start(const struct kt_node_config *config, bool port_wins
         return kt_fail(err, KT_NO_MEMORY, "the node");
     }
     node->config = config;
-    node->standalone = config->etcd.endpoints[0] == '\0';
+    node->standalone = kt_node_is_standalone(config);
     kt_mutex_init(&node->keeper_mutex, "keeper", KT_RANK_NODE);
     kt_cond_init(&node->keeper_cond);
     kt_cond_init(&node->import_cond);

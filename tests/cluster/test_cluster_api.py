@@ -224,3 +224,35 @@ def registration_needs_an_etcd_behind_the_node_asked(bench):
     def lives_again():
         return cluster.master.post("/cluster/register", GUEST).status == 200
     wait_until(lives_again, "the guest is registered again", 20)
+
+
+@test
+def a_node_without_etcd_follows_through_others(bench):
+    cluster = bench.cluster(slaves=1, gateway=True)
+    master, slave = cluster.master, cluster.slaves[0]
+    master.save(records=[{"subject": "s1", "time": 1, "data": {"x": 1}}])
+    # A port that nobody listens on comes first: the next one of the list is asked.
+    lonely = Node(bench, "slave7", None, cluster_register_with="127.0.0.1:1, %s, %s" % (
+        slave.addr, master.addr))
+    lonely.start()
+    equal(lonely.info()["standalone"], False, "standalone")
+    equal(lonely.info()["leader"], master.addr, "leader")
+    equal(lonely.snapshot(ids="x")["total"], 1, "subjects")
+    me = wait_until(lambda: of(master.info(), lonely.info()["node_id"]), "it is a member")[0]
+    equal((me["electable"], me["address"]), (False, lonely.addr), "electable, address")
+    entry = json.loads(cluster.etcd.get("/kamaitachi/services/data/" + lonely.addr))
+    equal(entry["via"], slave.info()["node_id"], "via")
+    refused(lonely.post("/cluster/register", GUEST), 409, "conflict", "")
+    cluster.gateway.wait_nodes([master, slave, lonely])
+
+    # The node that holds its entry dies: the next one takes over, and it goes on following.
+    slave.kill()
+    master.save(records=[{"subject": "s2", "time": 1, "data": {"x": 2}}])
+    lonely.wait_revision(master.revision())
+
+    def has_moved():
+        text = cluster.etcd.get("/kamaitachi/services/data/" + lonely.addr)
+        return text and json.loads(text)["via"] == master.info()["node_id"]
+    wait_until(has_moved, "the master holds its entry", 20)
+    lonely.terminate()
+    equal(cluster.etcd.get("/kamaitachi/services/data/" + lonely.addr), None, "its entry")

@@ -4,7 +4,7 @@
  */
 #include "fuzz.h"
 
-#include "coord/config.h"
+#include "coord/coord_internal.h"
 
 #include <string.h>
 
@@ -43,10 +43,29 @@ static void service(struct kt_str json)
     kt_buf_done(&text);
 }
 
+/* What another node says that it sees. */
+static void facts(struct kt_str json)
+{
+    struct kt_json *doc = NULL;
+    struct kt_json_fields fields;
+    struct coord_facts read;
+    bool complete = false, reachable = false;
+    struct kt_error err = KT_ERROR_INIT;
+    if (kt_json_parse(json, KT_JSON_DEPTH_DEFAULT, &doc, &err) == KT_OK &&
+        kt_json_fields_init(&fields, kt_json_root(doc), "", &err) == KT_OK &&
+        kt_facts_read(&fields, "/p", &read, &complete, &reachable, &err) == KT_OK) {
+        kt_facts_done(&read);
+    } else {
+        FUZZ_CHECK(err.message[0] != '\0');
+    }
+    kt_json_free(&doc);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct kt_str json = fuzz_str(data, size);
     config(json);
     service(json);
+    facts(json);
     return 0;
 }

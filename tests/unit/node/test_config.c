@@ -17,6 +17,7 @@ static const struct {
     {"etcd", "endpoints", {"10.0.0.1:2379", "a:1,b:2", "http://a:1"}, "a:b"},
     {"etcd", "prefix", {"/a", "/b/c", "/kamaitachi-test"}, "kamaitachi"},
     {"cluster", "allow", {"10.0.0.0/8", "::1", "10.1.2.3, fd00::/8"}, "10.0.0.0/33"},
+    {"cluster", "register_with", {"10.0.0.1:8080", "a:1, b:2", "[::1]:9"}, "a:1,b"},
 };
 
 static const struct kt_conf_preset slave_presets[] = {
@@ -437,6 +438,13 @@ static void what_two_keys_say_together_is_checked_and_both_are_named(void)
     CHECK(strstr(err.message, "min_in_sync is 3") && strstr(err.message, "[etcd] endpoints"));
     config.replication.min_in_sync = 1;
     CHECK_OK(kt_node_config_check(&config, &err));
+    CHECK(kt_node_is_standalone(&config));
+    CHECK_OK(kt_conf_set(&conf, "cluster", "register_with", "a:1", KT_CONF_FLAG, "a test", &err));
+    CHECK_OK(kt_node_config_check(&config, &err));
+    CHECK(!kt_node_is_standalone(&config));
+    CHECK_OK(kt_conf_set(&conf, "etcd", "endpoints", "a:2", KT_CONF_FLAG, "a test", &err));
+    CHECK_FAILS(kt_node_config_check(&config, &err), KT_BAD_VALUE);
+    CHECK(strstr(err.message, "register_with") && strstr(err.message, "[etcd] endpoints"));
     kt_conf_done(&conf);
 }
 
