@@ -19,6 +19,8 @@ TEXTS = {
     ("server", "listen"): ("127.0.0.2", "127.0.0.3", None),
     ("etcd", "endpoints"): ("10.0.0.1:2379", "10.0.0.2:2379,10.0.0.3:1", "host:port:x"),
     ("etcd", "prefix"): ("/one", "/two/three", "no-slash"),
+    ("cluster", "allow"): ("10.0.0.0/8", "::1, 10.1.2.3", "10.0.0.0/33"),
+    ("cluster", "register_with"): ("10.0.0.1:1", "one:1, two:2", "one:1, two"),
 }
 # Files that must be there, in PEM; and what else must be set beside a key.
 PEM_FILES = {("etcd", "ca_file"), ("etcd", "cert_file"), ("etcd", "key_file")}
@@ -29,6 +31,8 @@ BESIDE = {
     ("etcd", "ca_file"): HTTPS,
     ("etcd", "cert_file"): HTTPS,
     ("etcd", "key_file"): HTTPS,  # and cert_file, see Loop
+    ("cluster", "register_with"): {"KAMAITACHI_ETCD_ENDPOINTS": ""},
+    ("replication", "min_in_sync"): {"KAMAITACHI_REPLICATION_MAX_IN_SYNC": "64"},
 }
 
 
