@@ -22,6 +22,13 @@ static void on_progress(void *ctx, const char *what, uint64_t done, uint64_t tot
            (unsigned long long)done, (unsigned long long)total);
 }
 
+/* What a start found of a full copy; rare, and an operator should see it. */
+static void on_notice(void *ctx, const char *text)
+{
+    (void)ctx;
+    kt_log(WARN, "store", "copy", "what=\"%s\"", text);
+}
+
 /* --- addresses --- */
 
 static enum kt_status settle_addresses(struct kt_node *node, bool port_wins, struct kt_error *err)
@@ -81,6 +88,7 @@ static enum kt_status open_store(struct kt_node *node, struct kt_error *err)
     options.read_connections = (int)node->config->store.read_connections;
     options.max_indicators = node->config->limits.indicators;
     options.on_progress = on_progress;
+    options.on_notice = on_notice;
     enum kt_status status = kt_store_open(&options, &node->store, err);
     if (status != KT_OK) {
         return status;

@@ -66,11 +66,4 @@ enum kt_status kt_fetch_head_parse(struct kt_str bytes, struct kt_fetch_head *re
 enum kt_status kt_fetch_frame_next(struct kt_str *frames, struct kt_entry *ret_entry,
                                    bool *ret_more, struct kt_error *err) KT_MUST_CHECK;
 
-/* The last seq up to which two logs agree: the smaller end of their last common (epoch, epoch_id).
- * An epoch ends where the next begins, the last one at its log's end. */
-uint64_t kt_epochs_common(const struct kt_epoch *a, size_t a_count, uint64_t a_end,
-                          const struct kt_epoch *b, size_t b_count, uint64_t b_end);
-/* The epoch to which seq belongs; NULL when seq is 0 or before the vector. */
-const struct kt_epoch *kt_epochs_at(const struct kt_epoch *epochs, size_t count, uint64_t seq);
-
 #endif

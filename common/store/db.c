@@ -56,6 +56,10 @@ static const char *pragmas_of(enum db_mode mode)
     case DB_SCRATCH: /* after a failure it is thrown away */
         return "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;"
                "PRAGMA cache_size=-32000; PRAGMA secure_delete=OFF";
+    case DB_WHOLE:
+        return "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA foreign_keys=OFF;"
+               "PRAGMA secure_delete=OFF; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
+               "PRAGMA cache_size=-8000";
     default:
         return "PRAGMA query_only=ON; PRAGMA cache_size=-8000";
     }
@@ -91,8 +95,7 @@ enum kt_status db_open(const char *path, enum db_mode mode, struct sqlite3 **ret
     }
     sqlite3_extended_result_codes(db, 1);
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
-    enum kt_status status =
-        mode == DB_READER || mode == DB_SCRATCH ? KT_OK : set_wal(db, path, err);
+    enum kt_status status = mode == DB_LOG || mode == DB_DATA ? set_wal(db, path, err) : KT_OK;
     if (status == KT_OK) {
         status = db_exec(db, pragmas_of(mode), err);
     }
@@ -145,6 +148,53 @@ void db_rollback(struct sqlite3 *db)
 void db_checkpoint(struct sqlite3 *db)
 {
     (void)sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
+enum kt_status db_quick_check(struct sqlite3 *db, struct kt_error *err)
+{
+    struct sqlite3_stmt *stmt = NULL;
+    enum kt_status status = db_prepare(db, "PRAGMA quick_check(1)", &stmt, err);
+    if (status == KT_OK) {
+        status = db_step(stmt, err);
+    }
+    if (status == KT_OK && !kt_str_eq_text(db_text(stmt, 0), "ok")) {
+        status = kt_fail(err, KT_CORRUPT, "%s: " KT_STR_FMT, sqlite3_db_filename(db, "main"),
+                         KT_STR_ARG(db_text(stmt, 0)));
+    }
+    db_finalize(&stmt);
+    return status;
+}
+
+enum kt_status db_backup_start(struct sqlite3 *from, struct sqlite3 *to,
+                               struct sqlite3_backup **ret_backup, struct kt_error *err)
+{
+    struct sqlite3_backup *backup = NULL;
+    if (!kt_fault_hit(KT_FAULT_IO)) {
+        backup = sqlite3_backup_init(to, "main", from, "main");
+    }
+    if (!backup) {
+        int rc = sqlite3_errcode(to);
+        return fail(to, rc == SQLITE_OK ? SQLITE_IOERR : rc, "copy a database", err);
+    }
+    *ret_backup = backup;
+    return KT_OK;
+}
+
+enum kt_status db_backup_step(struct sqlite3_backup *backup, int pages, struct sqlite3 *to,
+                              bool *ret_done, struct kt_error *err)
+{
+    int rc = kt_fault_hit(KT_FAULT_IO) ? SQLITE_IOERR : sqlite3_backup_step(backup, pages);
+    if (rc != SQLITE_OK && rc != SQLITE_DONE) {
+        return fail(to, rc, "copy a database", err);
+    }
+    *ret_done = rc == SQLITE_DONE;
+    return KT_OK;
+}
+
+void db_backup_end(struct sqlite3_backup **backup)
+{
+    (void)sqlite3_backup_finish(*backup);
+    *backup = NULL;
 }
 
 enum kt_status db_step(struct sqlite3_stmt *stmt, struct kt_error *err)
@@ -242,7 +292,7 @@ enum kt_status db_check_columns(struct sqlite3_stmt *stmt, struct kt_error *err)
     return KT_OK;
 }
 
-static enum kt_status user_version(struct sqlite3 *db, int *ret_version, struct kt_error *err)
+enum kt_status db_user_version(struct sqlite3 *db, int *ret_version, struct kt_error *err)
 {
     struct sqlite3_stmt *stmt = NULL;
     enum kt_status status = db_prepare(db, "PRAGMA user_version", &stmt, err);
@@ -261,7 +311,7 @@ enum kt_status db_migrate(struct sqlite3 *db, const char *path, const char *cons
                           int count, struct kt_error *err)
 {
     int version = 0;
-    enum kt_status status = user_version(db, &version, err);
+    enum kt_status status = db_user_version(db, &version, err);
     if (status == KT_OK && version > count) {
         return kt_fail(err, KT_CORRUPT,
                        "%s: its schema %d is newer than this program's %d; use a newer program",

@@ -16,7 +16,13 @@
 struct sqlite3;
 struct sqlite3_stmt;
 
-enum db_mode { DB_LOG, DB_DATA, DB_READER, DB_SCRATCH /* a temporary file: no journal */ };
+enum db_mode {
+    DB_LOG,
+    DB_DATA,
+    DB_READER,
+    DB_SCRATCH, /* a temporary file: no journal */
+    DB_WHOLE    /* in one file without a WAL, durable with each commit: it is to be renamed */
+};
 enum kt_status db_open(const char *path, enum db_mode mode, struct sqlite3 **ret_db,
                        struct kt_error *err) KT_MUST_CHECK;
 void db_close(struct sqlite3 **db);
@@ -29,6 +35,19 @@ void db_rollback(struct sqlite3 *db);
 
 /* Moves the WAL into the file and empties it, as far as that succeeds. */
 void db_checkpoint(struct sqlite3 *db);
+
+/* KT_CORRUPT with what SQLite found, unless the whole file is sound. */
+enum kt_status db_quick_check(struct sqlite3 *db, struct kt_error *err) KT_MUST_CHECK;
+
+/* Copies all pages of one database over another, some at a time. The source is as it was when its
+ * transaction began, so there must be one. */
+struct sqlite3_backup;
+enum kt_status db_backup_start(struct sqlite3 *from, struct sqlite3 *to,
+                               struct sqlite3_backup **ret_backup,
+                               struct kt_error *err) KT_MUST_CHECK;
+enum kt_status db_backup_step(struct sqlite3_backup *backup, int pages, struct sqlite3 *to,
+                              bool *ret_done, struct kt_error *err) KT_MUST_CHECK;
+void db_backup_end(struct sqlite3_backup **backup); /* also before it is done */
 
 /* KT_OK with a row, KT_NOT_FOUND without one more, or a failure; then the statement is reset. */
 enum kt_status db_step(struct sqlite3_stmt *stmt, struct kt_error *err) KT_MUST_CHECK;
@@ -53,6 +72,9 @@ enum kt_status db_check_columns(struct sqlite3_stmt *stmt, struct kt_error *err)
  * already further is refused with KT_CORRUPT. */
 enum kt_status db_migrate(struct sqlite3 *db, const char *path, const char *const *migrations,
                           int count, struct kt_error *err) KT_MUST_CHECK;
+
+enum kt_status db_user_version(struct sqlite3 *db, int *ret_version,
+                               struct kt_error *err) KT_MUST_CHECK;
 
 /* meta(name, value) of either file; absent gives the fallback. */
 enum kt_status db_meta_get_i64(struct sqlite3 *db, const char *name, int64_t fallback,

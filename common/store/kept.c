@@ -25,8 +25,8 @@ enum kt_status kept_load(struct kt_store *store, struct kt_error *err)
     return status;
 }
 
-static enum kt_status write_kept(struct sqlite3 *db, const struct kt_store_kept *kept,
-                                 struct kt_error *err)
+enum kt_status kept_write(struct sqlite3 *db, const struct kt_store_kept *kept,
+                          struct kt_error *err)
 {
     const char *mark = kept->standalone ? "was_standalone" : "was_in_cluster";
     enum kt_status status = db_meta_set_text(db, "kept_config", kept->config_json, err);
@@ -63,7 +63,9 @@ static enum kt_status check_kept(const struct kt_store *store, const struct kt_s
         return kt_fail(err, KT_CONFLICT, "this node belongs to cluster %s and cannot forget it",
                        store->identity.cluster_id);
     }
-    if (kept->epoch < store->kept_epoch || kept->epoch > KT_REVISION_MAX) {
+    /* Who has the mark of a copy put its history aside, with its epoch: it acknowledges nothing. */
+    bool falls = kept->epoch < store->kept_epoch && !kept->half_copy;
+    if (falls || kept->epoch > KT_REVISION_MAX) {
         return kt_fail(err, KT_CONFLICT, "epoch %llu is kept, epoch %llu does not follow it",
                        (unsigned long long)store->kept_epoch, (unsigned long long)kept->epoch);
     }
@@ -115,7 +117,7 @@ enum kt_status kt_store_keep(struct kt_store *store, const struct kt_store_kept 
         status = db_exec(store->log.db, "BEGIN IMMEDIATE", err);
     }
     if (status == KT_OK) {
-        status = write_kept(store->log.db, kept, err);
+        status = kept_write(store->log.db, kept, err);
         status = status == KT_OK ? db_exec(store->log.db, "COMMIT", err) : status;
         if (status == KT_OK) {
             note_kept(store, kept, &config, &growth);

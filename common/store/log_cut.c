@@ -197,8 +197,9 @@ static enum kt_status put_aside(struct kt_store *store, uint64_t after, uint64_t
 
 struct cut {
     uint64_t after, end, epoch; /* epoch: of the entry at `after` */
-    int64_t wall_ms;            /* its stamp */
-    size_t epoch_count;         /* of the vector that stays */
+    uint64_t kept_epoch;
+    int64_t wall_ms;    /* its stamp */
+    size_t epoch_count; /* of the vector that stays */
 };
 
 /* Under log_mutex nothing of this moves but what was applied, and that only up to the commit
@@ -235,7 +236,7 @@ static enum kt_status delete_tail(struct kt_store *store, const struct cut *cut,
         status = db_exec(db, sql, err);
     }
     if (status == KT_OK) {
-        status = db_meta_set_i64(db, "kept_epoch", (int64_t)store->identity.epoch, err);
+        status = db_meta_set_i64(db, "kept_epoch", (int64_t)cut->kept_epoch, err);
     }
     if (status == KT_OK) {
         status = db_exec(db, "COMMIT", err);
@@ -251,7 +252,7 @@ static void note_cut(struct kt_store *store, const struct cut *cut)
     kt_mutex_lock(&store->state_mutex);
     store->identity.end_seq = cut->after;
     store->identity.end_epoch = cut->epoch;
-    store->kept_epoch = store->identity.epoch;
+    store->kept_epoch = cut->kept_epoch;
     store->epoch_count = cut->epoch_count;
     store->log_last_wall_ms = cut->wall_ms;
     kt_mutex_unlock(&store->state_mutex);
@@ -260,9 +261,11 @@ static void note_cut(struct kt_store *store, const struct cut *cut)
 enum kt_status kt_store_log_cut(struct kt_store *store, uint64_t after_seq, struct kt_error *err)
 {
     struct cut cut = {.after = after_seq};
-    uint64_t end_epoch;
     kt_mutex_lock(&store->log_mutex);
-    kt_store_log_end(store, &cut.end, &end_epoch);
+    kt_store_log_end(store, &cut.end, &cut.kept_epoch);
+    if (cut.kept_epoch < store->kept_epoch) {
+        cut.kept_epoch = store->kept_epoch;
+    }
     enum kt_status status = KT_OK;
     if (after_seq < cut.end) {
         status = plan_cut(store, &cut, err);

@@ -21,6 +21,9 @@ const char *const store_log_migrations[] = {
      * must not open the file and act without them. */
     "INSERT OR IGNORE INTO meta(name,value) VALUES"
     "  ('kept_growth',''),('half_copy',0),('bound_by_nothing',0);",
+    /* Where a log begins that came with a full copy: at most one row, the entry behind which it
+     * goes on. */
+    "CREATE TABLE base(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, wall_ms INTEGER NOT NULL);",
 };
 const int store_log_migration_count = (int)KT_ARRAY_LEN(store_log_migrations);
 

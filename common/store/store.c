@@ -345,7 +345,8 @@ static enum kt_status redo(struct kt_store *store, const struct kt_store_options
     return status;
 }
 
-static enum kt_status lock_files(struct kt_store *store, struct kt_error *err)
+static enum kt_status lock_files(struct kt_store *store, const struct kt_store_options *options,
+                                 struct kt_error *err)
 {
     enum kt_status status = kt_fs_mkdirs_for(store->path, err);
     if (status != KT_OK) {
@@ -356,6 +357,8 @@ static enum kt_status lock_files(struct kt_store *store, struct kt_error *err)
     status = kt_lock_acquire(store->lock_path, what, &store->lock, err);
     if (status == KT_OK) {
         kt_spools_remove(store->path); /* nobody else can be using them now */
+        copies_out_remove(store);
+        status = copy_settle(store, options, err);
     }
     return status;
 }
@@ -460,7 +463,7 @@ enum kt_status kt_store_open(const struct kt_store_options *options, struct kt_s
         return kt_fail(err, KT_NO_MEMORY, "no memory to open a store");
     }
     init_parts(store, options);
-    enum kt_status status = lock_files(store, err);
+    enum kt_status status = lock_files(store, options, err);
     if (status == KT_OK) {
         store->applier = applier_new();
         status = store->applier ? KT_OK : kt_fail(err, KT_NO_MEMORY, "no memory to open a store");

@@ -30,8 +30,9 @@ struct kt_store_options {
     int read_connections;   /* 1..64 */
     int64_t max_indicators; /* put into the first epoch-start by the founder; 4096 */
     void (*on_progress)(void *ctx, const char *what, uint64_t done,
-                        uint64_t total); /* may be NULL */
-    void *on_progress_ctx;
+                        uint64_t total);            /* may be NULL */
+    void (*on_notice)(void *ctx, const char *text); /* a sentence for the log; may be NULL */
+    void *on_progress_ctx;                          /* of both */
 };
 
 enum kt_status kt_store_open(const struct kt_store_options *options, struct kt_store **ret_store,
@@ -61,8 +62,8 @@ struct kt_store_kept {
 };
 /* All of it in one transaction, fsynced when it returns; a failure leaves what was kept before.
  * With a cluster id it sets was_standalone or was_in_cluster, which nothing takes back.
- * KT_CONFLICT: an epoch below the kept one, or no cluster id for a node that has one. KT_BAD_VALUE:
- * an id of another length. */
+ * KT_CONFLICT: an epoch below the kept one without the mark of a copy, or no cluster id for a node
+ * that has one. KT_BAD_VALUE: an id of another length. */
 enum kt_status kt_store_keep(struct kt_store *store, const struct kt_store_kept *kept,
                              struct kt_error *err) KT_MUST_CHECK;
 /* The texts borrow from `memory`, to which they are appended. `standalone` is true for a node that
@@ -130,6 +131,13 @@ enum kt_status kt_store_log_cut(struct kt_store *store, uint64_t after_seq,
 void kt_store_rollback_path(struct kt_store *store, struct kt_buf *ret_path);
 /* Of the oldest entry that is still there; the end + 1 when there is none. */
 uint64_t kt_store_log_first(struct kt_store *store);
+/* The last seq up to which two logs agree: the smaller end of their last common (epoch, epoch_id).
+ * An epoch ends where the next begins, the last one at its log's end. */
+uint64_t kt_epochs_common(const struct kt_epoch *a, size_t a_count, uint64_t a_end,
+                          const struct kt_epoch *b, size_t b_count, uint64_t b_end);
+/* The epoch to which seq belongs; NULL when seq is 0 or before the vector. */
+const struct kt_epoch *kt_epochs_at(const struct kt_epoch *epochs, size_t count, uint64_t seq);
+
 void kt_store_log_end(struct kt_store *store, uint64_t *ret_seq, uint64_t *ret_epoch);
 int64_t kt_store_log_last_wall_ms(struct kt_store *store); /* stamp of the last entry; 0 = empty */
 

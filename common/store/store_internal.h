@@ -7,6 +7,8 @@
  *   requests.c     what keys came to            erase.c       records that go
  *   generic.c      generic series from the data
  *   touched.c      what each revision touched
+ *   copy_out.c     a full copy given             copy_in.c     … and taken
+ *   copy_swap.c    … and put in place at open
  *
  * Locks, none held while another of the same line is taken:
  *   log_mutex (STORE_WRITE)    the log's write connection
@@ -145,6 +147,8 @@ struct apply_waiter {
     bool woken;
 };
 
+enum copy_taking { COPY_NONE, COPY_LOADING, COPY_WAITS /* for the next open */ };
+
 struct kt_store {
     char *path, *log_path, *lock_path;
     struct kt_lock_file *lock;
@@ -168,6 +172,8 @@ struct kt_store {
     struct kt_buf kept, kept_growth;
     uint64_t kept_epoch;
     bool half_copy, bound_by_nothing;
+    enum copy_taking taking;
+    unsigned copies_out; /* bit n: X.db.give-n is in use */
     struct kt_epoch *epochs;
     size_t epoch_count, epoch_cap;
     uint64_t log_first_seq; /* end_seq + 1 = there is no entry */
@@ -189,10 +195,35 @@ extern const char *const store_find_records_sql;
 
 /* kept.c */
 enum kt_status kept_load(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
+/* Within a transaction of the log file. */
+enum kt_status kept_write(struct sqlite3 *db, const struct kt_store_kept *kept,
+                          struct kt_error *err) KT_MUST_CHECK;
+
+/* copy_swap.c */
+#define COPY_SAYS_LOADING "loading\n"
+#define COPY_SAYS_SWAP "swap\n"
+struct copy_paths {
+    char *side, *data, *log;
+};
+enum kt_status copy_paths_make(const struct kt_store *store, struct copy_paths *paths,
+                               struct kt_error *err) KT_MUST_CHECK;
+void copy_paths_done(struct copy_paths *paths);
+enum kt_status copy_remove_files(const struct copy_paths *paths,
+                                 struct kt_error *err) KT_MUST_CHECK;
+/* Brings to its end what an earlier process began; before the files are opened. */
+enum kt_status copy_settle(struct kt_store *store, const struct kt_store_options *options,
+                           struct kt_error *err) KT_MUST_CHECK;
+/* "X.db", ".copy" -> "X.copy"; heap, NULL without memory. */
+char *store_beside(const struct kt_store *store, const char *suffix);
+void store_remove_db(const char *path); /* with its journals, as far as that succeeds */
+/* copy_out.c: what an earlier process left. */
+void copies_out_remove(const struct kt_store *store);
 
 /* store_log.c */
 enum kt_status log_open(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
 void log_close(struct kt_store *store);
+/* Epoch vector and ends alone. */
+enum kt_status log_read_positions(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
 /* When the entry at seq was stamped; 0 = there is none. log_mutex is held. */
 enum kt_status log_stamp_of(struct kt_store *store, uint64_t seq, int64_t *ret_wall_ms,
                             struct kt_error *err) KT_MUST_CHECK;

@@ -35,6 +35,25 @@ static enum kt_status read_epochs(struct kt_store *store, struct kt_error *err)
     return status == KT_NOT_FOUND ? KT_OK : status;
 }
 
+/* A log without entries ends where it would begin. */
+static enum kt_status read_base(struct kt_store *store, struct kt_error *err)
+{
+    struct sqlite3_stmt *stmt = NULL;
+    enum kt_status status =
+        db_prepare(store->log.db, "SELECT seq,epoch,wall_ms FROM base", &stmt, err);
+    if (status == KT_OK) {
+        status = db_step(stmt, err);
+    }
+    if (status == KT_OK) {
+        store->identity.end_seq = db_u64(stmt, 0);
+        store->identity.end_epoch = db_u64(stmt, 1);
+        store->log_last_wall_ms = db_i64(stmt, 2);
+    }
+    db_finalize(&stmt);
+    store->log_first_seq = store->identity.end_seq + 1;
+    return status == KT_NOT_FOUND ? KT_OK : status;
+}
+
 static enum kt_status read_ends(struct kt_store *store, struct kt_error *err)
 {
     struct sqlite3_stmt *stmt = NULL;
@@ -53,11 +72,13 @@ static enum kt_status read_ends(struct kt_store *store, struct kt_error *err)
         store->log_first_seq = db_u64(stmt, 3);
     }
     db_finalize(&stmt);
-    if (status == KT_NOT_FOUND) {
-        store->log_first_seq = 1;
-        status = KT_OK;
-    }
-    return status;
+    return status == KT_NOT_FOUND ? read_base(store, err) : status;
+}
+
+enum kt_status log_read_positions(struct kt_store *store, struct kt_error *err)
+{
+    enum kt_status status = read_epochs(store, err);
+    return status == KT_OK ? read_ends(store, err) : status;
 }
 
 static enum kt_status read_id(struct sqlite3 *db, const char *name, char dest[KT_ID_LEN + 1],
@@ -147,10 +168,7 @@ enum kt_status log_open(struct kt_store *store, struct kt_error *err)
         status = give_node_id(store, err);
     }
     if (status == KT_OK) {
-        status = read_epochs(store, err);
-    }
-    if (status == KT_OK) {
-        status = read_ends(store, err);
+        status = log_read_positions(store, err);
     }
     if (status == KT_OK) {
         status = prepare(&store->log, err);
@@ -167,8 +185,10 @@ enum kt_status log_stamp_of(struct kt_store *store, uint64_t seq, int64_t *ret_w
                             struct kt_error *err)
 {
     struct sqlite3_stmt *stmt = NULL;
-    enum kt_status status =
-        db_prepare(store->log.db, "SELECT wall_ms FROM entry WHERE seq=?", &stmt, err);
+    enum kt_status status = db_prepare(store->log.db,
+                                       "SELECT wall_ms FROM entry WHERE seq=?1"
+                                       " UNION ALL SELECT wall_ms FROM base WHERE seq=?1",
+                                       &stmt, err);
     if (status == KT_OK) {
         db_bind_u64(stmt, 1, seq);
         status = db_step(stmt, err);

@@ -174,7 +174,7 @@ static void a_log_file_of_the_first_schema_keeps_its_configuration(void)
     CHECK_OK(db_open(log_path, DB_LOG, &db, &err));
     CHECK_OK(db_exec(db,
                      "DELETE FROM meta WHERE name IN ('kept_growth','half_copy',"
-                     "'bound_by_nothing'); PRAGMA user_version=1",
+                     "'bound_by_nothing'); DROP TABLE base; PRAGMA user_version=1",
                      &err));
     db_close(&db);
     store = help_open(path);
