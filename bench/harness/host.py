@@ -3,6 +3,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import time
@@ -111,6 +112,36 @@ def cpu_seconds(pids):
             fields = stat_fields(text)
             total += int(fields[11]) + int(fields[12])
     return total / TICK
+
+
+def tcp_bytes(port, pids):
+    """{socket: bytes sent and received} of the connections that these processes have to a port, by
+    the kernel's own count, heads and all; None without `ss` (iproute2)."""
+    program = shutil.which("ss") or shutil.which("ss", path="/usr/sbin:/sbin")
+    if not program:
+        return None
+    done = subprocess.run([program, "-Htinp", "state", "established", "( dport = :%d )" % port],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=10,
+                          check=False)
+    return parse_ss(done.stdout, pids) if done.returncode == 0 else None
+
+
+def parse_ss(text, pids):
+    found, socket = {}, None
+    for line in text.splitlines():
+        if line[:1].isspace():
+            if socket:
+                found[socket] = sum(int(count) for count in re.findall(
+                    r"\bbytes_(?:sent|received):(\d+)", line))
+            continue
+        owners = {int(pid) for pid in re.findall(r"\bpid=(\d+)", line)}
+        socket = line.split()[2] if owners & set(pids) else None
+    return found
+
+
+def bytes_between(before, after):
+    """What went over sockets since; one that was not there before counts whole."""
+    return sum(count - before.get(socket, 0) for socket, count in after.items())
 
 
 def first_line(command):

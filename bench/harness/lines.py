@@ -7,138 +7,33 @@ hold ratios against their bars.
 """
 
 import os
-import subprocess
 import time
 
+import failover
 import host
 import loads
-import stats
-from loads import LoadError, Sample
-from servers import (INDICATORS, TOPIC, EtcdGroup, Haproxy, Missing, Nginx, Peer, Replicas, cluster,
-                     program, puts, raw_answer, typical_answer)
+from loads import Sample
+from servers import (INDICATORS, TOPIC, EtcdGroup, Haproxy, Nginx, Peer, Replicas, cluster, program,
+                     puts, raw_answer, typical_answer)
+from turns import (NO_RESPONSE_CACHE, Contender, bare_server, compare, driven, fact, median_of,
+                   optional, replicas, take_turns)
 
 SNAPSHOT = cluster.API + "/snapshot"
 SAVE = cluster.API + "/save"
 
 
 class Line:
-    def __init__(self, name, what, bar, measure, built=True, uses=(), samples=1, setup=2):
+    def __init__(self, name, what, bar, measure, built=True, uses=(), samples=1, setup=2,
+                 round_s=0):
         self.name, self.what, self.bar = name, what, bar
         self.measure, self.built = measure, built
         self.uses = uses        # fixtures that other lines may use too
         self.samples = samples  # contenders, for the time that is announced
         self.setup = setup      # seconds before and between
+        self.round_s = round_s  # of each round, whatever a sample is to take
 
     def seconds(self, run):
-        return self.setup + run.rounds * self.samples * (run.seconds + 0.4)
-
-
-class Contender:
-    """One of those that are measured in turn: sample() gives a Sample; pids() whose CPU counts."""
-
-    def __init__(self, name, sample, pids=None):
-        self.name, self.sample, self.pids = name, sample, pids
-
-
-def take_turns(run, result, contenders, probe_disk=False):
-    """A B C A B C …: fills result["contenders"] with the raw samples of every round."""
-    for contender in contenders:
-        result["contenders"].setdefault(contender.name, {"rounds": []})
-    for number in range(run.rounds):
-        if probe_disk:
-            result.setdefault("fsync_ms", []).append(host.fsync_probe(run.folder, 50, 1.0)["p50"])
-        for contender in contenders:
-            run.progress(result, number, contender.name)
-            try:
-                sample = measure_one(contender)
-            except (LoadError, cluster.Failure, OSError, subprocess.SubprocessError) as error:
-                sample = {"error": str(error)}
-                run.say("    %s, round %d: %s" % (contender.name, number + 1, error))
-            result["contenders"][contender.name]["rounds"].append(sample)
-    for name in [c.name for c in contenders]:
-        rounds = result["contenders"][name]["rounds"]
-        if all("error" in sample for sample in rounds):
-            raise LoadError("%s failed in every round: %s" % (name, rounds[0]["error"]))
-
-
-def measure_one(contender):
-    pids = contender.pids() if contender.pids else []
-    before = host.cpu_seconds(pids)
-    sample = contender.sample()
-    if pids and sample.get("requests"):
-        sample["cpu_us"] = (host.cpu_seconds(pids) - before) * 1e6 / sample["requests"]
-    return {name: round(value, 3) if isinstance(value, float) else value
-            for name, value in sample.items()}
-
-
-def compare(result, ours, theirs, what="rate", bar=None):
-    """Adds the ratio ours/theirs of `what`, round by round, if both took part."""
-    contenders = result["contenders"]
-    if ours not in contenders or theirs not in contenders:
-        return
-    rounds = stats.ratios([s.get(what) for s in contenders[ours]["rounds"]],
-                          [s.get(what) for s in contenders[theirs]["rounds"]])
-    if not rounds:
-        return
-    middle = stats.median(rounds)
-    result["ratios"].append({
-        "ours": ours, "theirs": theirs, "what": what, "rounds": [round(r, 4) for r in rounds],
-        "median": round(middle, 4), "bar": list(bar) if bar else None,
-        "reached": stats.reached(middle, bar) if bar else None})
-
-
-def fact(result, name, value, unit, bar=None):
-    result["facts"].append({
-        "name": name, "value": value, "unit": unit, "bar": list(bar) if bar else None,
-        "reached": stats.reached(value, bar) if bar and value is not None else None})
-
-
-def median_of(result, contender, what):
-    values = [s[what] for s in result["contenders"][contender]["rounds"]
-              if s.get(what) is not None]
-    return stats.median(values) if values else None
-
-
-def driven(run, result, name, addr, path, bodies, connections, pids=None):
-    """A contender that the load generator drives; checked with one request and warmed up."""
-    url = "http://%s%s" % (addr, path)
-    if not run.load:
-        raise Missing("there is no load generator")
-    raw_answer(addr, path, bodies[0])  # fails when the answer is not right
-    run.load.run(url, bodies, connections, 1)
-    result["commands"].append("%s: %s" % (name, run.shorten(
-        run.load.command(url, bodies, connections, run.seconds), addr)))
-    return Contender(name, lambda: run.load.run(url, bodies, connections, run.seconds), pids)
-
-
-def optional(run, result, make):
-    """A contender, or None with a note when its program is missing."""
-    try:
-        return make()
-    except Missing as why:
-        if run.strict:
-            raise
-        result["notes"].append("left out: %s" % why)
-        return None
-
-
-# Settings of data nodes that keep answers from being remembered whole, for the lines that measure how
-# they are made. Nothing remembers them yet: who builds the response cache names its switch here.
-NO_RESPONSE_CACHE = {}
-
-
-def replicas(run, nodes):
-    return run.fixtures.get("cluster%d" % nodes, lambda bench: Replicas(
-        bench, run.market, nodes, **NO_RESPONSE_CACHE))
-
-
-def bare_server(run, name, answer, kind="bare_civetweb"):
-    """bench/peers with this answer."""
-    path = os.path.join(run.folder, name + ".answer")
-    with open(path, "wb") as file:
-        file.write(answer)
-    command = [program(kind, os.path.join(run.tools, "peers")), "-port", "@PORT@", "-answer", path]
-    return run.fixtures.get(name, lambda bench: Peer(bench, name, command).start())
+        return self.setup + run.rounds * (self.round_s + self.samples * (run.seconds + 0.4))
 
 
 # --- nodes ---
@@ -259,37 +154,94 @@ def scale(run, result):
 
 # --- writes ---
 
-def etcd_puts(run, result, bodies, count):
+def etcd_puts(run, result, bodies, count, clients):
     def make():
         program("etcd")
         group = run.fixtures.get("etcds%d" % count, lambda bench: EtcdGroup(bench, count))
-        return driven(run, result, "etcd, %d member%s" % (count, "" if count == 1 else "s"),
-                      group.addr, "/v3/kv/put", puts(bodies), 100, group.pids)
+        return driven(run, result, "%s, %s" % (members(count), people(clients)), group.addr,
+                      "/v3/kv/put", puts(bodies), clients, group.pids)
     return optional(run, result, make)
 
 
-def writes(run, result, ours, bar):
-    whole = replicas(run, 3)
+def members(count):
+    return "etcd, %d member%s" % (count, "" if count == 1 else "s")
+
+
+def people(clients):
+    return "%d client%s" % (clients, "" if clients == 1 else "s")
+
+
+def counted(whole, leader, contender):
+    """The contender, with what the leader's own counters and the kernel's say of each sample: how
+    many writes a batch had, how many bytes each write was to each follower."""
+    plain = contender.sample
+    followers = [node for node in whole.nodes if node is not leader]
+
+    def wire():
+        return host.tcp_bytes(leader.port, [node.popen.pid for node in followers])
+
+    def sample():
+        before, wire_before = leader.stats()["replication"], wire()
+        said = plain()
+        after, wire_after = leader.stats()["replication"], wire()
+        more = {name: after[name] - before[name] for name in (
+            "batches", "batched_entries", "served_bytes", "served_fetches")}
+        if more["batches"] and more["batched_entries"]:
+            copies = more["batched_entries"] * len(followers)
+            said["batch"] = more["batched_entries"] / more["batches"]
+            said["fetch_bytes"] = more["served_bytes"] / copies
+            said["fetches"] = more["served_fetches"] / copies
+            if wire_before is not None and wire_after is not None:
+                said["wire_bytes"] = host.bytes_between(wire_before, wire_after) / copies
+        return said
+
+    return Contender(contender.name, sample, contender.pids)
+
+
+def writes(run, result, whole, ours, clients, bar):
+    """Saves at the leader beside etcd's puts, for each number of clients."""
+    leader = whole.wait_leader()
     bodies = run.market.saves(2000)
-    contenders = [driven(run, result, ours, whole.master.addr, SAVE, bodies, 100, whole.pids),
-                  etcd_puts(run, result, bodies, 3), etcd_puts(run, result, bodies, 1)]
+    result["notes"].append("a save's body has %d bytes on average" % (
+        sum(map(len, bodies)) / len(bodies)))
+    contenders = []
+    for count in clients:
+        contenders.append(counted(whole, leader, driven(
+            run, result, "%s, %s" % (ours, people(count)), leader.addr, SAVE, bodies, count,
+            whole.pids)))
+        contenders += [etcd_puts(run, result, bodies, size, count) for size in (3, 1)]
     take_turns(run, result, [c for c in contenders if c], probe_disk=True)
-    compare(result, ours, "etcd, 3 members", "rate", bar)
-    compare(result, ours, "etcd, 1 member", "rate")
+    cluster.check(whole.leader() is leader, "%s does not lead any more", leader.name)
+    for count in clients:
+        name = "%s, %s" % (ours, people(count))
+        for size, limit in ((3, bar), (1, None)):
+            peer = "%s, %s" % (members(size), people(count))
+            compare(result, name, peer, "rate", limit)
+            compare(result, name, peer, "cpu_us")
+        for what, label, unit in (("batch", "writes in a batch", ""),
+                                  ("fetch_bytes", "answered to a fetch, each write", "bytes"),
+                                  ("fetches", "fetches of a follower, each write", ""),
+                                  ("wire_bytes", "over TCP to a follower and back, each write",
+                                   "bytes")):
+            value = median_of(result, name, what)
+            if value is not None:
+                fact(result, "%s: %s" % (people(count), label), round(value, 2), unit)
 
 
 def writes_in_sync(run, result):
     whole = replicas(run, 3)
-    cluster.wait_until(lambda: sum(bool(node.get("in_sync"))
-                                   for node in whole.master.info()["nodes"]) == 3,
-                       "three nodes are in sync", 30)
-    writes(run, result, "save, 3 in sync", (">=", 2.0))
+    whole.wait_in_sync()
+    writes(run, result, whole, "save, 3 in sync", (1, 100), (">=", 2.0))
+    result["notes"].append("a save is acknowledged when three nodes have it on their disks, fsynced, "
+                           "and the leader has applied it; CPU is that of all three nodes, or members")
 
 
 def writes_leader(run, result):
-    writes(run, result, "save, leader alone", None)
-    result["notes"].append("a save is acknowledged when the leader has it on its disk; the two "
-                           "others follow. etcd with one member promises as much")
+    whole = run.fixtures.get("cluster3alone", lambda bench: Replicas(
+        bench, run.market, 3, replication_max_in_sync=1, **NO_RESPONSE_CACHE))
+    writes(run, result, whole, "save, leader alone", (100,), None)
+    result["notes"].append("max_in_sync = 1: a save is acknowledged when the leader has it on its "
+                           "disk; the two others follow. etcd with one member promises as much")
 
 
 def timed_import(run, make, node_of, wait=None):
@@ -346,10 +298,11 @@ def bulk_import(run, result):
 
 def visible(run, result):
     whole = replicas(run, 3)
+    leader = whole.wait_leader()
     path = program("sync_latency", run.tools)
     count = 200 if run.quick else 1000
-    command = [path, "-leader", whole.master.addr,
-               "-slaves", ",".join(slave.addr for slave in whole.slaves),
+    command = [path, "-leader", leader.addr,
+               "-slaves", ",".join(node.addr for node in whole.nodes if node is not leader),
                "-writes", str(count), "-rate", "100", "-json", "-", "-probe-dir", run.folder]
 
     def sample():
@@ -495,21 +448,23 @@ LINES = [
          uses=("cluster1", "cluster3", "cluster5"), samples=6, setup=14),
     Line("writes_in_sync",
          "single-record writes to the leader, acknowledged by 3 in-sync nodes (fsynced on each), "
-         "100 clients, against puts of a three-member etcd through its JSON gateway", ">= 2 x",
-         writes_in_sync, built=False, uses=("cluster3", "etcds1", "etcds3"), samples=3),
+         "1 and 100 clients, against puts of a three-member etcd through its JSON gateway",
+         ">= 2 x", writes_in_sync, built=False, uses=("cluster3", "etcds1", "etcds3"), samples=6, setup=12),
     Line("writes_leader",
          "single-record writes to the leader, fsynced there, 100 clients, beside etcd's puts", "-",
-         writes_leader, uses=("cluster3", "etcds1", "etcds3"), samples=3, setup=5),
+         writes_leader, uses=("etcds1", "etcds3"), samples=3, setup=8),
     Line("bulk_import",
          "bulk import, standalone, against the same values, already parsed, into our own data "
          "tables in one connection and one transaction; the replicated rate beside it",
          ">= 0.5 x", bulk_import, samples=3, setup=0),
     Line("visible", "visible on every slave after a write", "p99 <= 50 ms", visible,
          uses=("cluster3",), samples=3),
-    Line("unplanned_failover", "from the death of the leader to the first write of the next",
-         "<= ttl + 1.5 s, no failed request through the gateway", None, built=False),
-    Line("planned_handover", "a handover while clients write",
-         "<= 200 ms, no failed request through the gateway", None, built=False),
+    Line("unplanned_failover", "the leader killed (kill -9) while clients write and read",
+         "longest wait <= ttl + 1.5 s; no request fails, no write is lost", failover.unplanned,
+         built=False, uses=("failing",), samples=0, setup=8, round_s=18),
+    Line("planned_handover", "handovers while clients write and read",
+         "longest wait <= 200 ms; no request fails, no write is lost", failover.planned,
+         built=False, uses=("failing",), samples=0, setup=8, round_s=20),
     Line("memory", "memory per cached value", "<= 16 bytes", memory_per_value, samples=0),
     Line("bare_rates", "bare rates, for orientation", "-", bare_rates, uses=("cluster3",),
          samples=4),

@@ -184,6 +184,35 @@ class Hey:
                       errors=errors, client_cpu_us=cpu * 1e6 / total)
 
 
+class Background:
+    """A pressure_test that runs meanwhile. Wrong answers do not make it fail: they are counted."""
+
+    def __init__(self, command, result_file, seconds):
+        self.command, self.result_file, self.seconds = command, result_file, seconds
+        self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True)
+
+    def finish(self):
+        """Its account (runs[0] of its JSON), once it has ended of itself."""
+        try:
+            output, _ = self.popen.communicate(timeout=self.seconds + 2 * GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.abandon()
+            raise LoadError("pressure_test did not end within %d s" % (
+                self.seconds + 2 * GRACE_S)) from None
+        try:
+            with open(self.result_file, encoding="utf-8") as file:
+                return json.load(file)["runs"][0]
+        except (OSError, ValueError, LookupError):
+            raise LoadError("pressure_test wrote no figures: %s" % output.strip()[-400:]) from None
+
+    def abandon(self):
+        """Ends it if it still runs."""
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.communicate()
+
+
 class PressureTest:
     """Our own tool; a wrong answer of any kind makes its exit status 1."""
     name = "pressure_test"
@@ -208,6 +237,19 @@ class PressureTest:
                    "-concurrent", str(connections), "-duration", "%g" % seconds, "-threads",
                    str(cores()), "-quiet", "-json", os.path.join(self.folder, "pressure_test.json")]
         return command + (["-rate", "%g" % rate] if rate else [])
+
+    def start(self, addr, scenario, connections, seconds, rate, verify=None):
+        """One of its own scenarios through a gateway, in the background; finish() ends it. With
+        verify (a gateway too) every acknowledged write is read back there afterwards."""
+        result_file = os.path.join(self.folder, "pressure_test.%s.json" % scenario)
+        if os.path.exists(result_file):
+            os.unlink(result_file)
+        command = [os.path.join(self.tools, "pressure_test"), "-target", "http://%s/data" % addr,
+                   "-scenario", scenario, "-concurrent", str(connections), "-duration",
+                   "%g" % seconds, "-rate", "%g" % rate, "-threads", "1", "-quiet", "-timeout", "30",
+                   "-give-up", "30", "-json", result_file]
+        command += ["-verify", "http://%s/data" % verify] if verify else []
+        return Background(command, result_file, seconds)
 
     def run(self, url, bodies, connections, seconds, rate=None):
         command = self.command(url, bodies, connections, seconds, rate)

@@ -7,7 +7,8 @@ SIGNS = {">=": "≥", "<=": "≤"}
 VERDICTS = {True: "reached", False: "**not reached**"}
 COLUMNS = [("rate", "rate"), ("p50_us", "p50 µs"), ("p90_us", "p90 µs"), ("p99_us", "p99 µs"),
            ("max_us", "max µs"), ("cpu_us", "CPU µs each"), ("client_cpu_us", "client CPU µs each"),
-           ("seconds", "seconds"), ("everywhere_s", "everywhere after s"), ("errors", "errors")]
+           ("seconds", "seconds"), ("everywhere_s", "everywhere after s"), ("batch", "a batch"),
+           ("wire_bytes", "wire bytes each"), ("errors", "errors")]
 
 
 def bar_text(bar):

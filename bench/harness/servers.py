@@ -201,13 +201,40 @@ class Replicas:
         self.whole = cluster.Cluster(bench, nodes - 1, True, settings)
         self.master, self.gateway = self.whole.master, self.whole.gateway
         self.slaves, self.nodes = self.whole.slaves, self.whole.nodes
-        self.report = market.bring(self.master)
-        self.whole.wait_level(120)
+        self.report = market.bring(self.wait_leader())
+        for node in self.nodes:
+            node.wait_revision(self.report["revision"], 120)
         for node in self.nodes:  # every subject is in memory before anything is measured
             node.snapshot(topic=TOPIC, limit=1, field=INDICATORS[0])
 
     def pids(self):
         return [process.popen.pid for process in self.nodes]
+
+    def leader(self):
+        """The node that leads now, as the gateway sees it."""
+        addr = self.gateway.get("/cluster/leader").data()["address"]
+        found = [node for node in self.nodes if node.addr == addr]
+        cluster.check(found, "%s leads, which is none of the nodes", addr)
+        return found[0]
+
+    def wait_leader(self, deadline=30):
+        """The node that leads, once it says so itself."""
+        def leading():
+            node = self.leader()
+            return node if node.info()["is_leader"] else None
+        return cluster.wait_until(leading, "there is a leader", deadline)
+
+    def wait_in_sync(self, deadline=60):
+        """Until all nodes are in sync and well; the leader."""
+        def all_in_sync():
+            leader = self.leader()
+            info = leader.info()
+            return leader if info["is_leader"] and sum(
+                bool(node["in_sync"]) for node in info["nodes"]) == len(self.nodes) else None
+        for node in self.nodes:
+            node.wait_well(deadline)
+        self.gateway.wait_nodes(self.nodes, deadline)
+        return cluster.wait_until(all_in_sync, "%d nodes are in sync" % len(self.nodes), deadline)
 
 
 class Market:

@@ -10,6 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import failover  # noqa: E402
 import host  # noqa: E402
 import lines as table  # noqa: E402
 import loads  # noqa: E402
@@ -121,6 +122,19 @@ class Parsers(unittest.TestCase):
         finally:
             loads.GRACE_S = grace
 
+    def test_bytes_of_connections_are_counted_for_the_processes_that_are_meant(self):
+        text = ('0 0 127.0.0.1:4000 127.0.0.1:8080 users:(("slave",pid=12,fd=7))\n'
+                '\t cubic bytes_sent:100 bytes_acked:101 bytes_received:1000 segs_out:9\n'
+                '0 0 127.0.0.1:4001 127.0.0.1:8080 users:(("wrk",pid=13,fd=7))\n'
+                '\t cubic bytes_sent:5000 bytes_received:6000\n'
+                '0 0 127.0.0.1:4002 127.0.0.1:8080 users:(("slave",pid=14,fd=1),("x",pid=12,fd=2))\n'
+                '\t cubic bytes_received:7\n')
+        before = host.parse_ss(text, [12])
+        self.assertEqual(before, {"127.0.0.1:4000": 1100, "127.0.0.1:4002": 7})
+        after = {"127.0.0.1:4000": 1150, "127.0.0.1:5000": 20}  # 4002 was closed
+        self.assertEqual(host.bytes_between(before, after), 70)
+        self.assertEqual(host.parse_ss("", [12]), {})
+
     def test_the_name_of_a_process_may_hold_anything(self):
         self.assertEqual(host.stat_fields("12 (a ) b (c) R 1 2 3")[:3], ["R", "1", "2"])
 
@@ -186,6 +200,80 @@ class Reports(unittest.TestCase):
         text = report.document({"runs": [RUN], "lines": [failed]})
         self.assertIn("| haproxy ended | failed |", text)
         self.assertIn("Failed: haproxy ended", text)
+
+
+def account(latency_max=5000, right=100, **wrong):
+    return {"requests": right + sum(wrong.values()), "right": right, "rate": 50.0, "unsent": 0,
+            "abandoned": 0, "wrong": wrong, "examples": {name: name + " for …" for name in wrong},
+            "latency_us": {"p50": 10, "p90": 20, "p99": 30, "max": latency_max}}
+
+
+class StubNode:
+    """A data node as far as a handover asks it."""
+
+    def __init__(self, whole, number):
+        self.whole, self.name, self.addr = whole, "node%d" % number, "127.0.0.1:%d" % (9001 + number)
+
+    def info(self):
+        return {"is_leader": self.whole.leading is self, "epoch": 1}
+
+
+class StubCluster:
+    """Three nodes and a gateway, which hands over as it is asked to."""
+
+    def __init__(self, status=200):
+        self.nodes = [StubNode(self, number) for number in range(3)]
+        self.leading, self.asked, self.status = self.nodes[2], [], status
+        self.gateway = self
+
+    def wait_leader(self):
+        return self.leading
+
+    wait_in_sync = wait_leader
+
+    def post(self, path, body, timeout):
+        self.asked.append((path, body["to"], timeout > 0))
+        if self.status == 200:
+            self.leading = next(node for node in self.nodes if node.addr == body["to"])
+        return type("Answer", (), {"status": self.status, "body": b"refused"})
+
+
+class Failovers(unittest.TestCase):
+    def setUp(self):
+        self.before, failover.PAUSE_S = failover.under_load, 0
+        failover.under_load = lambda run, whole, seconds, meanwhile: (
+            account(150000, status=2, wrong_value=3), account(90000, timeout=1), meanwhile())
+
+    def tearDown(self):
+        failover.under_load, failover.PAUSE_S = self.before, 1
+
+    def test_the_lead_goes_round_and_what_was_wrong_is_told_apart(self):
+        whole = StubCluster()
+        sample = failover.hand_over(None, whole)
+        self.assertEqual([to for _, to, _ in whole.asked],
+                         ["127.0.0.1:%d" % port for port in (9001, 9002, 9003, 9001)])
+        self.assertEqual(whole.asked[0][0], "/cluster/failover")
+        self.assertEqual((sample["failed_writes"], sample["failed_reads"], sample["lost"]), (2, 1, 3))
+        self.assertEqual((sample["max_us"], sample["read_max_us"]), (150000, 90000))
+
+    def test_a_handover_that_is_refused_fails_the_round(self):
+        with self.assertRaisesRegex(failover.cluster.Failure, "was answered 409: b'refused'"):
+            failover.hand_over(None, StubCluster(409))
+
+    def test_the_worst_round_counts(self):
+        result = line_result()
+        rounds = [failover.sample_of(account(150000), account()),
+                  failover.sample_of(account(210000), account(7000)), {"error": "a round that failed"},
+                  failover.sample_of(account(20000, status=1), account())]
+        result.update(contenders={"x": {"rounds": rounds}}, ratios=[])
+        failover.tell(result, "x", 200)
+        told = {fact["name"]: (fact["value"], fact["reached"]) for fact in result["facts"]}
+        self.assertEqual(told, {
+            "longest wait of a write": (210.0, False), "longest wait of a read": (7.0, None),
+            "failed writes": (1, False), "failed reads": (0, True),
+            "acknowledged writes that are gone": (0, True)})
+        self.assertIn("an answer that was wrong: status for …", result["notes"])
+        self.assertEqual(report.verdict_of(result), "**not reached**")
 
 
 class Books(unittest.TestCase):
