@@ -52,12 +52,16 @@ enum kt_status kt_store_copy_in_begin(struct kt_store *store, struct kt_copy_in 
                                       struct kt_error *err) KT_MUST_CHECK;
 enum kt_status kt_store_copy_in_write(struct kt_copy_in *in, const void *data, size_t len_bytes,
                                       struct kt_error *err) KT_MUST_CHECK;
-/* Checks the whole file (this reads all of it), writes the log that belongs to it, and leaves both
- * to the next open. Ends the object whatever comes of it: after a failure the files are gone.
- * The vector ascends and begins at 1; commit_seq is at or above applied_seq. */
-enum kt_status kt_store_copy_in_finish(struct kt_copy_in **in, const struct kt_epoch *epochs,
-                                       size_t count, uint64_t applied_seq, uint64_t commit_seq,
-                                       struct kt_error *err) KT_MUST_CHECK;
+/* Once all is written: makes it durable, checks the whole file (this reads all of it) and writes
+ * the log that belongs to it. The vector ascends and begins at 1; commit_seq is at or above
+ * applied_seq.
+ */
+enum kt_status kt_store_copy_in_check(struct kt_copy_in *in, const struct kt_epoch *epochs,
+                                      size_t count, uint64_t applied_seq, uint64_t commit_seq,
+                                      struct kt_error *err) KT_MUST_CHECK;
+/* Once it is checked: leaves both files to the next open. Ends the object whatever comes of it;
+ * after a failure the files are gone. */
+enum kt_status kt_store_copy_in_finish(struct kt_copy_in **in, struct kt_error *err) KT_MUST_CHECK;
 void kt_store_copy_in_abort(struct kt_copy_in **in);
 
 #endif

@@ -16,7 +16,8 @@
 struct kt_copy_in {
     struct kt_store *store;
     struct copy_paths paths;
-    struct kt_file *file;
+    struct kt_file *file; /* NULL when all is written */
+    bool checked;
 };
 
 static void set_taking(struct kt_store *store, enum copy_taking taking)
@@ -324,31 +325,36 @@ static enum kt_status make_log(struct kt_copy_in *in, const struct kt_epoch *epo
     return status;
 }
 
-enum kt_status kt_store_copy_in_finish(struct kt_copy_in **in, const struct kt_epoch *epochs,
-                                       size_t count, uint64_t applied_seq, uint64_t commit_seq,
-                                       struct kt_error *err)
+enum kt_status kt_store_copy_in_check(struct kt_copy_in *in, const struct kt_epoch *epochs,
+                                      size_t count, uint64_t applied_seq, uint64_t commit_seq,
+                                      struct kt_error *err)
 {
-    struct kt_copy_in *i = *in;
     int64_t wall_ms = 0;
     enum kt_status status = check_vector(epochs, count, applied_seq, commit_seq, err);
     if (status == KT_OK) {
-        status = kt_file_sync(i->file, err);
+        status = kt_file_sync(in->file, err);
     }
     if (status == KT_OK) {
-        status = kt_file_close(&i->file, err);
+        status = kt_file_close(&in->file, err);
     }
     if (status == KT_OK) {
-        status = check_data(i, applied_seq, &wall_ms, err);
+        status = check_data(in, applied_seq, &wall_ms, err);
     }
     if (status == KT_OK) {
-        status = make_log(i, epochs, count, applied_seq, wall_ms, err);
+        status = make_log(in, epochs, count, applied_seq, wall_ms, err);
     }
     if (status == KT_OK) {
-        status = kt_fs_sync_parent(i->paths.side, err);
+        status = kt_fs_sync_parent(in->paths.side, err);
     }
-    if (status == KT_OK) {
-        status = kt_fs_write_durably(i->paths.side, KT_STR(COPY_SAYS_SWAP), err);
-    }
+    in->checked = status == KT_OK;
+    return status;
+}
+
+enum kt_status kt_store_copy_in_finish(struct kt_copy_in **in, struct kt_error *err)
+{
+    struct kt_copy_in *i = *in;
+    KT_ASSERT(i->checked);
+    enum kt_status status = kt_fs_write_durably(i->paths.side, KT_STR(COPY_SAYS_SWAP), err);
     if (status != KT_OK) {
         kt_store_copy_in_abort(in);
         return status;

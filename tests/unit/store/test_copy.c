@@ -189,7 +189,10 @@ static enum kt_status copy(struct kt_store *giver, struct kt_store *taker, struc
     if (status == KT_OK) {
         const struct kt_epoch *epochs = kt_store_copy_out_epochs(out, &count);
         uint64_t applied = kt_store_copy_out_applied(out);
-        status = kt_store_copy_in_finish(&in, epochs, count, applied, applied + 1, err);
+        status = kt_store_copy_in_check(in, epochs, count, applied, applied + 1, err);
+    }
+    if (status == KT_OK) {
+        status = kt_store_copy_in_finish(&in, err);
     }
     kt_store_copy_in_abort(&in);
     kt_store_copy_out_close(&out);
@@ -345,7 +348,8 @@ static void what_is_given_is_one_moment_though_writes_go_on(void)
     CHECK_OK(transfer(out, in, (struct change_byte){false, 0}, &err));
     const struct kt_epoch *epochs = kt_store_copy_out_epochs(out, &count);
     CHECK_INT(count, 2);
-    CHECK_OK(kt_store_copy_in_finish(&in, epochs, count, 4, 6, &err));
+    CHECK_OK(kt_store_copy_in_check(in, epochs, count, 4, 6, &err));
+    CHECK_OK(kt_store_copy_in_finish(&in, &err));
     kt_store_copy_out_close(&out);
     kt_store_close(&taker);
     taker = open_noticing(path);
@@ -593,7 +597,8 @@ static void check_refused(const char *sql, const char *why)
     CHECK_OK(db_exec(db, sql, &err));
     db_close(&db);
     epochs = kt_store_copy_out_epochs(out, &count);
-    CHECK_FAILS(kt_store_copy_in_finish(&in, epochs, count, 4, 4, &err), KT_CORRUPT);
+    CHECK_FAILS(kt_store_copy_in_check(in, epochs, count, 4, 4, &err), KT_CORRUPT);
+    kt_store_copy_in_abort(&in);
     if (!strstr(err.message, why)) {
         kt_test_fail(__FILE__, __LINE__, "after %s: %s", sql, err.message);
     }
@@ -640,7 +645,8 @@ static void a_damaged_file_is_refused(void)
         struct change_byte change = {true, (uint64_t)i * 4096 + (i == 0 ? 3 : i % 2)};
         CHECK_OK(transfer(out, in, change, &err));
         const struct kt_epoch *epochs = kt_store_copy_out_epochs(out, &count);
-        refused += kt_store_copy_in_finish(&in, epochs, count, 4, 4, &err) == KT_CORRUPT;
+        refused += kt_store_copy_in_check(in, epochs, count, 4, 4, &err) == KT_CORRUPT;
+        kt_store_copy_in_abort(&in);
         kt_store_copy_out_close(&out);
         check_no_files(path);
     }
@@ -674,10 +680,11 @@ static void a_vector_that_no_log_has_is_refused(void)
     for (size_t i = 0; i < KT_ARRAY_LEN(cases); i++) {
         struct kt_copy_in *in = NULL;
         CHECK_OK(kt_store_copy_in_begin(taker, &in, &err));
-        CHECK_FAILS(kt_store_copy_in_finish(&in, cases[i].epochs, cases[i].count, cases[i].applied,
-                                            cases[i].commit, &err),
+        CHECK_FAILS(kt_store_copy_in_check(in, cases[i].epochs, cases[i].count, cases[i].applied,
+                                           cases[i].commit, &err),
                     KT_CORRUPT);
         CHECK(strstr(err.message, "epochs of the copy"));
+        kt_store_copy_in_abort(&in);
     }
     kt_store_close(&taker);
 }
