@@ -255,6 +255,36 @@ def every_cluster_test_is_in_testing(_bench):
     equal(sorted(named - files), [], "cluster tests of TESTING.md that are not there")
 
 
+def slug(text):
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def simulated():
+    """Known bugs that the simulator can plant, and its scenarios."""
+    plants = re.findall(r"^ +X\((\w+)\)", read("common/replica/machine_plants.h"), re.M)
+    scenarios = re.search(r"scenario_names\[\w+\] = \{(.*?)\};", read("tests/sim/plan.c"), re.S)
+    names = re.findall(r'"([^"]+)"', scenarios.group(1))
+    check(len(plants) > 40 and len(names) > 15, "%d plants, %d scenarios", len(plants), len(names))
+    return {"sim/" + slug(name) for name in plants + names}
+
+
+@test
+def every_guarantee_names_tests_that_exist(_bench):
+    import cluster
+    units = set()
+    for path in glob.glob(os.path.join(ROOT, "tests", "unit", "*", "meson.build")):
+        with open(path, encoding="utf-8") as file:
+            units |= {"unit/" + name for name in re.findall(r"^ +'(\w+)': files", file.read(), re.M)}
+    known = simulated() | units | {name for _, name, _, _ in cluster.TESTS}
+    text = document("ARCHITECTURE.md").partition("\n## Guarantees\n")[2].partition("\n## ")[0]
+    named = re.findall(r"`((?:sim|unit)/\w+|[a-z0-9_]{24,})`", text)
+    check(len(named) > 50, "only %d tests are named", len(named))
+    equal(sorted(set(named) - known), [], "tests of the Guarantees that are not there")
+    bullets = re.findall(r"^- (.*?)(?=\n- |\n\n)", text + "\n\n", re.M | re.S)
+    equal([bullet[:60] for bullet in bullets if not any("`%s`" % name in bullet for name in known)],
+          [], "guarantees that nothing shows")
+
+
 @test
 def every_link_in_the_documents_leads_somewhere(_bench):
     for path in glob.glob(os.path.join(ROOT, "docs", "*.md")) + [
