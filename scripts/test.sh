@@ -83,8 +83,10 @@ skip_suite() { # NAME WHY
 # Kernels that scatter memory wider than GCC 12's ThreadSanitizer expects need it switched off.
 unscattered=()
 
+# Twice as many at a time as there are cores: the long ones wait most of the time.
 meson_tests() { # BUILD-DIR TIMEOUT-FACTOR
-    "${unscattered[@]}" meson test -C "$1" --no-rebuild --print-errorlogs -t "$2" || true
+    "${unscattered[@]}" meson test -C "$1" --no-rebuild --print-errorlogs -t "$2" \
+        --num-processes $((2 * $(nproc))) || true
     python3 "$root/tests/sum_meson.py" "$1/meson-logs/testlog.json"
 }
 
