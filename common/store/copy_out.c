@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/copy.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "store/store_internal.h"
 
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #define SLICE_BYTES (2u << 20)
+#define HOLD_MS 300000 /* for the taker to check it, to start again and to fetch */
 
 struct kt_copy_out {
     struct kt_store *store;
@@ -17,7 +19,7 @@ struct kt_copy_out {
     struct sqlite3_backup *backup; /* NULL = the file is made */
     struct kt_file *file;          /* open for reading then */
     int slice_pages;
-    uint64_t size_bytes, applied_seq;
+    uint64_t size_bytes, read_bytes, applied_seq;
     struct kt_epoch *epochs;
     size_t epoch_count;
 };
@@ -39,24 +41,31 @@ void copies_out_remove(const struct kt_store *store)
     }
 }
 
+/* The one that is held for another's sake no more, or soonest. */
 static int take_slot(struct kt_store *store)
 {
     int slot = -1;
     kt_mutex_lock(&store->state_mutex);
-    for (int i = 0; i < KT_COPIES_OUT_MAX && slot < 0; i++) {
-        if (!(store->copies_out & 1u << i)) {
-            store->copies_out |= 1u << i;
+    for (int i = 0; i < KT_COPIES_OUT_MAX; i++) {
+        const struct copy_hold *hold = &store->copies_out[i];
+        if (!hold->open &&
+            (slot < 0 || hold->until_mono_ms < store->copies_out[slot].until_mono_ms)) {
             slot = i;
         }
+    }
+    if (slot >= 0) {
+        /* What is applied now is the least that the copy will have. */
+        store->copies_out[slot] = (struct copy_hold){.open = true, .seq = kt_store_applied(store)};
     }
     kt_mutex_unlock(&store->state_mutex);
     return slot;
 }
 
-static void give_slot(struct kt_store *store, int slot)
+static void give_slot(struct kt_store *store, int slot, bool was_read)
 {
     kt_mutex_lock(&store->state_mutex);
-    store->copies_out &= ~(1u << slot);
+    store->copies_out[slot].open = false;
+    store->copies_out[slot].until_mono_ms = was_read ? kt_now_mono_ms() + HOLD_MS : 0;
     kt_mutex_unlock(&store->state_mutex);
 }
 
@@ -216,7 +225,9 @@ enum kt_status kt_store_copy_out_read(struct kt_copy_out *out, void *dest, size_
             return status;
         }
     }
-    return kt_file_read(out->file, dest, len_bytes, ret_got, err);
+    enum kt_status status = kt_file_read(out->file, dest, len_bytes, ret_got, err);
+    out->read_bytes += status == KT_OK ? *ret_got : 0;
+    return status;
 }
 
 void kt_store_copy_out_close(struct kt_copy_out **out)
@@ -231,7 +242,7 @@ void kt_store_copy_out_close(struct kt_copy_out **out)
         store_remove_db(o->path);
     }
     if (o->slot >= 0) {
-        give_slot(o->store, o->slot);
+        give_slot(o->store, o->slot, o->read_bytes > 0 && o->read_bytes == o->size_bytes);
     }
     kt_free(o->epochs);
     kt_free(o->path);

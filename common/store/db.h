@@ -36,6 +36,11 @@ void db_rollback(struct sqlite3 *db);
 /* Moves the WAL into the file and empties it, as far as that succeeds. */
 void db_checkpoint(struct sqlite3 *db);
 
+/* Moves what the WAL has now into the file, both synced, without waiting for readers or writers.
+ * complete: all of it got there. */
+enum kt_status db_checkpoint_whole(struct sqlite3 *db, bool *ret_complete,
+                                   struct kt_error *err) KT_MUST_CHECK;
+
 /* KT_CORRUPT with what SQLite found, unless the whole file is sound. */
 enum kt_status db_quick_check(struct sqlite3 *db, struct kt_error *err) KT_MUST_CHECK;
 

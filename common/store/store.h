@@ -127,6 +127,13 @@ enum kt_status kt_store_epochs(struct kt_store *store, struct kt_epoch **ret_epo
  * it is applied or known to be committed. Appends wait meanwhile. */
 enum kt_status kt_store_log_cut(struct kt_store *store, uint64_t after_seq,
                                 struct kt_error *err) KT_MUST_CHECK;
+/* Takes away the oldest entries while the log has more than keep_bytes, a slice of them (at most
+ * 2,000 or 4 MB, one short transaction) a call; *ret_more: there is more to do now. Only what the
+ * data file has for good, and never the epoch vector; what a copy that is being given, or was
+ * within five minutes, will need next stays too. Rows of what older revisions touched go with them.
+ * Who reads further back then gets KT_GONE. May make a checkpoint of the data file. One thread. */
+enum kt_status kt_store_log_trim(struct kt_store *store, int64_t keep_bytes, bool *ret_more,
+                                 struct kt_error *err) KT_MUST_CHECK;
 /* Appends the path of the file that the newest cut of this process made; "" = none. */
 void kt_store_rollback_path(struct kt_store *store, struct kt_buf *ret_path);
 /* Of the oldest entry that is still there; the end + 1 when there is none. */

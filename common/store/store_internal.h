@@ -2,6 +2,7 @@
  *
  *   store.c        open, close, identity        store_log.c   the log file
  *   kept.c         what is kept of the cluster  log_cut.c     its end put aside
+ *   log_trim.c     its beginning cut
  *   schema.c       tables of both files         store_load.c  catalogue and series from the data
  *   store_pool.c   read connections             apply*.c      changes into the data
  *   requests.c     what keys came to            erase.c       records that go
@@ -26,6 +27,7 @@
 #include "base/fs.h"
 #include "base/thread.h"
 #include "store/catalogue_edit.h"
+#include "store/copy.h"
 #include "store/db.h"
 #include "store/rowdata.h"
 #include "store/store.h"
@@ -147,6 +149,13 @@ struct apply_waiter {
     bool woken;
 };
 
+/* A copy that is given, or was a while ago: what the log has behind it will be asked for. */
+struct copy_hold {
+    bool open;
+    uint64_t seq; /* applied_seq of the copy */
+    int64_t until_mono_ms;
+};
+
 enum copy_taking { COPY_NONE, COPY_LOADING, COPY_WAITS /* for the next open */ };
 
 struct kt_store {
@@ -154,8 +163,9 @@ struct kt_store {
     struct kt_lock_file *lock;
     struct kt_mutex log_mutex, apply_mutex, view_mutex, state_mutex;
 
-    struct log_file log; /* log_mutex */
-    char *rollback_path; /* log_mutex: what the newest cut put aside */
+    struct log_file log;      /* log_mutex */
+    char *rollback_path;      /* log_mutex: what the newest cut put aside */
+    uint64_t durable_applied; /* of who trims: a checkpoint brought it into the data file */
     struct reader_pool log_readers, data_readers;
 
     struct sqlite3 *data; /* apply_mutex, with all below it up to the blank line */
@@ -173,7 +183,7 @@ struct kt_store {
     uint64_t kept_epoch;
     bool half_copy, bound_by_nothing;
     enum copy_taking taking;
-    unsigned copies_out; /* bit n: X.db.give-n is in use */
+    struct copy_hold copies_out[KT_COPIES_OUT_MAX]; /* [n]: of X.db.give-n */
     struct kt_epoch *epochs;
     size_t epoch_count, epoch_cap;
     uint64_t log_first_seq; /* end_seq + 1 = there is no entry */

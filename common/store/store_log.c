@@ -466,6 +466,11 @@ enum kt_status kt_store_log_read(struct kt_store *store, uint64_t after_seq, uin
     db_bind_u64(reader->stmts[READER_FIRST], 2, until);
     status = read_rows(reader->stmts[READER_FIRST], after_seq, max_bytes, &entries, err);
     pool_give(&store->log_readers, reader);
+    first = kt_store_log_first(store);
+    if (after_seq + 1 < first) { /* it was cut meanwhile: no gap */
+        kt_entries_done(&entries);
+        return kt_fail(err, KT_GONE, "the log begins at %llu", (unsigned long long)first);
+    }
     if (status != KT_OK) {
         kt_entries_done(&entries);
         return status;
