@@ -13,17 +13,17 @@
 
 enum exit_status { EXIT_OK = 0, EXIT_START = 1, EXIT_CONFIG = 2 };
 
-struct life {
+struct kt_program_life {
     const struct kt_program *program;
     struct kt_flags flags;
     struct kt_mutex mutex;
     struct kt_cond cond;
-    bool stop;
+    bool stop, restart;
 };
 
 static void on_signal(void *arg, enum kt_signal signal)
 {
-    struct life *life = arg;
+    struct kt_program_life *life = arg;
     if (signal == KT_SIGNAL_RELOAD) {
         kt_log(WARN, "program", "reload_ignored",
                "why=\"the configuration is read at start only: restart to change it\"");
@@ -35,13 +35,34 @@ static void on_signal(void *arg, enum kt_signal signal)
     kt_mutex_unlock(&life->mutex);
 }
 
-static void wait_for_stop(struct life *life)
+void kt_program_restart(struct kt_program_life *life)
 {
     kt_mutex_lock(&life->mutex);
-    while (!life->stop) {
+    life->restart = true;
+    kt_cond_signal(&life->cond);
+    kt_mutex_unlock(&life->mutex);
+}
+
+/* True when the program is to start again afterwards. */
+static bool wait_for_stop(struct kt_program_life *life)
+{
+    kt_mutex_lock(&life->mutex);
+    while (!life->stop && !life->restart) {
         (void)kt_cond_wait(&life->cond, &life->mutex, kt_now_mono_ms() + 60000);
     }
+    bool again = !life->stop;
     kt_mutex_unlock(&life->mutex);
+    return again;
+}
+
+/* A signal that came while the program stopped to start again is no less a signal. */
+static bool may_start_again(struct kt_program_life *life)
+{
+    kt_mutex_lock(&life->mutex);
+    life->restart = false;
+    bool may = !life->stop;
+    kt_mutex_unlock(&life->mutex);
+    return may;
 }
 
 static int print(struct kt_buf *text)
@@ -71,30 +92,48 @@ static int print_and_end(const struct kt_program *program, const struct kt_flags
     return print(&text);
 }
 
-static int run(struct life *life)
+/* One start and stop; *ret_again: a restart was asked for. */
+static int run_once(struct kt_program_life *life, bool *ret_again)
 {
     const struct kt_program *program = life->program;
     struct kt_error err = KT_ERROR_INIT;
-    enum kt_status status = kt_signals_start(on_signal, life, &err);
-    if (status == KT_OK) {
-        status = program->start(program->ctx, &life->flags, &err);
-    }
-    if (status != KT_OK) {
+    *ret_again = false;
+    if (program->start(program->ctx, &life->flags, &err) != KT_OK) {
         kt_log(ERROR, "program", "start_failed", "why=\"%s\"", err.message);
         kt_log_flush();
         fprintf(stderr, "%s: %s\n", program->name, err.message);
         return EXIT_START;
     }
-    wait_for_stop(life);
-    kt_log(INFO, "program", "stopping", "reason=signal");
+    bool again = wait_for_stop(life);
+    kt_log(INFO, "program", "stopping", "reason=%s", again ? "restart" : "signal");
     int64_t began_ms = kt_now_mono_ms();
     program->stop(program->ctx);
     kt_log(INFO, "program", "stopped", "took_ms=%lld", (long long)(kt_now_mono_ms() - began_ms));
-    kt_log_flush();
+    *ret_again = again && may_start_again(life);
     return EXIT_OK;
 }
 
-static int run_configured(struct life *life, struct kt_conf *conf)
+static int run(struct kt_program_life *life)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    if (kt_signals_start(on_signal, life, &err) != KT_OK) {
+        kt_log(ERROR, "program", "start_failed", "why=\"%s\"", err.message);
+        kt_log_flush();
+        fprintf(stderr, "%s: %s\n", life->program->name, err.message);
+        return EXIT_START;
+    }
+    if (life->program->attach) {
+        life->program->attach(life->program->ctx, life);
+    }
+    int result = EXIT_OK;
+    for (bool again = true; again;) {
+        result = run_once(life, &again);
+    }
+    kt_log_flush();
+    return result;
+}
+
+static int run_configured(struct kt_program_life *life, struct kt_conf *conf)
 {
     const struct kt_program *program = life->program;
     struct kt_error err = KT_ERROR_INIT;
@@ -117,7 +156,7 @@ int kt_program_main(int argc, char **argv, const struct kt_program *program)
 {
     struct kt_error err = KT_ERROR_INIT;
     struct kt_conf conf;
-    struct life life;
+    struct kt_program_life life;
     memset(&life, 0, sizeof(life));
     life.program = program;
     kt_mutex_init(&life.mutex, "main", KT_RANK_NODE);

@@ -3,7 +3,8 @@
  * What the executables share lies here; each brings its table, its check and its two functions.
  * Exit status: 0 done, 1 could not start, 2 flags or configuration.
  *
- * Threads: called by main() before any other thread starts; start and stop run on it.
+ * Threads: called by main() before any other thread starts; start and stop run on it, more than
+ *          once when a restart was asked for.
  * Owns:    the configuration's strings until stop has returned.
  * Fails:   by exit status, with a message on standard error.
  */
@@ -11,6 +12,8 @@
 #define KT_CONF_PROGRAM_H
 
 #include "conf/conf.h"
+
+struct kt_program_life; /* opaque: the run under way */
 
 struct kt_program {
     const char *name;  /* "master": in messages, log lines, conf/<name>.ini */
@@ -25,8 +28,14 @@ struct kt_program {
     enum kt_status (*check)(void *ctx, struct kt_error *err);
     enum kt_status (*start)(void *ctx, const struct kt_flags *flags, struct kt_error *err);
     void (*stop)(void *ctx);
+    /* Called once before the first start, with what kt_program_restart takes; NULL = not wanted. */
+    void (*attach)(void *ctx, struct kt_program_life *life);
     void *ctx;
 };
+
+/* Stops and starts again within the process, with the same configuration. From any thread between
+ * start and the return of stop; does not block. */
+void kt_program_restart(struct kt_program_life *life);
 
 /* Once a process: signals are taken over. */
 int kt_program_main(int argc, char **argv, const struct kt_program *program);
