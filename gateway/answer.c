@@ -225,9 +225,6 @@ static bool parse_answer(struct kt_exchange *exchange)
     note_revision(exchange);
     exchange->answer_head_len = head_len;
     exchange->answer_left = exchange->answer.head.content_length;
-    if (kt_dispatch_instead(exchange)) {
-        return false;
-    }
     exchange->answer_parsed = true;
     exchange->answer_held =
         !exchange->answer.has_body ||
@@ -250,13 +247,21 @@ void kt_answer_on_data(struct kt_exchange *exchange)
     if (!exchange->answer_parsed && !parse_answer(exchange)) {
         return;
     }
-    if (!exchange->answer_held) {
-        kt_answer_pump(exchange);
-    } else if (!exchange->answer.has_body ||
-               kt_io_len(io) >= exchange->answer_head_len + (uint64_t)exchange->answer_left) {
+    if (exchange->answer_held && exchange->answer.has_body &&
+        kt_io_len(io) < exchange->answer_head_len + (uint64_t)exchange->answer_left) {
+        kt_io_read(io, false);
+        return;
+    }
+    if (!exchange->answer_judged) {
+        exchange->answer_judged = true;
+        if (kt_dispatch_instead(exchange)) {
+            return;
+        }
+    }
+    if (exchange->answer_held) {
         send_whole(exchange);
     } else {
-        kt_io_read(io, false);
+        kt_answer_pump(exchange);
     }
 }
 

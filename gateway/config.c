@@ -68,6 +68,14 @@ static enum kt_status check_prefix(const char *value, struct kt_error *err)
     return KT_OK;
 }
 
+static enum kt_status check_networks(const char *value, struct kt_error *err)
+{
+    if (value[0] == '\0' || kt_cidr_list_valid(kt_str(value))) {
+        return KT_OK;
+    }
+    return kt_fail(err, KT_BAD_VALUE, "addresses or CIDRs, by comma");
+}
+
 static enum kt_status check_endpoints(const char *value, struct kt_error *err)
 {
     return value[0] == '\0' ? KT_OK : kt_etcd_endpoints_check(value, err);
@@ -153,6 +161,9 @@ static const struct kt_conf_key keys[] = {
     MS("proxy", "import_wait_ms", import_wait_ms, 100, HOUR_MS, "600000",
        "How long the leader may work on an import whose body it has: a SQLite file or a history is "
        "read, and written, only then."),
+    MS("proxy", "failover_wait", failover_wait_ms, 0, 60000, "0",
+       "While no node leads, writes and reads at the leader's levels wait for so long, and never "
+       "beyond their own time, instead of failing. 0: the cluster's ttl and 5 s more."),
     INT("proxy", "pool_per_node", pool_per_node, 1, 65535, "128", "",
         "Connections to one node, over all loops. Each occupies a thread of the node ([server] "
         "num_threads there)."),
@@ -162,8 +173,9 @@ static const struct kt_conf_key keys[] = {
           "Request bodies up to this size are read whole before they are sent, so that they can be "
           "sent again; larger ones are streamed."),
     BYTES("proxy", "buffer_bytes", buffer_bytes, 1048576, 1099511627776, "256m",
-          "Request bodies that are kept at a time, all together. Beyond it they are streamed, and "
-          "can't be sent again."),
+          "Request bodies that are kept at a time, all together, and 64 KB for each request that "
+          "waits for a leader. Beyond it bodies are streamed, and can't be sent again; who would "
+          "have to wait is answered 503."),
     INT("proxy", "retry_budget", retry_budget, 0, 100000, "100", "",
         "Repetitions that may be saved up, per loop; 0 = none."),
     INT("proxy", "retry_percent", retry_percent, 0, 100, "20", "%",
@@ -174,6 +186,10 @@ static const struct kt_conf_key keys[] = {
            "Bearer token of operators; empty: they are answered from loopback only."),
     SECRET("auth", "write_token", write_token,
            "Bearer token of writers; empty: writes are public. The nodes judge by their own."),
+    STR("cluster", "allow", allow, 0, 1000, "",
+        "Networks from which nodes without etcd may register through this gateway: addresses or "
+        "CIDRs, by comma. Others need what an operator needs.",
+        check_networks),
     SECRET("cluster", "secret", secret,
            "Shared by all processes of the cluster; signs what the gateway asks in its own name."),
 };

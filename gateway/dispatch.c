@@ -2,9 +2,7 @@
 /* dispatch.c - which node a request goes to, and when to another.
  *
  * Reads may be repeated, within the budget, for as long as the client has seen nothing of an
- * answer. Writes go to the leader and are repeated only when they were certainly not done: nothing
- * was sent, or the node said so (421, or X-Kamaitachi-Outcome: none). A write of which a byte was
- * sent and whose answer did not come is unknown, and the client is told so.
+ * answer. What only the leader can do is in to_leader.c.
  */
 #include <uv.h>
 
@@ -14,8 +12,6 @@
 
 #include <string.h>
 
-#define ANOTHER_MS 200
-
 static bool reads(const struct kt_exchange *exchange)
 {
     return exchange->route.kind == KT_CLASS_READ;
@@ -23,10 +19,10 @@ static bool reads(const struct kt_exchange *exchange)
 
 static bool wants_leader(const struct kt_exchange *exchange)
 {
-    return !reads(exchange) || exchange->by_leader;
+    return exchange->route.place == KT_PLACE_LEADER || (reads(exchange) && exchange->by_leader);
 }
 
-static bool was_tried(const struct kt_exchange *exchange, const struct kt_gw_node *node)
+bool kt_dispatch_was_tried(const struct kt_exchange *exchange, const struct kt_gw_node *node)
 {
     for (unsigned i = 0; i < exchange->attempts; i++) {
         if (exchange->tried[i] == node) {
@@ -46,7 +42,7 @@ bool kt_dispatch_knows(const struct kt_peer *peer, uint64_t revision)
 /* Nodes that are up, were not tried and are known to have the revision; those that refused a
  * connection or stayed silent only when no other is left, so that the last one is never given up.
  */
-static struct kt_peer *choose(struct kt_exchange *exchange, uint64_t min_revision)
+struct kt_peer *kt_dispatch_choose(struct kt_exchange *exchange, uint64_t min_revision)
 {
     struct kt_loop *loop = exchange->loop;
     struct kt_peer *found[KT_MEMBERS_MAX], *refused = NULL;
@@ -56,7 +52,7 @@ static struct kt_peer *choose(struct kt_exchange *exchange, uint64_t min_revisio
     for (size_t i = 0; loop->table && i < loop->table->count; i++) {
         struct kt_peer *peer = loop->peers[i];
 
-        if (!peer || !kt_gw_node_is_up(peer->node) || was_tried(exchange, peer->node) ||
+        if (!peer || !kt_gw_node_is_up(peer->node) || kt_dispatch_was_tried(exchange, peer->node) ||
             !kt_dispatch_knows(peer, min_revision)) {
             continue;
         }
@@ -87,7 +83,7 @@ static void explain_down(const struct kt_gw_table *table, struct kt_error *err)
 }
 
 /* What is missing: etcd, registered nodes, or healthy ones. */
-static void explain_no_nodes(const struct kt_loop *loop, struct kt_error *err)
+void kt_dispatch_explain(const struct kt_loop *loop, struct kt_error *err)
 {
     const struct kt_gw_table *table = loop->table;
 
@@ -103,61 +99,19 @@ static void explain_no_nodes(const struct kt_loop *loop, struct kt_error *err)
     }
 }
 
-static struct kt_peer *find_by_addr(struct kt_loop *loop, const char *addr)
-{
-    for (size_t i = 0; loop->table && i < loop->table->count; i++) {
-        if (loop->peers[i] && strcmp(loop->peers[i]->node->addr, addr) == 0) {
-            return loop->peers[i];
-        }
-    }
-    return NULL;
-}
-
-static struct kt_peer *leader_peer(const struct kt_exchange *exchange)
-{
-    struct kt_loop *loop = exchange->loop;
-
-    if (exchange->leader_hint[0]) {
-        return find_by_addr(loop, exchange->leader_hint);
-    }
-    return loop->table && loop->table->leader >= 0 ? loop->peers[loop->table->leader] : NULL;
-}
-
 /* Where a read may go that need not go to the leader. When nobody is known to have its revision the
  * leader has it if anyone does; without a leader a node may have it by now, and waits. */
 static struct kt_peer *choose_for_read(struct kt_exchange *exchange)
 {
-    struct kt_peer *peer = choose(exchange, exchange->min_revision);
+    struct kt_peer *peer = kt_dispatch_choose(exchange, exchange->min_revision);
 
     if (!peer && exchange->min_revision > 0) {
-        peer = leader_peer(exchange);
-        if (!peer || !kt_gw_node_is_up(peer->node) || was_tried(exchange, peer->node)) {
-            peer = choose(exchange, 0);
+        peer = kt_leader_peer(exchange->loop);
+        if (!peer || !kt_gw_node_is_up(peer->node) || kt_dispatch_was_tried(exchange, peer->node)) {
+            peer = kt_dispatch_choose(exchange, 0);
         }
     }
     return peer;
-}
-
-static void explain_no_leader(struct kt_exchange *exchange, const struct kt_peer *leader,
-                              struct kt_error *err)
-{
-    const struct kt_loop *loop = exchange->loop;
-    const struct kt_gw_table *table = loop->table;
-    struct kt_node_facts facts;
-
-    if (!table || !table->view->complete || table->count == 0) {
-        explain_no_nodes(loop, err);
-    } else if (!table->view->leader.present) {
-        (void)kt_fail(err, KT_UNAVAILABLE,
-                      "no node leads at the moment: try again after an election");
-    } else if (!leader) {
-        (void)kt_fail(err, KT_UNAVAILABLE, "the leader %s is not registered (any more)",
-                      table->view->leader.addr);
-    } else {
-        kt_gw_node_facts(leader->node, &facts);
-        (void)kt_fail(err, KT_UNAVAILABLE, "the leader %s is not healthy: %s", leader->node->addr,
-                      facts.why_down[0] ? facts.why_down : "connections are refused");
-    }
 }
 
 /* A used connection was closed under us: the same node, on a connection of its own. */
@@ -174,15 +128,25 @@ static struct kt_peer *same_again(const struct kt_exchange *exchange)
     return NULL;
 }
 
-static void go(struct kt_exchange *exchange, struct kt_peer *peer, bool fresh)
+static void note_tried(struct kt_exchange *exchange, struct kt_gw_node *node)
 {
-    if (exchange->attempts == 0 || exchange->tried[exchange->attempts - 1] != peer->node) {
-        kt_gw_node_ref(peer->node);
-        exchange->tried[exchange->attempts++] = peer->node;
+    if (exchange->attempts > 0 && exchange->tried[exchange->attempts - 1] == node) {
+        return;
     }
+    if (exchange->attempts == KT_ATTEMPTS_MAX) {
+        /* Only who waits for a leader comes so far, and is bounded by time. */
+        kt_gw_node_unref(&exchange->tried[--exchange->attempts]);
+    }
+    kt_gw_node_ref(node);
+    exchange->tried[exchange->attempts++] = node;
+}
+
+void kt_dispatch_to(struct kt_exchange *exchange, struct kt_peer *peer, bool fresh)
+{
+    note_tried(exchange, peer->node);
     exchange->needs_fresh = fresh;
     exchange->sent = exchange->got_byte = exchange->send_broken = false;
-    exchange->answer_parsed = exchange->answer_held = false;
+    exchange->answer_parsed = exchange->answer_held = exchange->answer_judged = false;
     exchange->answer_scan = (struct kt_h1_scan){0};
     kt_upstream_acquire(exchange, peer, fresh);
 }
@@ -192,23 +156,6 @@ static void give_up(struct kt_exchange *exchange, const struct kt_error *err)
     kt_exchange_fail(exchange, exchange->last_error.message[0] ? &exchange->last_error : err);
 }
 
-static void dispatch_to_leader(struct kt_exchange *exchange)
-{
-    struct kt_peer *leader = leader_peer(exchange);
-    struct kt_error err = KT_ERROR_INIT;
-
-    /* An operator's request is for a node even when none leads. */
-    if (!leader && exchange->route.kind == KT_CLASS_ADMIN) {
-        leader = choose(exchange, 0);
-    }
-    if (leader && kt_gw_node_is_up(leader->node) && !was_tried(exchange, leader->node)) {
-        go(exchange, leader, false);
-        return;
-    }
-    explain_no_leader(exchange, leader, &err);
-    give_up(exchange, &err);
-}
-
 bool kt_dispatch_has_other(struct kt_exchange *exchange)
 {
     return reads(exchange) && !wants_leader(exchange) && kt_exchange_may_repeat(exchange) &&
@@ -216,19 +163,50 @@ bool kt_dispatch_has_other(struct kt_exchange *exchange)
            (!exchange->sent || kt_budget_has(&exchange->loop->budget)) && choose_for_read(exchange);
 }
 
+/* The first by its key that lives and reaches etcd: the same for every gateway, for as long as it
+ * lives. */
+static struct kt_peer *choose_first(const struct kt_exchange *exchange)
+{
+    const struct kt_loop *loop = exchange->loop;
+
+    for (size_t i = 0; loop->table && i < loop->table->count; i++) {
+        struct kt_peer *peer = loop->peers[i];
+
+        if (peer && !peer->node->is_guest && kt_gw_node_is_up(peer->node) &&
+            !kt_gw_node_is_refused(peer->node) && !kt_dispatch_was_tried(exchange, peer->node)) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+static struct kt_peer *choose_by_place(struct kt_exchange *exchange)
+{
+    struct kt_peer *leader = kt_leader_peer(exchange->loop), *peer = NULL;
+
+    if (exchange->route.place == KT_PLACE_FIRST) {
+        peer = choose_first(exchange);
+    } else if (exchange->route.place == KT_PLACE_LEADER_OR_ANY && leader &&
+               kt_gw_node_is_up(leader->node) && !kt_gw_node_is_refused(leader->node) &&
+               !kt_dispatch_was_tried(exchange, leader->node)) {
+        peer = leader;
+    }
+    return peer ? peer : choose_for_read(exchange);
+}
+
 void kt_dispatch(struct kt_exchange *exchange)
 {
     struct kt_error err = KT_ERROR_INIT;
     struct kt_peer *peer = NULL;
 
-    if (exchange->attempts >= KT_ATTEMPTS_MAX) {
+    if (wants_leader(exchange)) {
+        kt_leader_dispatch(exchange);
+    } else if (exchange->attempts >= KT_ATTEMPTS_MAX) {
         give_up(exchange, &err);
-    } else if (wants_leader(exchange)) {
-        dispatch_to_leader(exchange);
-    } else if ((peer = choose_for_read(exchange))) {
-        go(exchange, peer, false);
+    } else if ((peer = choose_by_place(exchange))) {
+        kt_dispatch_to(exchange, peer, false);
     } else {
-        explain_no_nodes(exchange->loop, &err);
+        kt_dispatch_explain(exchange->loop, &err);
         give_up(exchange, &err);
     }
 }
@@ -254,40 +232,19 @@ static void record(struct kt_exchange *exchange, enum kt_failure failure, const 
     };
     const char *addr = exchange->peer ? exchange->peer->node->addr : "?";
 
+    const char *whom = wants_leader(exchange) ? "the leader" : "node";
+
     if (reads(exchange)) {
         (void)kt_fail(&exchange->last_error, statuses[failure], "node %s: %s", addr, why);
     } else if (nothing_sent) {
         (void)kt_fail(&exchange->last_error, KT_UNAVAILABLE,
-                      "the leader %s cannot be reached: %s; nothing is done", addr, why);
+                      "%s %s cannot be reached: %s; nothing is done", whom, addr, why);
     } else {
         (void)kt_fail(&exchange->last_error, KT_OUTCOME_UNKNOWN,
-                      "the connection to the leader %s ended before its answer (%s): the write may "
-                      "be done or not",
-                      addr, why);
+                      "the connection to %s %s ended before its answer (%s): the write may be done "
+                      "or not",
+                      whom, addr, why);
     }
-}
-
-/* A write of which something was sent is repeated under its key alone: whoever leads now, or the
- * same node once more on a connection of its own, finds by the key what the first attempt did. Only
- * after a connection that broke: a node that hangs does so for the second attempt too. */
-static bool repeat_keyed(struct kt_exchange *exchange, enum kt_failure failure, bool nothing_sent)
-{
-    struct kt_peer *leader;
-
-    if (reads(exchange) || nothing_sent) {
-        return false;
-    }
-    exchange->maybe_done = true;
-    leader = leader_peer(exchange);
-    if (exchange->route.kind != KT_CLASS_WRITE || failure != KT_FAIL_CLOSED ||
-        !exchange->request.head.known[KT_H1_IDEMPOTENCY_KEY].data || exchange->keyed_again ||
-        !kt_exchange_may_repeat(exchange) || exchange->attempts >= KT_ATTEMPTS_MAX || !leader ||
-        !kt_gw_node_is_up(leader->node) || !spend(exchange)) {
-        return false;
-    }
-    exchange->keyed_again = true;
-    go(exchange, leader, true);
-    return true;
 }
 
 void kt_exchange_on_failed(struct kt_exchange *exchange, enum kt_failure failure, const char *why)
@@ -308,16 +265,19 @@ void kt_exchange_on_failed(struct kt_exchange *exchange, enum kt_failure failure
     }
     record(exchange, failure, why, nothing_sent);
     kt_upstream_release(exchange, false);
-    if (repeat_keyed(exchange, failure, nothing_sent)) {
+    if (kt_leader_waited_for(exchange)) {
+        kt_leader_on_failed(exchange, failure, nothing_sent,
+                            exchange->tried[exchange->attempts - 1]->addr);
         return;
     }
     if (!kt_exchange_may_repeat(exchange) || (!reads(exchange) && !nothing_sent)) {
+        exchange->maybe_done = !reads(exchange) && !nothing_sent;
         kt_exchange_fail(exchange, &exchange->last_error);
         return;
     }
     if (stale && !exchange->needs_fresh && (peer = same_again(exchange))) {
         KT_COUNT(exchange->loop, stale);
-        go(exchange, peer, true);
+        kt_dispatch_to(exchange, peer, true);
         return;
     }
     if (nothing_sent || spend(exchange)) {
@@ -327,77 +287,30 @@ void kt_exchange_on_failed(struct kt_exchange *exchange, enum kt_failure failure
     give_up(exchange, &exchange->last_error);
 }
 
-/* The node does not lead, and perhaps says who does. True when the request is on its way again or
- * answered. */
-static bool reroute(struct kt_exchange *exchange)
-{
-    struct kt_str hint = exchange->answer.head.known[KT_H1_LEADER];
-    struct kt_error err = KT_ERROR_INIT;
-    struct kt_peer *leader;
-
-    if (hint.len > 0 && hint.len < sizeof(exchange->leader_hint)) {
-        kt_str_copy(exchange->leader_hint, sizeof(exchange->leader_hint), hint);
-    } else {
-        exchange->leader_hint[0] = '\0';
-    }
-    leader = leader_peer(exchange);
-    exchange->leader_hint[0] = '\0';
-    kt_upstream_release(exchange, false);
-    if (!exchange->rerouted && leader && !was_tried(exchange, leader->node) &&
-        exchange->attempts < KT_ATTEMPTS_MAX && kt_exchange_may_repeat(exchange)) {
-        exchange->rerouted = true;
-        KT_COUNT(exchange->loop, rerouted);
-        go(exchange, leader, false);
-        return true;
-    }
-    (void)kt_fail(&err, KT_UNAVAILABLE, "the leader is changing: try again after an election");
-    kt_exchange_fail(exchange, &err);
-    return true;
-}
-
 /* A refusal that came at the end of the time, such as a node's that waited for a revision, is a
  * better answer than a time-out of the next node's. */
 static bool has_time_for_another(const struct kt_exchange *exchange)
 {
     return exchange->deadline_ms == 0 ||
-           exchange->deadline_ms - kt_loop_now(exchange->loop) >= ANOTHER_MS;
+           exchange->deadline_ms - kt_loop_now(exchange->loop) >= KT_ANOTHER_MS;
 }
 
 bool kt_dispatch_instead(struct kt_exchange *exchange)
 {
-    int status = exchange->answer.status;
     struct kt_peer *peer;
 
-    if (exchange->maybe_done && (status == 421 || status == 503)) {
-        struct kt_error err = KT_ERROR_INIT;
-
-        (void)kt_fail(&err, KT_UNAVAILABLE, "node %s refused it: %d", exchange->peer->node->addr,
-                      status);
-        kt_exchange_fail(exchange, &err);
-        return true;
+    if (wants_leader(exchange)) {
+        return kt_leader_instead(exchange);
     }
-    if (status == 421 && wants_leader(exchange)) {
-        return reroute(exchange);
-    }
-    if (status != 503 || !kt_exchange_may_repeat(exchange) ||
+    if (exchange->answer.status != 503 || !reads(exchange) || !kt_exchange_may_repeat(exchange) ||
         exchange->attempts >= KT_ATTEMPTS_MAX || !has_time_for_another(exchange)) {
         return false;
     }
-    if (!wants_leader(exchange)) {
-        peer = choose_for_read(exchange);
-        if (!peer || !spend(exchange)) {
-            return false;
-        }
-    } else {
-        /* Certainly not done there: worth another try where another leads by now. */
-        peer = leader_peer(exchange);
-        if (!peer || was_tried(exchange, peer->node) || !kt_gw_node_is_up(peer->node) ||
-            (!reads(exchange) &&
-             !kt_str_eq_nocase(exchange->answer.head.known[KT_H1_OUTCOME], KT_STR("none")))) {
-            return false;
-        }
+    peer = choose_for_read(exchange);
+    if (!peer || !spend(exchange)) {
+        return false;
     }
     kt_upstream_release(exchange, false);
-    go(exchange, peer, false);
+    kt_dispatch_to(exchange, peer, false);
     return true;
 }

@@ -37,7 +37,6 @@ struct kt_exchange *kt_exchange_new(struct kt_conn *conn)
     /* What lies before is large and set as it is needed. */
     exchange->last_error.status = KT_OK;
     exchange->last_error.message[0] = '\0';
-    exchange->leader_hint[0] = '\0';
     body = exchange->body;
     memset(&exchange->mode, 0, sizeof(*exchange) - offsetof(struct kt_exchange, mode));
     exchange->body = body;
@@ -54,6 +53,7 @@ static void recycle(struct kt_exchange *exchange)
 {
     struct kt_loop *loop = exchange->loop;
 
+    kt_waiting_leave(exchange);
     if (exchange->job) {
         exchange->job->exchange = NULL; /* its answer comes too late */
         exchange->job = NULL;
@@ -132,6 +132,9 @@ void kt_exchange_on_client_end(struct kt_exchange *exchange, bool broken)
         return;
     }
     KT_COUNT(exchange->loop, aborted);
+    if (exchange->parked) {
+        KT_COUNT(exchange->loop, waits_left);
+    }
     kt_exchange_drop(exchange);
     kt_io_close(&conn->io, true);
 }
@@ -141,9 +144,33 @@ bool kt_exchange_may_repeat(const struct kt_exchange *exchange)
     return exchange->mode != KT_BODY_STREAM || !exchange->stream_began;
 }
 
+/* How long it was held up for want of a leader, to its end. */
+static int64_t note_wait(struct kt_exchange *exchange)
+{
+    struct kt_loop_counters *counters = &exchange->loop->counters;
+    int64_t waited_ms = kt_loop_now(exchange->loop) - exchange->waits_since_ms;
+
+    if (!exchange->waits_since_ms) {
+        return 0;
+    }
+    if (exchange->answer_done && exchange->status < 500) {
+        KT_COUNT(exchange->loop, waits_served);
+    } else {
+        KT_COUNT(exchange->loop, waits_failed);
+    }
+    /* Relaxed: written by this loop alone. */
+    if ((uint64_t)waited_ms >
+        atomic_load_explicit(&counters->wait_longest_ms, memory_order_relaxed)) {
+        atomic_store_explicit(&counters->wait_longest_ms, (uint64_t)waited_ms,
+                              memory_order_relaxed);
+    }
+    return waited_ms;
+}
+
 static void note(struct kt_exchange *exchange)
 {
     struct kt_loop *loop = exchange->loop;
+    int64_t waited_ms = note_wait(exchange);
     struct kt_str path = exchange->request.path;
     const char *node = exchange->attempts > 0 ? exchange->tried[exchange->attempts - 1]->addr : "-";
 
@@ -156,12 +183,13 @@ static void note(struct kt_exchange *exchange)
         /* The id as the event: log lines that repeat are counted, and these must not be. */
         kt_log(INFO, "access", exchange->request_id,
                "client=%s method=%.*s path=\"%.*s\" status=%d bytes=%llu ms=%lld node=%s "
-               "attempts=%u",
+               "attempts=%u waited_ms=%lld",
                exchange->conn->host, (int)exchange->request.method_text.len,
                exchange->request.method_text.data ? exchange->request.method_text.data : "",
                (int)(path.len < 512 ? path.len : 512), path.data ? path.data : "", exchange->status,
                (unsigned long long)exchange->answer_bytes,
-               (long long)(kt_loop_now(loop) - exchange->started_ms), node, exchange->attempts);
+               (long long)(kt_loop_now(loop) - exchange->started_ms), node, exchange->attempts,
+               (long long)waited_ms);
     }
 }
 
@@ -204,13 +232,20 @@ static bool writes(const struct kt_exchange *exchange)
 static void error_headers(struct kt_exchange *exchange, const struct kt_error *err)
 {
     struct kt_buf *out = &exchange->loop->out;
+    bool unknown = err->status == KT_OUTCOME_UNKNOWN || exchange->maybe_done;
     int status = kt_status_http(err->status);
 
     kt_buf_append_str(out, KT_STR("Content-Type: application/json\r\n"));
+
     if (writes(exchange)) {
-        kt_buf_append_str(out, err->status == KT_OUTCOME_UNKNOWN || exchange->maybe_done
-                                   ? KT_STR("X-Kamaitachi-Outcome: unknown\r\n")
-                                   : KT_STR("X-Kamaitachi-Outcome: none\r\n"));
+        kt_buf_append_str(out, unknown ? KT_STR("X-Kamaitachi-Outcome: unknown\r\n")
+                                       : KT_STR("X-Kamaitachi-Outcome: none\r\n"));
+    }
+    if (unknown && exchange->key_len > 0) {
+        /* So that its client can send it again as safely as the gateway could. */
+        kt_buf_append_str(out, KT_STR("Idempotency-Key: "));
+        kt_buf_append(out, exchange->key, exchange->key_len);
+        kt_buf_append(out, "\r\n", 2);
     }
     if (status == 429 || status == 503) {
         kt_buf_append_str(out, KT_STR("Retry-After: 1\r\n"));
@@ -326,9 +361,14 @@ static int64_t idle_limit_ms(const struct kt_exchange *exchange)
 
 void kt_exchange_tick(struct kt_exchange *exchange, int64_t now_ms)
 {
+    if (exchange->parked) {
+        return; /* its time is looked at more often */
+    }
     if ((exchange->deadline_ms > 0 && now_ms >= exchange->deadline_ms) ||
         (exchange->route.idle_bound && now_ms - exchange->progress_ms >= idle_limit_ms(exchange))) {
         on_deadline(exchange);
+    } else if (exchange->peer && kt_leader_waited_for(exchange)) {
+        kt_leader_tick(exchange, now_ms);
     } else if (exchange->peer && !exchange->got_byte && exchange->body_done &&
                exchange->route.kind == KT_CLASS_READ) {
         leave_if_silent(exchange, now_ms - exchange->attempt_ms);

@@ -1,7 +1,8 @@
 /* exchange.h - one request and its answer. Include <uv.h> first.
  *
- * exchange.c is its life, begin.c its head, request.c what goes to the node, dispatch.c which node
- * and how often, answer.c what comes back.
+ * exchange.c is its life, begin.c its head, request.c the body that goes to the node and
+ * request_head.c the head before it, dispatch.c which node and how often, to_leader.c what only the
+ * leader can do, answer.c what comes back.
  *
  * A body up to [proxy] retry_body_bytes is taken whole before anything is sent: a slow client then
  * occupies no node, and the request can be sent again. An answer that fits into one buffer is taken
@@ -61,19 +62,48 @@ struct kt_str kt_request_body(const struct kt_exchange *exchange);
 /* The connection stands: send what there is. */
 void kt_exchange_on_ready(struct kt_exchange *exchange);
 void kt_request_pump(struct kt_exchange *exchange);
+/* request_head.c: the head for the node, into `out`. False: more headers than a node reads. */
+bool kt_request_head(struct kt_exchange *exchange, struct kt_buf *out);
 /* 400 unless the body's framing is right; puts the next piece of it into *ret_piece. */
 bool kt_request_take(struct kt_exchange *exchange, struct kt_str *ret_piece);
 
+/* What another attempt needs at least: less is not worth a refusal that is here already. */
+#define KT_ANOTHER_MS 200
+
 /* dispatch.c */
 void kt_dispatch(struct kt_exchange *exchange);
+/* An attempt at this node; `fresh`: on a new connection. */
+void kt_dispatch_to(struct kt_exchange *exchange, struct kt_peer *peer, bool fresh);
+/* A node that is up, was not tried and is known to have the revision; NULL = none. */
+struct kt_peer *kt_dispatch_choose(struct kt_exchange *exchange, uint64_t min_revision);
+bool kt_dispatch_was_tried(const struct kt_exchange *exchange, const struct kt_gw_node *node);
 /* Is the node known to have applied the revision? By its probe, or an answer that passed by. */
 bool kt_dispatch_knows(const struct kt_peer *peer, uint64_t revision);
 /* Is there another node that a read could go to? */
 bool kt_dispatch_has_other(struct kt_exchange *exchange);
+/* Why no node can be asked: etcd, registration, or health. */
+void kt_dispatch_explain(const struct kt_loop *loop, struct kt_error *err);
 void kt_exchange_on_failed(struct kt_exchange *exchange, enum kt_failure failure, const char *why);
-/* The node answered, and perhaps another should be asked: true when the request goes on its way
- * again. */
+/* The node answered (all of the answer is here if it is held), and perhaps another should be asked:
+ * true when the request goes on its way again, waits, or was answered. */
 bool kt_dispatch_instead(struct kt_exchange *exchange);
+
+/* to_leader.c */
+/* Is it the leader's, and does it wait for one? An operator's request does not. */
+bool kt_leader_waited_for(const struct kt_exchange *exchange);
+/* Who leads, as far as this loop knows; NULL = nobody. */
+struct kt_peer *kt_leader_peer(struct kt_loop *loop);
+bool kt_leader_is_up(struct kt_loop *loop);
+/* Why there is no leader to ask. */
+void kt_leader_explain(struct kt_loop *loop, struct kt_error *err);
+void kt_leader_dispatch(struct kt_exchange *exchange);
+/* The attempt at the node `addr` is over and released. */
+void kt_leader_on_failed(struct kt_exchange *exchange, enum kt_failure failure, bool nothing_sent,
+                         const char *addr);
+bool kt_leader_instead(struct kt_exchange *exchange);
+/* Its time to wait is over. */
+void kt_leader_give_up(struct kt_exchange *exchange);
+void kt_leader_tick(struct kt_exchange *exchange, int64_t now_ms);
 
 /* answer.c */
 void kt_answer_on_data(struct kt_exchange *exchange);

@@ -123,7 +123,8 @@ static enum kt_status start_parts(struct kt_gateway *gateway, struct kt_error *e
     struct kt_loop_shared *shared = &gateway->shared;
     struct kt_access_options access = {.admin_token = config->admin_token,
                                        .write_token = config->write_token,
-                                       .cluster_secret = config->secret};
+                                       .cluster_secret = config->secret,
+                                       .cluster_allow = config->allow};
     struct kt_health_options health = {.interval_ms = config->health_interval_ms,
                                        .timeout_ms = config->health_timeout_ms,
                                        .down = config->health_down,

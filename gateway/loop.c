@@ -17,6 +17,8 @@
 
 #define OUT_BYTES_MAX 131072
 #define ARENA_BYTES ((size_t)65536)
+/* Before everything is closed: time for who waits to be told. */
+#define LAST_WORD_MS 250
 
 int64_t kt_loop_now(struct kt_loop *loop)
 {
@@ -45,6 +47,7 @@ static void close_all(struct kt_loop *loop)
     kt_upstream_close_idle(loop, true);
     kt_upstream_set_table(loop, NULL);
     uv_close((uv_handle_t *)&loop->tick, NULL);
+    uv_close((uv_handle_t *)&loop->waiting.timer, NULL);
     uv_close((uv_handle_t *)&loop->wake, NULL);
     loop->running = false;
 }
@@ -75,6 +78,9 @@ static void on_tick(uv_timer_t *timer)
         (void)kt_conn_close_idlest(loop, NULL); /* nobody comes in before some are gone */
     }
     kt_upstream_tick(loop, now_ms);
+    if (loop->draining && now_ms >= loop->drain_deadline_ms - LAST_WORD_MS) {
+        kt_waiting_fail_all(loop);
+    }
     check_drained(loop, now_ms);
 }
 
@@ -140,6 +146,7 @@ static void on_wake(uv_async_t *async)
     table = kt_nodes_take(loop->shared->nodes, loop->index);
     if (table) {
         kt_upstream_set_table(loop, table);
+        kt_waiting_on_table(loop);
     }
     take_clients(loop);
     take_answers(loop);
@@ -225,6 +232,7 @@ enum kt_status kt_loop_start(struct kt_loop_shared *shared, size_t index, struct
     }
     uv_async_init(&loop->uv, &loop->wake, on_wake);
     uv_timer_init(&loop->uv, &loop->tick);
+    kt_waiting_init(loop);
     loop->wake.data = loop->tick.data = loop;
     uv_timer_start(&loop->tick, on_tick, KT_TICK_MS, KT_TICK_MS);
     set_date(loop);

@@ -23,9 +23,13 @@
 #include "gateway/control.h"
 #include "gateway/io.h"
 #include "gateway/parser.h"
+#include "gateway/waiting.h"
 
 #define KT_TICK_MS 100
 #define KT_ATTEMPTS_MAX 5
+/* "g-", milliseconds, "-", 32 hex digits */
+#define KT_ADDED_KEY_MAX 64
+#define KT_KEY_BITS 32 /* random numbers fetched at a time */
 
 struct kt_loop;
 struct kt_conn;
@@ -97,9 +101,9 @@ struct kt_exchange {
     uint8_t request_id_len;
     int64_t started_ms, deadline_ms, progress_ms; /* deadline 0: bounded by progress alone */
 
-    struct kt_h1_response answer;  /* slices into the node's buffer */
-    struct kt_error last_error;    /* of the attempts so far; message "" = none */
-    char leader_hint[KT_ADDR_MAX]; /* "" = by the table */
+    struct kt_h1_response answer; /* slices into the node's buffer */
+    struct kt_error last_error;   /* of the attempts so far; message "" = none */
+    char key[KT_ADDED_KEY_MAX];   /* the Idempotency-Key that the gateway adds */
 
     /* From here on a recycled exchange is zeroed.
      * The body: body_off is where its next byte lies in the client's buffer. */
@@ -127,8 +131,17 @@ struct kt_exchange {
     /* What was tried. */
     struct kt_gw_node *tried[KT_ATTEMPTS_MAX];
     unsigned attempts;
-    bool needs_fresh, rerouted, keyed_again;
+    bool needs_fresh;
     bool maybe_done; /* a write: an earlier attempt, or a part of the body, may have its effect */
+    /* What is the leader's (to_leader.c, waiting.c). */
+    struct kt_exchange *next_parked, *prev_parked;
+    int64_t waits_since_ms; /* the first time; 0 = never did */
+    int64_t not_before_ms;
+    uint64_t term;      /* of loop->waiting, when the present attempt began */
+    uint64_t lost_term; /* in which it was lost under way */
+    unsigned leaders_lost, reroutes;
+    uint8_t key_len;
+    bool parked, again, buffer_kept;
 
     /* The answer. */
     struct kt_h1_scan answer_scan;
@@ -136,7 +149,7 @@ struct kt_exchange {
     int64_t answer_left;
     struct kt_h1_chunks answer_chunks;
     uint64_t answer_bytes;
-    bool answer_parsed, answer_held, answer_started, answer_done;
+    bool answer_parsed, answer_held, answer_judged, answer_started, answer_done;
     bool keep; /* the client's connection lives on */
     int status;
 
@@ -147,6 +160,10 @@ struct kt_loop_counters { /* written by the loop, read by anyone: relaxed */
     _Atomic uint64_t connections, refused, requests, own, reads, writes, admin;
     _Atomic uint64_t errors_4xx, errors_5xx, retries, budget_empty, stale, rerouted, aborted;
     _Atomic uint64_t upstream_opened, upstream_failed, open_now, evicted;
+    /* For a leader: now, by what came of it, and the longest (ms). */
+    _Atomic uint64_t waiting, waits_served, waits_failed, waits_refused, waits_left,
+        wait_longest_ms;
+    _Atomic uint64_t keys_added, repeats;
 };
 
 struct kt_loop_inbox {
@@ -191,6 +208,11 @@ struct kt_loop {
     struct kt_buf out_body;
     struct kt_balancer balancer;
     struct kt_budget budget;
+    struct kt_waiting waiting;
+    char
+        leader_hint[KT_ADDR_MAX]; /* whom a 421 named since the table's leader changed; "" = none */
+    uint64_t key_bits[KT_KEY_BITS]; /* random, not used yet: the first key_bits_left */
+    size_t key_bits_left;
     int64_t drain_deadline_ms;
     uint32_t upstream_cap;              /* connections per node on this loop */
     int64_t kept_bytes, kept_bytes_max; /* request bodies */

@@ -59,6 +59,7 @@ static struct kt_gw_node *node_new(const struct kt_service *service, const char 
     }
     kt_str_copy(node->host, sizeof(node->host), kt_str(host));
     node->port = port;
+    node->is_guest = service->via[0] != '\0';
     atomic_init(&node->refs, 1);
     kt_str_copy(node->id, sizeof(node->id), kt_str(service->id));
     kt_str_copy(node->addr, sizeof(node->addr), kt_str(service->addr));
@@ -125,7 +126,8 @@ static struct kt_gw_node *find_known(const struct kt_gw_table *table,
 {
     for (size_t i = 0; table && i < table->count; i++) {
         if (strcmp(table->nodes[i]->addr, service->addr) == 0 &&
-            strcmp(table->nodes[i]->id, service->id) == 0) {
+            strcmp(table->nodes[i]->id, service->id) == 0 &&
+            table->nodes[i]->is_guest == (service->via[0] != '\0')) {
             return table->nodes[i];
         }
     }

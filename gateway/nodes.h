@@ -32,6 +32,7 @@ struct kt_gw_node {
     char addr[KT_ADDR_MAX];
     char host[256];
     uint16_t port;
+    bool is_guest; /* registered by another node, since it cannot reach etcd */
     /* The resolved address: a new one goes to the other slot before the index moves (release), and
      * a slot is written again a probe's interval later at the earliest. */
     struct sockaddr_storage sockaddrs[2];

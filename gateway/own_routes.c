@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/software.h"
+#include "gateway/own_monitor.h"
 #include "gateway/own_stats.h"
 #include "http/envelope.h"
 #include "kt_version.h"
@@ -220,6 +221,8 @@ const struct kt_http_route kt_own_routes[] = {
     {KT_HTTP_GET, "/version", KT_ACCESS_PUBLIC, false, on_version, false},
     {KT_HTTP_GET, "/cluster/info", KT_ACCESS_PUBLIC, false, on_info, false},
     {KT_HTTP_GET, "/cluster/leader", KT_ACCESS_PUBLIC, false, on_leader, false},
+    {KT_HTTP_GET, "/monitor/status", KT_ACCESS_PUBLIC, false, kt_own_monitor, false},
+    {KT_HTTP_GET, "/metrics", KT_ACCESS_PUBLIC, false, kt_own_metrics, false},
     {KT_HTTP_GET, STATS_PATH, KT_ACCESS_PUBLIC, false, kt_own_stats, false},
 };
 const size_t kt_own_route_count = sizeof(kt_own_routes) / sizeof(kt_own_routes[0]);

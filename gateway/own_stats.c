@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
-#include "gateway/own_impl.h"
+#include "gateway/own_counters.h"
 #include "http/envelope.h"
 #include "json/read.h"
 
@@ -138,39 +138,11 @@ static void write_aggregate(struct kt_jw *jw, const struct sums *sums)
     kt_jw_object_end(jw);
 }
 
-#define COUNTERS(X)                                                                                \
-    X(connections)                                                                                 \
-    X(refused)                                                                                     \
-    X(evicted)                                                                                     \
-    X(requests)                                                                                    \
-    X(own)                                                                                         \
-    X(reads)                                                                                       \
-    X(writes)                                                                                      \
-    X(admin)                                                                                       \
-    X(errors_4xx)                                                                                  \
-    X(errors_5xx)                                                                                  \
-    X(retries)                                                                                     \
-    X(budget_empty)                                                                                \
-    X(stale)                                                                                       \
-    X(rerouted)                                                                                    \
-    X(aborted)                                                                                     \
-    X(upstream_opened)                                                                             \
-    X(upstream_failed)                                                                             \
-    X(open_now)
-
 static void write_own(struct kt_jw *jw, struct kt_own *own)
 {
-    struct {
-#define DECLARE(name) uint64_t name;
-        COUNTERS(DECLARE)
-    } sums = {0};
+    struct kt_own_sums sums;
 
-    for (size_t i = 0; i < own->options.loop_count; i++) {
-        struct kt_loop_counters *counters = &own->options.loops[i]->counters;
-
-#define ADD(name) sums.name += atomic_load_explicit(&counters->name, memory_order_relaxed);
-        COUNTERS(ADD)
-    }
+    kt_own_sum(own, &sums);
     kt_jw_key_text(jw, "gateway");
     kt_jw_object(jw);
     kt_jw_kv_text(jw, "node", own->options.node_id);
@@ -178,8 +150,10 @@ static void write_own(struct kt_jw *jw, struct kt_own *own)
     kt_jw_kv_i64(jw, "uptime_ms", kt_now_mono_ms() - own->started_ms);
     kt_jw_kv_u64(jw, "loops", own->options.loop_count);
     kt_jw_kv_u64(jw, "resident_bytes", kt_process_resident_bytes());
-#define WRITE(name) kt_jw_kv_u64(jw, #name, sums.name);
-    COUNTERS(WRITE)
+#define WRITE(name, sinks, help) kt_jw_kv_u64(jw, #name, sums.name);
+    KT_OWN_COUNTERS(WRITE)
+#undef WRITE
+    kt_jw_kv_u64(jw, "wait_longest_ms", sums.wait_longest_ms);
     kt_jw_object_end(jw);
 }
 

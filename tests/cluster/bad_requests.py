@@ -108,12 +108,14 @@ WHO_MAY = (
         (b"", "403 forbidden", {"path": "/replication/v2/x"}, at(GATEWAY)),
         (b"", "404 not_found", {"path": "/replication/v2/x"}, at(NODE, FOLLOWER))))
 
-UNBUILT = [row for path in ("/metrics", "/monitor/status", "/monitor/circuitbreaker", "/",
+UNBUILT = [row for path in ("/monitor/circuitbreaker", "/",
                             "/cluster/events", "/nothing", "/kamaitachi", "/kamaitachi/api",
                             "/kamaitachi/api/data/v2/snapshot", API, API + "/nothing",
                             API + "/snapshot/x", API + "/snapshot%3Flimit=1", API + "/snapshot;x=1",
                             "/KAMAITACHI/api/data/v1/snapshot", "/health/x")
-           for row in group("GET", path, (None, "404 not_found"), where=EVERYWHERE)] + group(
+           for row in group("GET", path, (None, "404 not_found"), where=EVERYWHERE)] + [
+               row for path in ("/metrics", "/monitor/status")
+               for row in group("GET", path, (None, "404 not_found"), where=ALL)] + group(
                "POST", API + "/nothing", ({}, "404 not_found"), where=ALL) + group(
                    "POST", "/nothing", ({}, "404 not_found"), where=OWN) + group(
                        "GET", "/datax", (None, "404 not_found"), where=OWN)
@@ -129,7 +131,10 @@ NO_PARAMETERS = [row for path in ("/health", "/health/live", "/health/ready", "/
                                   "/cluster/info", "/cluster/leader", API + "/stats")
                  for row in group("GET", path, ("pretty=1", "400 unknown_field pretty"),
                                   ("a%zz=1", "400 bad_value a%zz"),
-                                  where=(NODE, OWN, FOLLOWER))]
+                                  where=(NODE, OWN, FOLLOWER))] + [
+                     row for path in ("/metrics", "/monitor/status")
+                     for row in group("GET", path, ("pretty=1", "400 unknown_field pretty"),
+                                      where=OWN)]
 
 TABLE = (SNAPSHOT + PERIOD + SELECTIONS + BATCH + LISTINGS + CHANGES + EXPORT + SAVE + DELETE +
          IMPORT + GENERIC + HEADERS + METHODS + WHO_MAY + UNBUILT + PATHS + NO_PARAMETERS)

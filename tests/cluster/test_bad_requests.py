@@ -363,7 +363,7 @@ class BadTokens:
 def without_a_leader_writes_are_certainly_not_done(bench):
     etcd = bench.etcd()
     node = Node(bench, "slave", etcd, cluster_expect=2)
-    gateway = Gateway(bench, "gateway", etcd)
+    gateway = Gateway(bench, "gateway", etcd, proxy_failover_wait=100)
     for process in (node, gateway):
         process.launch()
     for process in (node, gateway):

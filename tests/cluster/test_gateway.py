@@ -204,8 +204,9 @@ class Line:
         with contextlib.suppress(OSError):
             while True:
                 data = source.recv(65536)
-                if not back and data:
+                if not back and data.startswith((b"GET ", b"POST ")):
                     link["saves"] = data.startswith((b"POST " + API.encode() + b"/save",
+                                                     b"POST " + API.encode() + b"/import",
                                                      b"POST /data/v1/save"))
                 if back and link["saves"] and self.cuts > 0:
                     self.cuts -= 1
@@ -236,17 +237,43 @@ class BrokenLine:
         self.gateway.wait_answers()
         self._save("first", 0).data()
 
+    def _counted(self):
+        return self.gateway.get("/monitor/status").data()["repeats"]
+
     def _save(self, subject, value, headers=None):
         return self.gateway.data_post("save", {"records": [
             {"subject": subject, "time": 0, "data": {"x": value}}]}, headers)
 
-    def without_a_key_the_outcome_is_unknown(self):
+    def without_a_key_the_gateways_own_does_it(self):
+        self.line.cuts = 1
+        before, counted = self.master.revision(), self._counted()
+        answer = self._save("plain", 1)
+        equal(answer.data()["revision"], before + 1, "the revision of a write that was repeated")
+        equal(self.master.revision(), before + 1, "the revision: it was done once")
+        now = self._counted()
+        equal([now[name] - counted[name] for name in ("keys_added", "writes")], [1, 1],
+              "keys added, writes repeated")
+
+    def what_is_too_large_to_be_kept_is_not_repeated(self):
+        body = json.dumps({"records": [{"subject": "big", "time": 0, "data": {"x": 1}}]})
         self.line.cuts = 1
         before = self.master.revision()
-        answer = self._save("plain", 1)
+        answer = self.gateway.post("/data" + API + "/save", (body + " " * 1100000).encode())
         equal([answer.status, answer.error().get("code"), answer.headers["x-kamaitachi-outcome"]],
               [504, "outcome_unknown", "unknown"], "a write whose answer was lost")
         equal(self.master.revision(), before + 1, "the revision: it was done, once")
+        # The client can do what the gateway could not, under the gateway's key.
+        key = answer.headers["idempotency-key"]
+        check(key.startswith("g-"), "the key is %s", key)
+        again = self.gateway.post("/data" + API + "/save", (body + " " * 1100000).encode(),
+                                  {"Idempotency-Key": key})
+        equal(again.data()["revision"], before + 1, "the revision of the client's repetition")
+
+    def an_import_is_repeated_under_the_gateways_key(self):
+        self.line.cuts, before = 1, self.master.revision()
+        answer = self.gateway.post("/data" + API + "/import?subject=s&time=t", b"s,t,x\na,1,2\n")
+        equal([answer.data()["revision"], answer.data()["records"]], [before + 1, 1], "the import")
+        equal(self.master.revision(), before + 1, "the revision")
 
     def under_a_key_it_is_repeated_and_done_once(self):
         self.line.cuts = 1
@@ -257,14 +284,22 @@ class BrokenLine:
         again = self._save("keyed", 2, {"Idempotency-Key": "line-1"})
         equal(again.data()["revision"], before + 1, "the revision of a client's own repetition")
 
-    def a_second_loss_is_unknown_and_the_client_may_repeat(self):
-        self.line.cuts = 2
+    def losses_in_a_row_are_got_over(self):
+        self.line.cuts = 4
         before = self.master.revision()
         answer = self._save("twice", 3, {"Idempotency-Key": "line-2"})
+        equal(answer.data()["revision"], before + 1, "the revision of a write lost four times")
+        equal(self.master.revision(), before + 1, "the revision")
+
+    def what_is_lost_to_the_end_of_its_time_is_unknown_and_the_client_may_repeat(self):
+        self.line.cuts = 1000000
+        before = self.master.revision()
+        answer = self._save("lost", 4, {"Idempotency-Key": "line-4", TIMEOUT: "1500"})
         equal([answer.status, answer.headers["x-kamaitachi-outcome"]], [504, "unknown"],
-              "a write whose answer was lost twice")
+              "a write whose answers were all lost")
         equal(answer.error().get("retry"), "same", "the advice")
-        answer = self._save("twice", 3, {"Idempotency-Key": "line-2"})
+        self.line.cuts = 0
+        answer = self._save("lost", 4, {"Idempotency-Key": "line-4"})
         equal(answer.data()["revision"], before + 1, "the revision of the client's repetition")
         equal(self.master.revision(), before + 1, "the revision")
 

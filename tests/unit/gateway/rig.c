@@ -376,7 +376,8 @@ static bool set(struct rig *rig, const char *section, const char *key, const cha
 static bool apply(struct rig *rig, const char *const *settings)
 {
     if (!set(rig, "server", "port", "0") || !set(rig, "server", "loops", "2") ||
-        !set(rig, "server", "drain_ms", "2000") || !set(rig, "health", "interval_ms", "200")) {
+        !set(rig, "server", "drain_ms", "2000") || !set(rig, "health", "interval_ms", "200") ||
+        !set(rig, "proxy", "failover_wait", "1")) {
         return false;
     }
     for (; settings && *settings; settings++) {
@@ -644,6 +645,15 @@ static bool is_closed(void *ctx)
 void rig_client_close(struct rig_client *client)
 {
     uv_close((uv_handle_t *)&client->tcp, on_client_closed);
+    (void)rig_wait(client->rig, is_closed, client, "a closed client");
+    kt_buf_done(&client->in);
+}
+
+void rig_client_reset(struct rig_client *client)
+{
+    if (uv_tcp_close_reset(&client->tcp, on_client_closed) != 0) {
+        uv_close((uv_handle_t *)&client->tcp, on_client_closed);
+    }
     (void)rig_wait(client->rig, is_closed, client, "a closed client");
     kt_buf_done(&client->in);
 }

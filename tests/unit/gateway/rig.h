@@ -79,7 +79,8 @@ struct rig {
     bool started;
 };
 
-/* settings: "section.key=value", NULL at the end. False when it failed. */
+/* settings: "section.key=value", NULL at the end. Unless they say otherwise nobody waits for a
+ * leader for longer than a millisecond. False when it failed. */
 bool rig_start(struct rig *rig, const char *const *settings);
 void rig_stop(struct rig *rig);
 /* Listens and registers; `text` is the body of the standard answer. */
@@ -119,6 +120,8 @@ bool rig_client_wait_end(struct rig_client *client);
 void rig_client_pause(struct rig_client *client, bool pause);
 void rig_client_shutdown(struct rig_client *client);
 void rig_client_close(struct rig_client *client);
+/* Closes as a process that dies does: the gateway is not left to think that it still reads. */
+void rig_client_reset(struct rig_client *client);
 /* A connection for one request. */
 bool rig_call(struct rig *rig, const char *raw, struct rig_answer *ret_answer);
 

@@ -192,8 +192,59 @@ static void paths_that_can_be_read_in_two_ways_are_refused(void)
     kt_arena_free(&arena);
 }
 
+/* What only a node can do has the same place under its own path and below /data. */
+static void what_a_node_does_has_its_place(void)
+{
+    static const struct {
+        enum kt_http_method method;
+        const char *path;
+        enum kt_class kind;
+        enum kt_place place;
+    } places[] = {
+        {KT_HTTP_POST, "/cluster/failover", KT_CLASS_ADMIN, KT_PLACE_LEADER},
+        {KT_HTTP_POST, "/cluster/failover/", KT_CLASS_ADMIN, KT_PLACE_LEADER},
+        {KT_HTTP_POST, "/cluster/%66orget", KT_CLASS_ADMIN, KT_PLACE_LEADER},
+        {KT_HTTP_POST, "/cluster/recover", KT_CLASS_ADMIN, KT_PLACE_LEADER_OR_ANY},
+        {KT_HTTP_POST, "/cluster/register", KT_CLASS_ADMIN, KT_PLACE_FIRST},
+        {KT_HTTP_POST, "/cluster/deregister", KT_CLASS_ADMIN, KT_PLACE_FIRST},
+        {KT_HTTP_POST, "/cluster/heartbeat", KT_CLASS_ADMIN, KT_PLACE_FIRST},
+        {KT_HTTP_GET, "/cluster/failover", KT_CLASS_ADMIN, KT_PLACE_LEADER},
+        {KT_HTTP_GET, "/cluster/events", KT_CLASS_READ, KT_PLACE_LEADER_OR_ANY},
+        {KT_HTTP_HEAD, "/cluster/events", KT_CLASS_READ, KT_PLACE_LEADER_OR_ANY},
+    };
+    struct kt_arena *arena = kt_arena_new(1024, 65536);
+    struct kt_route route;
+    char below[64];
+
+    for (size_t i = 0; i < KT_ARRAY_LEN(places); i++) {
+        snprintf(below, sizeof(below), "/data%s", places[i].path);
+        CHECK_INT(classify(places[i].method, below, arena, &route), KT_OK);
+        CHECK_INT(route.kind, places[i].kind);
+        CHECK_INT(route.place, places[i].place);
+        CHECK_SLICE(route.target, places[i].path);
+        CHECK_INT(classify(places[i].method, places[i].path, arena, &route), KT_OK);
+        CHECK_INT(route.kind, places[i].kind);
+        CHECK_INT(route.place, places[i].place);
+        CHECK_SLICE(route.target, places[i].path);
+    }
+    CHECK_INT(classify(KT_HTTP_GET, "/cluster/info", arena, &route), KT_OK);
+    CHECK_INT(route.kind, KT_CLASS_OWN);
+    CHECK_INT(classify(KT_HTTP_GET, "/cluster/leader", arena, &route), KT_OK);
+    CHECK_INT(route.kind, KT_CLASS_OWN);
+    CHECK_INT(classify(KT_HTTP_POST, "/cluster/failover/x", arena, &route), KT_OK);
+    CHECK_INT(route.kind, KT_CLASS_OWN);
+    CHECK_INT(classify(KT_HTTP_GET, "/data" API "/data/v1/snapshot", arena, &route), KT_OK);
+    CHECK_INT(route.place, KT_PLACE_ANY);
+    CHECK_INT(classify(KT_HTTP_POST, "/data" API "/data/v1/save", arena, &route), KT_OK);
+    CHECK_INT(route.place, KT_PLACE_LEADER);
+    CHECK_INT(classify(KT_HTTP_POST, "/data/api/admin/reload", arena, &route), KT_OK);
+    CHECK_INT(route.place, KT_PLACE_LEADER);
+    kt_arena_free(&arena);
+}
+
 static const struct kt_test tests[] = {
     TEST(every_request_is_told_apart),
+    TEST(what_a_node_does_has_its_place),
     TEST(paths_that_can_be_read_in_two_ways_are_refused),
 };
 KT_TEST_MAIN(tests)
