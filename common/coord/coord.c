@@ -30,6 +30,11 @@ static struct kt_coord_view *ref_view(struct kt_coord_view *view)
     return view;
 }
 
+struct kt_coord_view *kt_coord_view_ref(struct kt_coord_view *view)
+{
+    return ref_view(view);
+}
+
 struct kt_coord_view *kt_coord_view(struct kt_coord *coord)
 {
     struct kt_coord_view *view;
@@ -158,6 +163,11 @@ enum kt_txn_outcome kt_coord_delete_leader(struct kt_coord *coord, const struct 
                                            struct kt_error *err)
 {
     return coord->ops->delete_leader(coord, view, err);
+}
+
+void kt_coord_renew(struct kt_coord *coord)
+{
+    coord->ops->renew(coord);
 }
 
 void kt_coord_withdraw(struct kt_coord *coord)

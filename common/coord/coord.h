@@ -87,6 +87,7 @@ enum kt_status kt_coord_start_standalone(const struct kt_coord_options *options,
                                          struct kt_error *err) KT_MUST_CHECK;
 
 struct kt_coord_view *kt_coord_view(struct kt_coord *coord); /* counted; never NULL */
+struct kt_coord_view *kt_coord_view_ref(struct kt_coord_view *view);
 void kt_coord_view_unref(struct kt_coord_view **view);
 /* What a view shows of etcd, for a node that cannot reach it: "revision":n,"complete":b,
  * "reachable":b,"keys":[{"key","value","create_revision","mod_revision","lease":"digits"}], keys
@@ -119,6 +120,8 @@ enum kt_txn_outcome kt_coord_update_config(struct kt_coord *coord, const struct 
  * that names my id under an earlier lease. */
 enum kt_txn_outcome kt_coord_delete_leader(struct kt_coord *coord, const struct kt_coord_view *view,
                                            struct kt_error *err);
+/* Renews the lease now, on a thread of the coord's; the lease clock shows when it is done. */
+void kt_coord_renew(struct kt_coord *coord);
 /* Takes my entry out for good: it is deleted at once, on a thread of the coord's, and not put
  * again. Lease and leader key stay, so that a leader can finish what it has begun where nobody
  * sends it anything new. kt_coord_deregister is still due. */

@@ -143,6 +143,16 @@ static void etcd_set_ttl(struct kt_coord *base, int64_t ttl_s)
     kt_mutex_unlock(&coord->mutex);
 }
 
+static void etcd_renew(struct kt_coord *base)
+{
+    struct coord_etcd *coord = (struct coord_etcd *)base;
+
+    kt_mutex_lock(&coord->mutex);
+    coord->renew_mono_ms = kt_now_mono_ms();
+    kt_cond_broadcast(&coord->cond);
+    kt_mutex_unlock(&coord->mutex);
+}
+
 /* The lease thread deletes the key: it alone writes it, so no put of ours can overtake that. */
 static void etcd_withdraw(struct kt_coord *base)
 {
@@ -259,6 +269,7 @@ static const struct coord_ops etcd_ops = {
     .campaign = kt_coord_etcd_campaign,
     .update_config = kt_coord_etcd_update_config,
     .delete_leader = kt_coord_etcd_delete_leader,
+    .renew = etcd_renew,
     .withdraw = etcd_withdraw,
     .deregister = etcd_deregister,
     .free = etcd_free,

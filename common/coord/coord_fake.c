@@ -338,6 +338,12 @@ fake_delete_leader(struct kt_coord *base, const struct kt_coord_view *view, stru
     return settle(outcome, held, err);
 }
 
+/* Its lease clock stands still while it is reachable. */
+static void fake_renew(struct kt_coord *base)
+{
+    (void)base;
+}
+
 static void fake_withdraw(struct kt_coord *base)
 {
     struct coord_fake *coord = (struct coord_fake *)base;
@@ -401,6 +407,7 @@ const struct coord_ops kt_fake_ops = {
     .campaign = fake_campaign,
     .update_config = fake_update_config,
     .delete_leader = fake_delete_leader,
+    .renew = fake_renew,
     .withdraw = fake_withdraw,
     .deregister = fake_deregister,
     .free = fake_free_coord,

@@ -106,6 +106,7 @@ struct coord_ops {
                                          struct kt_error *err);
     enum kt_txn_outcome (*delete_leader)(struct kt_coord *coord, const struct kt_coord_view *view,
                                          struct kt_error *err);
+    void (*renew)(struct kt_coord *coord);
     void (*withdraw)(struct kt_coord *coord);
     void (*deregister)(struct kt_coord *coord, int64_t timeout_ms);
     void (*free)(struct kt_coord *coord);

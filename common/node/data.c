@@ -360,3 +360,15 @@ void kt_node_fetch(void *ctx, struct kt_http_request *request, struct kt_http_re
     struct kt_node *node = ctx;
     kt_replica_serve_fetch(node->replica, request, response);
 }
+
+void kt_node_copy(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    struct kt_node *node = ctx;
+    kt_replica_serve_copy(node->replica, request, response);
+}
+
+void kt_node_campaign(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+{
+    struct kt_node *node = ctx;
+    kt_replica_serve_campaign(node->replica, request, response);
+}

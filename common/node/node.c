@@ -111,12 +111,13 @@ static enum kt_status make_replica(struct kt_node *node, struct kt_error *err)
     options.access = node->access;
     options.addr = node->addr;
     options.service_name = config->server.service_name;
-    options.may_lead = config->server.mode == KT_MODE_MASTER && config->cluster.electable &&
-                       !config->cluster.register_with[0];
+    options.electable = config->cluster.electable && !config->cluster.register_with[0];
     options.standalone = node->standalone;
     options.priority = (int32_t)config->cluster.priority;
     options.expect = (uint32_t)config->cluster.expect;
     options.min_in_sync = (uint32_t)config->replication.min_in_sync;
+    options.max_in_sync = (uint32_t)config->replication.max_in_sync;
+    options.log_keep_bytes = config->replication.log_keep_bytes;
     options.ttl_s = config->etcd.ttl;
     options.lag_timeout_ms = config->replication.lag_timeout;
     options.fetch_max_bytes = config->replication.fetch_max_bytes;

@@ -130,6 +130,9 @@ void kt_node_heartbeat(void *ctx, struct kt_http_request *request,
 void kt_node_deregister(void *ctx, struct kt_http_request *request,
                         struct kt_http_response *response);
 void kt_node_fetch(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_copy(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_campaign(void *ctx, struct kt_http_request *request,
+                      struct kt_http_response *response);
 
 /* keeper.c */
 enum kt_status kt_keeper_start(struct kt_node *node, struct kt_error *err) KT_MUST_CHECK;

@@ -32,7 +32,7 @@ static const char *health_word(struct kt_node *node, const struct kt_replica_sta
     if (atomic_load_explicit(&node->draining, memory_order_relaxed)) {
         return "draining";
     }
-    if (status->role == KT_CORE_STOPPED) {
+    if (status->role == KT_M_ENDED) {
         return "stopped";
     }
     return status->ready ? "ok" : "starting";

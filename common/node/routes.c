@@ -38,5 +38,7 @@ const struct kt_http_route kt_node_routes[] = {
     {KT_HTTP_POST, "/cluster/heartbeat", KT_ACCESS_ADMIN, false, kt_node_heartbeat, false},
     {KT_HTTP_POST, "/cluster/deregister", KT_ACCESS_ADMIN, false, kt_node_deregister, false},
     {KT_HTTP_POST, "/replication/v1/fetch", KT_ACCESS_CLUSTER, false, kt_node_fetch, false},
+    {KT_HTTP_POST, "/replication/v1/copy", KT_ACCESS_CLUSTER, false, kt_node_copy, false},
+    {KT_HTTP_POST, "/replication/v1/campaign", KT_ACCESS_CLUSTER, false, kt_node_campaign, false},
 };
 const size_t kt_node_route_count = sizeof(kt_node_routes) / sizeof(kt_node_routes[0]);

@@ -33,28 +33,42 @@ static struct proposal *make_proposal(struct kt_str key, struct kt_str body)
 static bool knows_leader(const struct kt_replica *replica)
 {
     const struct kt_coord_view *view = replica->view;
-    bool gone = view && view->complete && view->reachable && !view->leader.present;
-    return replica->core.leader_id[0] != '\0' && !gone;
+    bool gone = view->complete && view->reachable && !view->leader.present;
+    return replica->machine.leader_id[0] != '\0' && !gone;
 }
 
 /* Mutex held. */
-static enum kt_status may_submit(const struct kt_replica *replica, size_t body_bytes,
+static enum kt_status refuse_by_role(struct kt_replica *replica, struct kt_error *err)
+{
+    const struct kt_machine *machine = &replica->machine;
+    if (machine->role == KT_M_LEADS) {
+        return kt_fail(err, KT_UNAVAILABLE, "%s",
+                       machine->short_of_members
+                           ? "fewer members are in sync than [replication] min_in_sync asks for"
+                       : machine->draining ? "this node is handing over its lead"
+                                           : "this node's epoch has not begun yet");
+    }
+    if (machine->role == KT_M_ENDED) {
+        return kt_fail(err, KT_UNAVAILABLE, "this node has stopped: %s", machine->ended_why);
+    }
+    if (knows_leader(replica)) {
+        return kt_fail(err, KT_NOT_LEADER, "this node follows; the leader is %s",
+                       machine->leader_addr);
+    }
+    return kt_fail(err, KT_UNAVAILABLE, "there is no leader: waiting for %s",
+                   machine->waiting_for[0] ? machine->waiting_for : "one to be elected");
+}
+
+/* Mutex held. */
+static enum kt_status may_submit(struct kt_replica *replica, size_t body_bytes,
                                  struct kt_error *err)
 {
-    const struct kt_core *core = &replica->core;
+    struct kt_machine_facts facts = kt_replica_facts(replica);
     if (replica->closing) {
         return kt_fail(err, KT_UNAVAILABLE, "this node is stopping");
     }
-    if (core->role == KT_CORE_STOPPED) {
-        return kt_fail(err, KT_UNAVAILABLE, "this node has stopped: %s", core->stopped_why);
-    }
-    if (core->role != KT_CORE_LEADING) {
-        if (knows_leader(replica)) {
-            return kt_fail(err, KT_NOT_LEADER, "this node follows; the leader is %s",
-                           core->leader_addr);
-        }
-        return kt_fail(err, KT_UNAVAILABLE, "there is no leader: waiting for %s",
-                       core->waiting_for[0] ? core->waiting_for : "one to be elected");
+    if (kt_machine_may_write(&replica->machine, &facts) != KT_OK) {
+        return refuse_by_role(replica, err);
     }
     if (replica->queue_bytes + (int64_t)body_bytes > replica->options.queue_max_bytes &&
         replica->queue_head) {
@@ -179,9 +193,16 @@ static int64_t leader_now_ms(const struct kt_replica *replica)
     return replica->leader_wall_ms + (kt_now_mono_ms() - replica->leader_wall_mono_ms);
 }
 
-static bool leads(const struct kt_replica *replica)
+static bool leads(struct kt_replica *replica)
 {
-    return replica->core.role == KT_CORE_LEADING && replica->core.started;
+    return atomic_load_explicit(&replica->is_leader, memory_order_relaxed);
+}
+
+/* The stamp of the oldest entry that has one and is not applied; 0 = all are. Mutex held. */
+static int64_t open_wall_ms(struct kt_replica *replica)
+{
+    int64_t wall_ms = kt_tail_wall_ms(replica, kt_store_applied(replica->store));
+    return wall_ms ? wall_ms : replica->in_flight_wall_ms;
 }
 
 static enum kt_status not_held(struct kt_error *err)
@@ -200,7 +221,7 @@ static enum kt_status hold_as_leader(struct kt_replica *replica, uint64_t seq, i
         replica->stamp_floor_ms = bound_ms + 1;
     }
     /* A follower hears of a commit while it is applied here, and may have shown it already. */
-    while (seq > kt_store_applied(replica->store) && seq <= replica->core.end_seq &&
+    while (seq > kt_store_applied(replica->store) && seq <= replica->log.end_seq &&
            leads(replica) && !replica->fault) {
         if (!kt_cond_wait(&replica->wall_cond, &replica->mutex, deadline_mono_ms)) {
             return not_held(err);
@@ -213,8 +234,8 @@ static enum kt_status hold_as_leader(struct kt_replica *replica, uint64_t seq, i
                              (unsigned long long)kt_store_applied(replica->store));
     }
     /* A batch that was stamped within the bound and is not applied yet belongs to the answer. */
-    while (seq == 0 && leads(replica) && replica->in_flight_wall_ms != 0 &&
-           replica->in_flight_wall_ms <= bound_ms) {
+    while (seq == 0 && leads(replica) && open_wall_ms(replica) != 0 &&
+           open_wall_ms(replica) <= bound_ms) {
         if (!kt_cond_wait(&replica->wall_cond, &replica->mutex, deadline_mono_ms)) {
             return not_held(err);
         }
@@ -283,38 +304,63 @@ void kt_replica_brief(struct kt_replica *replica, struct kt_replica_brief *ret_b
     ret_brief->lag_ms = ret_brief->is_leader ? 0 : kt_now_mono_ms() - since;
 }
 
+/* Mutex held. */
 static void copy_peers(const struct kt_replica *replica, struct kt_replica_status *ret_status)
 {
+    const struct kt_machine *machine = &replica->machine;
     int64_t now_ms = kt_now_mono_ms();
-    for (size_t i = 0; i < replica->peer_count; i++) {
-        memcpy(ret_status->peers[i].id, replica->peers[i].id, sizeof(ret_status->peers[i].id));
-        ret_status->peers[i].after = replica->peers[i].after;
-        ret_status->peers[i].seen_ago_ms = now_ms - replica->peers[i].seen_mono_ms;
+    for (size_t i = 0; i < machine->peer_count; i++) {
+        const struct kt_machine_peer *peer = &machine->peers[i];
+        memcpy(ret_status->peers[i].id, peer->id, sizeof(ret_status->peers[i].id));
+        ret_status->peers[i].after = peer->acked;
+        ret_status->peers[i].seen_ago_ms = now_ms - peer->heard_ms;
+        ret_status->peers[i].lag_ms =
+            peer->has_acked && peer->acked >= replica->log.end_seq ? 0 : now_ms - peer->level_ms;
+        ret_status->peers[i].in_sync = kt_cluster_config_in_sync(&machine->disk.kept, peer->id);
+        ret_status->peers[i].candidate = peer->candidate;
+        for (size_t j = 0; j < replica->clock_count; j++) {
+            if (strcmp(replica->clocks[j].id, peer->id) == 0) {
+                ret_status->peers[i].has_clock = true;
+                ret_status->peers[i].clock_skew_ms = replica->clocks[j].clock_skew_ms;
+            }
+        }
     }
-    ret_status->peer_count = replica->peer_count;
+    ret_status->peer_count = machine->role == KT_M_LEADS ? machine->peer_count : 0;
+}
+
+/* Mutex held. */
+static void copy_machine(const struct kt_replica *replica, struct kt_replica_status *ret_status)
+{
+    const struct kt_machine *machine = &replica->machine;
+    const struct kt_cluster_config *kept = &machine->disk.kept;
+    bool is_leader = machine->role == KT_M_LEADS;
+    memcpy(ret_status->node_id, machine->options.id, sizeof(ret_status->node_id));
+    memcpy(ret_status->cluster_id, machine->disk.cluster, sizeof(ret_status->cluster_id));
+    ret_status->role = machine->role;
+    /* A step-down or another leader does not end it: reads go on, however the cluster is. */
+    ret_status->ready = replica->was_ready && machine->role != KT_M_ENDED;
+    if (is_leader || knows_leader(replica)) {
+        kt_str_copy(ret_status->leader_id, sizeof(ret_status->leader_id),
+                    kt_str(is_leader ? machine->options.id : machine->leader_id));
+        kt_str_copy(ret_status->leader_addr, sizeof(ret_status->leader_addr),
+                    kt_str(is_leader ? machine->options.addr : machine->leader_addr));
+    }
+    memcpy(ret_status->waiting_for, machine->waiting_for, sizeof(ret_status->waiting_for));
+    memcpy(ret_status->stopped_why, machine->ended_why, sizeof(ret_status->stopped_why));
+    ret_status->commit_seq = machine->commit_seq;
+    ret_status->in_sync = kt_cluster_config_in_sync(kept, machine->options.id);
+    ret_status->min_in_sync = kept->min_in_sync;
+    ret_status->in_sync_count = kept->in_sync_count;
+    ret_status->short_of_members = machine->short_of_members;
 }
 
 void kt_replica_status(struct kt_replica *replica, struct kt_replica_status *ret_status)
 {
     kt_mutex_lock(&replica->mutex);
-    const struct kt_core *core = &replica->core;
     *ret_status = replica->counters;
-    memcpy(ret_status->node_id, core->options.id, sizeof(ret_status->node_id));
-    memcpy(ret_status->cluster_id, core->cluster, sizeof(ret_status->cluster_id));
-    ret_status->role = core->role;
-    bool is_leader = core->role == KT_CORE_LEADING;
-    /* A step-down or another leader does not end it: reads go on, however the cluster is. */
-    ret_status->ready = replica->was_ready && core->role != KT_CORE_STOPPED;
-    if (is_leader || knows_leader(replica)) {
-        memcpy(ret_status->leader_id, is_leader ? core->options.id : core->leader_id,
-               sizeof(ret_status->leader_id));
-        memcpy(ret_status->leader_addr, is_leader ? core->options.addr : core->leader_addr,
-               sizeof(ret_status->leader_addr));
-    }
-    memcpy(ret_status->waiting_for, core->waiting_for, sizeof(ret_status->waiting_for));
-    memcpy(ret_status->stopped_why, core->stopped_why, sizeof(ret_status->stopped_why));
-    ret_status->end_seq = core->end_seq;
-    ret_status->commit_seq = core->commit_seq;
+    copy_machine(replica, ret_status);
+    ret_status->end_seq = replica->log.end_seq;
+    ret_status->log_first_seq = replica->log.first_seq;
     ret_status->queue_entries = replica->queue_entries;
     ret_status->queue_bytes = (uint64_t)replica->queue_bytes;
     copy_peers(replica, ret_status);
@@ -325,4 +371,23 @@ void kt_replica_status(struct kt_replica *replica, struct kt_replica_status *ret
 struct kt_coord_view *kt_replica_view(struct kt_replica *replica)
 {
     return kt_coord_view(replica->coord);
+}
+
+enum kt_status kt_replica_serves(struct kt_replica *replica, bool linearizable,
+                                 struct kt_error *err)
+{
+    kt_mutex_lock(&replica->mutex);
+    struct kt_machine_facts facts = kt_replica_facts(replica);
+    bool serves = linearizable ? kt_machine_serves_linearizable(&replica->machine, &facts)
+                               : kt_machine_serves_leader(&replica->machine, &facts);
+    enum kt_status status = KT_OK;
+    if (!serves && replica->machine.role == KT_M_LEADS &&
+        kt_machine_serves_leader(&replica->machine, &facts)) {
+        status = kt_fail(err, KT_UNAVAILABLE,
+                         "not every member in sync has promised this leader to wait for it");
+    } else if (!serves) {
+        status = refuse_by_role(replica, err);
+    }
+    kt_mutex_unlock(&replica->mutex);
+    return status;
 }

@@ -60,6 +60,9 @@ void kt_fetch_request_format(const struct kt_fetch_request *request, struct kt_b
     kt_jw_kv_u64(&jw, "commit", request->commit);
     kt_jw_kv_i64(&jw, "wait_ms", request->wait_ms);
     kt_jw_kv_i64(&jw, "max_bytes", request->max_bytes);
+    if (request->now_wall_ms > 0) {
+        kt_jw_kv_i64(&jw, "now_wall_ms", request->now_wall_ms);
+    }
     kt_jw_object_end(&jw);
 }
 
@@ -137,8 +140,8 @@ static enum kt_status parse_epoch(const struct kt_json_value *item, struct kt_ep
     return KT_OK;
 }
 
-static enum kt_status parse_vector(struct kt_json_fields *fields, struct kt_fetch_request *request,
-                                   struct kt_error *err)
+static enum kt_status parse_vector(struct kt_json_fields *fields, struct kt_epoch **vector,
+                                   size_t *vector_count, struct kt_error *err)
 {
     const struct kt_json_value *array = NULL;
     bool present = false;
@@ -151,22 +154,22 @@ static enum kt_status parse_vector(struct kt_json_fields *fields, struct kt_fetc
         return kt_fail_field(err, KT_BAD_VALUE, "vector", "vector: more than %d epochs",
                              KT_FETCH_VECTOR_MAX);
     }
-    request->vector = kt_calloc(count, sizeof(*request->vector));
-    if (!request->vector) {
+    *vector = kt_calloc(count, sizeof(**vector));
+    if (!*vector) {
         return kt_fail(err, KT_NO_MEMORY, "a fetch's epoch vector");
     }
     for (const struct kt_json_value *item = kt_json_next(array, NULL); item;
          item = kt_json_next(array, item)) {
-        status = parse_epoch(item, &request->vector[request->vector_count], err);
+        const struct kt_epoch *now = &(*vector)[*vector_count];
+        status = parse_epoch(item, &(*vector)[*vector_count], err);
         if (status != KT_OK) {
             return status;
         }
-        const struct kt_epoch *now = &request->vector[request->vector_count];
-        if (request->vector_count > 0 &&
+        if (*vector_count > 0 &&
             (now[-1].epoch >= now->epoch || now[-1].first_seq >= now->first_seq)) {
             return kt_fail_field(err, KT_BAD_VALUE, "vector", "vector must ascend");
         }
-        request->vector_count++;
+        (*vector_count)++;
     }
     return KT_OK;
 }
@@ -228,7 +231,11 @@ static enum kt_status parse_fields(struct kt_json_fields *fields, struct kt_fetc
         status = parse_after_id(fields, request, err);
     }
     if (status == KT_OK) {
-        status = parse_vector(fields, request, err);
+        status =
+            kt_json_get_int(fields, "now_wall_ms", 0, WHOLE_MAX, &request->now_wall_ms, NULL, err);
+    }
+    if (status == KT_OK) {
+        status = parse_vector(fields, &request->vector, &request->vector_count, err);
     }
     return status == KT_OK ? kt_json_fields_finish(fields, err) : status;
 }
@@ -259,8 +266,14 @@ enum kt_status kt_fetch_request_parse(struct kt_str json, struct kt_fetch_reques
 
 /* --- the answer --- */
 
-void kt_fetch_head_format(const struct kt_fetch_head *head, const struct kt_epoch *vector,
-                          size_t vector_count, struct kt_buf *ret_bytes)
+void kt_fetch_head_done(struct kt_fetch_head *head)
+{
+    kt_free(head->vector);
+    head->vector = NULL;
+    head->vector_count = 0;
+}
+
+void kt_fetch_head_format(const struct kt_fetch_head *head, struct kt_buf *ret_bytes)
 {
     size_t length_at = ret_bytes->len_bytes;
     kt_buf_put_u32(ret_bytes, 0);
@@ -272,10 +285,14 @@ void kt_fetch_head_format(const struct kt_fetch_head *head, const struct kt_epoc
     kt_jw_kv_u64(&jw, "request", head->request);
     kt_jw_kv_u64(&jw, "commit", head->commit);
     kt_jw_kv_i64(&jw, "now_wall_ms", head->now_wall_ms);
+    kt_jw_kv_i64(&jw, "clock_wall_ms", head->clock_wall_ms);
+    if (head->copy) {
+        kt_jw_kv_bool(&jw, "copy", true);
+    }
     if (head->differs) {
         kt_jw_kv_bool(&jw, "differs", true);
-        kt_jw_kv_u64(&jw, "common", head->common);
-        write_vector(&jw, vector, vector_count);
+        kt_jw_kv_u64(&jw, "end", head->end_seq);
+        write_vector(&jw, head->vector, head->vector_count);
     }
     kt_jw_object_end(&jw);
     if (kt_buf_status(ret_bytes) == KT_OK) {
@@ -327,10 +344,20 @@ static enum kt_status parse_head_fields(const struct kt_json_value *root,
                                  NULL, err);
     }
     if (status == KT_OK) {
+        status = kt_json_get_int(&fields, "clock_wall_ms", -WHOLE_MAX, WHOLE_MAX,
+                                 &head->clock_wall_ms, NULL, err);
+    }
+    if (status == KT_OK) {
         status = kt_json_get_bool(&fields, "differs", &head->differs, NULL, err);
     }
+    if (status == KT_OK) {
+        status = kt_json_get_bool(&fields, "copy", &head->copy, NULL, err);
+    }
     if (status == KT_OK && head->differs) {
-        status = need_u64(&fields, "common", &head->common, err);
+        status = need_u64(&fields, "end", &head->end_seq, err);
+    }
+    if (status == KT_OK && head->differs) {
+        status = parse_vector(&fields, &head->vector, &head->vector_count, err);
     }
     return status;
 }
@@ -346,13 +373,15 @@ enum kt_status kt_fetch_head_parse(struct kt_str bytes, struct kt_fetch_head *re
         return kt_fail(err, KT_CORRUPT, "a fetch answer of %zu bytes is cut short", bytes.len);
     }
     struct kt_json *doc = NULL;
-    struct kt_fetch_head head = {0};
+    struct kt_fetch_head head;
+    memset(&head, 0, sizeof(head));
     enum kt_status status = kt_json_parse(json, KT_JSON_DEPTH_DEFAULT, &doc, err);
     if (status == KT_OK) {
         status = parse_head_fields(kt_json_root(doc), &head, err);
         kt_json_free(&doc);
     }
     if (status != KT_OK) {
+        kt_fetch_head_done(&head);
         if (err && status != KT_NO_MEMORY) {
             err->status = KT_CORRUPT;
         }

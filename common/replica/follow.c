@@ -1,49 +1,45 @@
 /* SPDX-License-Identifier: MIT */
-/* A follower's round: ask the leader for what comes after the own log, append it (fsynced), apply
- * what is committed. The next fetch is the acknowledgement. An answer counts only for the newest
- * fetch and the epoch that is still followed.
+/* A follower's round: the fetch that the machine asks for, and what the machine makes of its
+ * answer: entries appended (fsynced; the next fetch is the acknowledgement), what the leader does
+ * not have put aside and cut, a full copy taken. A call that fails reaches the machine as refused.
  */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "http/access.h"
 #include "replica/replica_impl.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define RETRY_MS 200
+#define FETCH_PATH "/replication/v1/fetch"
+#define COPY_PATH "/replication/v1/copy"
 /* One entry may be larger than what was asked for; its frame and the answer's head come with it. */
 #define ANSWER_SLACK_BYTES (KT_REPLICA_ENTRY_BYTES_MAX + (INT64_C(1) << 20))
 #define ANSWER_MAX_MS 300000
-#define ENTRIES_PER_APPEND 4096
+#define COPY_IDLE_MS 30000
+/* Not yet applied entries that a follower holds in memory before it waits for the apply thread. */
+#define UNAPPLIED_BYTES_MAX (INT64_C(32) << 20)
+/* Newest epochs in a request; the leader's whole vector comes if it is needed. */
+#define VECTOR_SENT_MAX 16
 
 struct fetch {
+    struct kt_m_action action;
+    struct kt_epoch *vector; /* what the action points to */
     struct kt_fetch_request request;
-    uint64_t order; /* orders.number when it was made */
+    uint64_t order; /* orders.number when it was taken */
     int64_t sent_mono_ms;
     char url[KT_ADDR_MAX + 64];
+    char auth[256];
     struct kt_buf body;
     struct kt_http_answer answer;
-    struct kt_arena *arena;
+    struct kt_fetch_head head;
+    struct batch *batch; /* the entries of the answer, parsed */
+    struct kt_replica *replica;
+    struct kt_copy_taker *taker; /* of a copy under way */
+    struct kt_error copy_err;
 };
 
-/* Mutex held. */
-static void pause_round(struct kt_replica *replica)
-{
-    uint64_t order = replica->orders.number;
-    int64_t deadline = kt_now_mono_ms() + RETRY_MS;
-    while (!replica->log_stop && replica->orders.number == order &&
-           kt_cond_wait(&replica->log_cond, &replica->mutex, deadline)) {
-    }
-}
-
-static int64_t wait_ms_of(const struct kt_replica *replica)
-{
-    int64_t quarter_ttl = (int64_t)replica->core.options.ttl_s * 1000 / 4;
-    int64_t half_lag = replica->options.lag_timeout_ms / 2;
-    return quarter_ttl < half_lag ? quarter_ttl : half_lag;
-}
+/* --- the request --- */
 
 /* After timeouts in a row less is asked for and more time is given, so that a slow disk or wire
  * gets on; a change of leader cancels the call anyway. */
@@ -60,202 +56,66 @@ static int64_t patience_ms(const struct kt_replica *replica)
     return (replica->options.lag_timeout_ms * 3 / 10) << shift;
 }
 
-/* Fills the request from core and store; the mutex is held and given up meanwhile. */
-static enum kt_status prepare(struct kt_replica *replica, struct fetch *fetch, struct kt_error *err)
+static void fill_request(struct kt_replica *replica, struct fetch *fetch)
 {
+    const struct kt_m_fetch *from = &fetch->action.fetch;
     struct kt_fetch_request *request = &fetch->request;
-    memcpy(request->cluster, replica->core.cluster, sizeof(request->cluster));
-    memcpy(request->node, replica->core.options.id, sizeof(request->node));
-    memcpy(request->session, replica->session, sizeof(request->session));
-    request->request = ++replica->fetch_number;
-    request->took = replica->fetch_taken;
-    request->epoch = replica->orders.epoch;
-    request->after = replica->core.end_seq;
-    request->commit = replica->core.commit_seq;
-    request->wait_ms = wait_ms_of(replica);
+    size_t skip = from->vector_count > VECTOR_SENT_MAX ? from->vector_count - VECTOR_SENT_MAX : 0;
+    memcpy(request->cluster, from->cluster, sizeof(request->cluster));
+    memcpy(request->node, from->node, sizeof(request->node));
+    memcpy(request->session, from->session, sizeof(request->session));
+    request->request = from->request;
+    request->took = from->took;
+    request->epoch = from->epoch;
+    request->after = from->after;
+    request->after_id = from->after_id;
+    request->commit = from->commit;
+    request->wait_ms = from->wait_ms;
     request->max_bytes = bytes_of(replica);
+    request->now_wall_ms = kt_now_wall_ms();
+    request->vector = fetch->vector ? fetch->vector + skip : NULL; /* borrowed */
+    request->vector_count = from->vector_count - skip;
+}
+
+/* Takes the order; the mutex is held and given up meanwhile. */
+static enum kt_status prepare(struct kt_replica *replica, struct fetch *fetch, const char *path,
+                              struct kt_error *err)
+{
+    fetch->action = replica->orders.fetch;
+    fetch->vector = replica->orders.vector;
+    replica->orders.vector = NULL;
+    replica->orders.follow = FOLLOW_NOTHING;
     fetch->order = replica->orders.number;
-    fetch->sent_mono_ms = kt_now_mono_ms();
-    snprintf(fetch->url, sizeof(fetch->url), "http://%s/replication/v1/fetch",
-             replica->orders.leader_addr);
+    fill_request(replica, fetch);
+    atomic_store_explicit(&replica->receiving, false, memory_order_relaxed);
     kt_http_client_reset(replica->client);
+    fetch->sent_mono_ms = kt_now_mono_ms();
     kt_mutex_unlock(&replica->mutex);
-
-    enum kt_status status =
-        kt_store_epochs(replica->store, &request->vector, &request->vector_count, err);
-    if (status == KT_OK && request->after > 0) {
-        const struct kt_epoch *at =
-            kt_epochs_at(request->vector, request->vector_count, request->after);
-        if (at) {
-            request->after_id = *at;
-        } else {
-            status = kt_fail(err, KT_CORRUPT, "no epoch is known for entry %llu",
-                             (unsigned long long)request->after);
-        }
-    }
+    snprintf(fetch->url, sizeof(fetch->url), "http://%s%s", fetch->action.addr, path);
+    kt_fetch_request_format(&fetch->request, &fetch->body);
+    enum kt_status status = kt_buf_status(&fetch->body);
     if (status == KT_OK) {
-        kt_fetch_request_format(request, &fetch->body);
-        status = kt_buf_status(&fetch->body);
+        kt_replica_sign(replica, path, kt_buf_str(&fetch->body), fetch->auth, sizeof(fetch->auth));
+    } else {
+        status = kt_fail(err, status, "no memory for a fetch");
     }
     kt_mutex_lock(&replica->mutex);
     return status;
 }
 
-/* An entry comes as a whole, however slow the wire: what bounds its answer is silence, and this. */
-static bool take_data(void *ctx, struct kt_str data)
+static void fill_call(const struct fetch *fetch, struct kt_http_call *call)
 {
-    struct fetch *fetch = ctx;
-    kt_buf_append_str(&fetch->answer.body, data);
-    return kt_buf_status(&fetch->answer.body) == KT_OK &&
-           kt_now_mono_ms() < fetch->sent_mono_ms + ANSWER_MAX_MS;
+    memset(call, 0, sizeof(*call));
+    call->method = "POST";
+    call->url = fetch->url;
+    call->body = kt_buf_str(&fetch->body);
+    call->content_type = "application/json";
+    call->headers[0] = fetch->auth[0] ? fetch->auth : NULL;
 }
 
-static enum kt_status call(struct kt_replica *replica, struct fetch *fetch, struct kt_error *err)
-{
-    struct kt_http_call http;
-    char auth[256] = "";
-    memset(&http, 0, sizeof(http));
-    http.method = "POST";
-    http.url = fetch->url;
-    http.body = kt_buf_str(&fetch->body);
-    http.content_type = "application/json";
-    http.timeout_ms = fetch->request.wait_ms + patience_ms(replica);
-    http.idle_timeout_ms = http.timeout_ms;
-    http.on_data = take_data;
-    http.on_data_ctx = fetch;
-    http.max_answer_bytes = (size_t)(replica->options.fetch_max_bytes + ANSWER_SLACK_BYTES);
-    if (replica->options.access) {
-        struct kt_str mac =
-            kt_access_sign(replica->options.access, "POST", KT_STR("/replication/v1/fetch"),
-                           KT_STR(""), http.body, fetch->arena);
-        if (mac.len > 0) {
-            snprintf(auth, sizeof(auth), "X-Kamaitachi-Auth: " KT_STR_FMT, KT_STR_ARG(mac));
-            http.headers[0] = auth;
-        }
-    }
-    return kt_http_client_call(replica->client, &http, &fetch->answer, err);
-}
+/* --- failing and working; said once when it lasts, and once when it is over. Mutex held. --- */
 
-/* Collects frames that continue the log without a gap. */
-static enum kt_status collect(struct kt_str *frames, uint64_t *next_seq, struct kt_entry *entries,
-                              size_t *ret_count, struct kt_error *err)
-{
-    size_t count = 0;
-    bool more = true;
-    enum kt_status status = KT_OK;
-    while (count < ENTRIES_PER_APPEND) {
-        status = kt_fetch_frame_next(frames, &entries[count], &more, err);
-        if (status != KT_OK || !more) {
-            break;
-        }
-        if (entries[count].seq != *next_seq) {
-            return kt_fail(err, KT_CORRUPT, "the leader sent entry %llu instead of %llu",
-                           (unsigned long long)entries[count].seq, (unsigned long long)*next_seq);
-        }
-        (*next_seq)++;
-        count++;
-    }
-    *ret_count = count;
-    return status;
-}
-
-/* Appends and applies all frames; the mutex is not held. */
-static enum kt_status take_frames(struct kt_replica *replica, const struct fetch *fetch,
-                                  const struct kt_fetch_head *head, struct kt_str frames,
-                                  struct kt_error *err)
-{
-    struct kt_entry *entries = kt_malloc(ENTRIES_PER_APPEND * sizeof(*entries));
-    uint64_t next_seq = fetch->request.after + 1, commit = fetch->request.commit;
-    size_t count = 0;
-    enum kt_status status = KT_OK;
-    if (!entries) {
-        return kt_fail(err, KT_NO_MEMORY, "the entries of a fetch");
-    }
-    do {
-        status = collect(&frames, &next_seq, entries, &count, err);
-        /* The commit position goes up to what this answer has shown to be the leader's, never back.
-         */
-        uint64_t verified = next_seq - 1;
-        uint64_t told = head->commit < verified ? head->commit : verified;
-        commit = told > commit ? told : commit;
-        if (status == KT_OK && count > 0) {
-            status = kt_store_log_append(replica->store, entries, count, commit, err);
-        }
-        if (status == KT_OK) {
-            kt_mutex_lock(&replica->mutex);
-            if (count > 0) {
-                (void)kt_core_persisted(&replica->core, entries[count - 1].seq,
-                                        entries[count - 1].epoch);
-            }
-            replica->core.commit_seq = commit;
-            replica->counters.fetched_entries += count;
-            kt_mutex_unlock(&replica->mutex);
-            status = kt_replica_apply_to(replica, commit, entries, count, NULL, err);
-        }
-    } while (status == KT_OK && count == ENTRIES_PER_APPEND);
-    if (status == KT_OK && commit > fetch->request.commit && next_seq == fetch->request.after + 1) {
-        kt_store_log_note_commit(replica->store, commit);
-    }
-    kt_free(entries);
-    return status;
-}
-
-/* The answer's head, taken or dropped; mutex held on entry and return. */
-static enum kt_status take_answer(struct kt_replica *replica, const struct fetch *fetch,
-                                  struct kt_error *err)
-{
-    struct kt_fetch_head head;
-    struct kt_str frames;
-    enum kt_status status =
-        kt_fetch_head_parse(kt_buf_str(&fetch->answer.body), &head, &frames, err);
-    if (status != KT_OK) {
-        return status;
-    }
-    if (replica->orders.number != fetch->order || !replica->orders.follow ||
-        head.epoch != fetch->request.epoch || head.request != fetch->request.request ||
-        replica->fetch_number != fetch->request.request) {
-        return KT_OK; /* of another epoch, or not for the newest fetch: changes nothing */
-    }
-    if (head.differs) {
-        replica->diverged = true;
-        snprintf(replica->diverged_why, sizeof(replica->diverged_why),
-                 "this node's log ends at entry %llu and agrees with the leader's only up to %llu: "
-                 "keep its files aside and start it with an empty database",
-                 (unsigned long long)fetch->request.after, (unsigned long long)head.common);
-        replica->orders.follow = false;
-        kt_replica_wake(replica);
-        return KT_OK;
-    }
-    int64_t received_ms = kt_now_mono_ms();
-    kt_clock_compare(&replica->leader_clock, replica->orders.leader_addr, head.now_wall_ms,
-                     kt_now_wall_ms());
-    kt_mutex_unlock(&replica->mutex);
-    status = take_frames(replica, fetch, &head, frames, err);
-    kt_mutex_lock(&replica->mutex);
-    if (status == KT_OK) {
-        replica->fetch_taken = fetch->request.request;
-        replica->leader_commit = head.commit;
-        replica->leader_wall_ms = head.now_wall_ms;
-        /* The leader read its clock after this fetch left. */
-        replica->leader_wall_mono_ms = fetch->sent_mono_ms;
-        if (replica->core.commit_seq >= head.commit) {
-            replica->was_ready = true;
-            replica->held_wall_ms = head.now_wall_ms;
-            atomic_store_explicit(&replica->whole_mono_ms, received_ms, memory_order_relaxed);
-            if (!replica->was_up) {
-                replica->was_up = true;
-                kt_log(INFO, "replica", "caught_up", "revision=%llu leader=%s",
-                       (unsigned long long)head.commit, replica->orders.leader_addr);
-            }
-        }
-    }
-    replica->answers_taken++;
-    kt_cond_broadcast(&replica->wall_cond);
-    return status;
-}
-
-/* Said once when it lasts, and once when it is over. Mutex held. */
-static void note_failing(struct kt_replica *replica, const char *why)
+static void note_failing(struct kt_replica *replica, const struct fetch *fetch, const char *why)
 {
     int64_t now_ms = kt_now_mono_ms();
     if (replica->failing_since_mono_ms == 0) {
@@ -265,83 +125,448 @@ static void note_failing(struct kt_replica *replica, const char *why)
         now_ms - replica->failing_since_mono_ms >= replica->options.lag_timeout_ms) {
         replica->failing_said = true;
         kt_log(WARN, "replica", "leader_unreachable", "leader=%s after=%llu why=\"%s\"",
-               replica->orders.leader_addr, (unsigned long long)replica->core.end_seq, why);
+               fetch->action.addr, (unsigned long long)replica->log.end_seq, why);
     }
-    pause_round(replica);
 }
 
-static void note_working(struct kt_replica *replica)
+static void note_working(struct kt_replica *replica, const struct fetch *fetch)
 {
     if (replica->failing_said) {
-        kt_log(INFO, "replica", "leader_reachable", "leader=%s failing_ms=%lld",
-               replica->orders.leader_addr,
+        kt_log(INFO, "replica", "leader_reachable", "leader=%s failing_ms=%lld", fetch->action.addr,
                (long long)(kt_now_mono_ms() - replica->failing_since_mono_ms));
     }
     replica->failing_since_mono_ms = 0;
     replica->failing_said = false;
 }
 
+/* --- what the machine is told --- */
+
+static void tell(struct kt_replica *replica, const struct fetch *fetch,
+                 const struct kt_m_answer *answer)
+{
+    struct kt_m_event event;
+    memset(&event, 0, sizeof(event));
+    event.kind = KT_M_ANSWER_CAME;
+    event.answer = answer;
+    (void)fetch;
+    kt_replica_step(replica, &event);
+}
+
+static void fill_answer(const struct fetch *fetch, enum kt_m_answer_kind kind,
+                        struct kt_m_answer *answer)
+{
+    memset(answer, 0, sizeof(*answer));
+    answer->kind = kind;
+    memcpy(answer->session, fetch->request.session, sizeof(answer->session));
+    answer->epoch = fetch->request.epoch;
+    answer->request = fetch->request.request;
+}
+
+static void tell_refused(struct kt_replica *replica, const struct fetch *fetch)
+{
+    struct kt_m_answer answer;
+    fill_answer(fetch, KT_M_ANSWER_REFUSED, &answer);
+    tell(replica, fetch, &answer);
+}
+
+/* 409 {"released": epoch}: that epoch is over for the one that was asked. */
+static bool is_released(const struct fetch *fetch)
+{
+    struct kt_json *doc = NULL;
+    struct kt_json_fields fields;
+    struct kt_error err = KT_ERROR_INIT;
+    int64_t epoch = 0;
+    bool present = false;
+    if (fetch->answer.status != 409 || kt_json_parse(kt_buf_str(&fetch->answer.body),
+                                                     KT_JSON_DEPTH_DEFAULT, &doc, &err) != KT_OK) {
+        return false;
+    }
+    bool good = kt_json_fields_init(&fields, kt_json_root(doc), "", &err) == KT_OK &&
+                kt_json_get_int(&fields, "released", 0, INT64_C(1) << 53, &epoch, &present, &err) ==
+                    KT_OK &&
+                present && (uint64_t)epoch == fetch->request.epoch;
+    kt_json_free(&doc);
+    return good;
+}
+
 /* What a leader answers other than 200 is a matter of time, and tried again. Mutex held. */
-static void note_refusal(struct kt_replica *replica, const struct fetch *fetch)
+static void take_refusal(struct kt_replica *replica, const struct fetch *fetch)
 {
     char why[64];
+    if (is_released(fetch)) {
+        struct kt_m_answer answer;
+        fill_answer(fetch, KT_M_ANSWER_RELEASED, &answer);
+        tell(replica, fetch, &answer);
+        return;
+    }
     snprintf(why, sizeof(why), "it answers %d", fetch->answer.status);
-    note_failing(replica, why);
+    note_failing(replica, fetch, why);
+    tell_refused(replica, fetch);
+}
+
+/* --- an answer with entries --- */
+
+static size_t count_frames(struct kt_str frames)
+{
+    size_t count = 0;
+    while (frames.len >= 8) {
+        const unsigned char *bytes = (const unsigned char *)frames.data;
+        size_t len = 8 + ((size_t)bytes[0] | (size_t)bytes[1] << 8 | (size_t)bytes[2] << 16 |
+                          (size_t)bytes[3] << 24);
+        if (len > frames.len) {
+            break;
+        }
+        frames = kt_str_n(frames.data + len, frames.len - len);
+        count++;
+    }
+    return count;
+}
+
+/* The entries of an answer, which must continue the log without a gap. No mutex. */
+static enum kt_status parse_entries(struct fetch *fetch, struct kt_str frames, struct kt_error *err)
+{
+    uint64_t seq = fetch->request.after;
+    size_t count = count_frames(frames);
+    bool more = true;
+    if (frames.len == 0) {
+        return KT_OK;
+    }
+    struct batch *batch = kt_batch_new(count > 0 ? count : 1, false);
+    if (!batch) {
+        return kt_fail(err, KT_NO_MEMORY, "the entries of a fetch");
+    }
+    fetch->batch = batch;
+    batch->frames = frames;
+    batch->bytes = frames.len;
+    for (size_t i = 0;; i++) {
+        struct kt_entry entry;
+        enum kt_status status = kt_fetch_frame_next(&frames, &entry, &more, err);
+        if (status != KT_OK) {
+            return status;
+        }
+        if (!more) {
+            break;
+        }
+        if (entry.seq != ++seq || i >= count) {
+            return kt_fail(err, KT_CORRUPT, "the leader sent entry %llu instead of %llu",
+                           (unsigned long long)entry.seq, (unsigned long long)seq);
+        }
+        batch->entries[i] = entry;
+    }
+    batch->first_seq = batch->entries[0].seq;
+    batch->wall_ms = batch->entries[0].wall_ms;
+    /* The bytes that they borrow become the batch's. */
+    batch->memory = fetch->answer.body;
+    kt_buf_init(&fetch->answer.body, 0);
+    return KT_OK;
+}
+
+/* Mutex held, given up meanwhile. */
+static void append(struct kt_replica *replica, struct fetch *fetch)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct batch *batch = fetch->batch;
+    uint64_t last = batch->first_seq + batch->count - 1;
+    uint64_t commit = replica->orders.append_commit;
+    struct kt_epoch *vector = NULL;
+    size_t vector_count = 0;
+    kt_mutex_unlock(&replica->mutex);
+    enum kt_status status =
+        kt_store_log_append(replica->store, batch->entries, batch->count, commit, &err);
+    if (status == KT_OK) {
+        status = kt_store_epochs(replica->store, &vector, &vector_count, &err);
+    }
+    kt_mutex_lock(&replica->mutex);
+    kt_replica_await_step(replica);
+    if (status == KT_OK) {
+        kt_replica_put_vector(replica, vector, vector_count);
+        replica->log.end_seq = replica->log.synced_seq = last;
+        replica->counters.fetched_entries += batch->count;
+        kt_tail_push(replica, batch);
+        fetch->batch = NULL;
+    } else {
+        kt_replica_fault(replica, "what the leader sent could not be written", &err);
+    }
+    kt_replica_step_facts(replica);
+}
+
+static void cut(struct kt_replica *replica)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    uint64_t after = replica->orders.cut_seq, end = replica->log.end_seq;
+    kt_mutex_unlock(&replica->mutex);
+    enum kt_status status = kt_store_log_cut(replica->store, after, &err);
+    kt_mutex_lock(&replica->mutex);
+    kt_replica_await_step(replica);
+    if (status == KT_OK) {
+        kt_log(
+            WARN, "replica", "log_cut",
+            "after=%llu entries=%llu do=\"what was cut had never been acknowledged; it stands in "
+            "rollback/ beside the database\"",
+            (unsigned long long)after, (unsigned long long)(end - after));
+        kt_replica_note(replica, replica->addr, "log_cut", "%llu entries after revision %llu",
+                        (unsigned long long)(end - after), (unsigned long long)after);
+        replica->log.end_seq = replica->log.synced_seq = after;
+        kt_replica_cut_vector(replica, after);
+        kt_tail_cut(replica, after);
+    } else {
+        kt_replica_fault(replica, "what the leader does not have could not be put aside", &err);
+    }
+    kt_replica_step_facts(replica);
+}
+
+/* How far the leader is, for lag and recorded_by. Mutex held. */
+static void note_answer(struct kt_replica *replica, const struct fetch *fetch, int64_t received_ms)
+{
+    const struct kt_fetch_head *head = &fetch->head;
+    kt_clock_compare(&replica->leader_clock, fetch->action.addr, head->clock_wall_ms,
+                     kt_now_wall_ms());
+    replica->leader_wall_ms = head->clock_wall_ms;
+    /* The leader read its clock after this fetch left. */
+    replica->leader_wall_mono_ms = fetch->sent_mono_ms;
+    replica->leader_commit = head->commit;
+    struct level *level = replica->level.set ? &replica->next_level : &replica->level;
+    *level = (struct level){true, head->commit, received_ms, head->now_wall_ms};
+    replica->answers_taken++;
+    kt_replica_applied(replica);
+}
+
+static enum kt_m_answer_kind kind_of(const struct kt_fetch_head *head)
+{
+    return head->copy      ? KT_M_ANSWER_COPY
+           : head->differs ? KT_M_ANSWER_DIFFERS
+                           : KT_M_ANSWER_ENTRIES;
+}
+
+/* Mutex held, given up meanwhile. */
+static void take_answer(struct kt_replica *replica, struct fetch *fetch)
+{
+    struct kt_m_answer answer;
+    fill_answer(fetch, kind_of(&fetch->head), &answer);
+    answer.epoch = fetch->head.epoch;
+    answer.request = fetch->head.request;
+    answer.commit = fetch->head.commit;
+    answer.first_seq = fetch->request.after + 1;
+    answer.last_seq = fetch->request.after;
+    if (fetch->batch) {
+        answer.last_seq += fetch->batch->count;
+        answer.last_epoch = fetch->batch->entries[fetch->batch->count - 1].epoch;
+    }
+    answer.end_seq = fetch->head.end_seq;
+    answer.vector = fetch->head.vector;
+    answer.vector_count = fetch->head.vector_count;
+    int64_t received_ms = kt_now_mono_ms();
+    uint64_t took = replica->machine.took;
+    replica->orders.append = replica->orders.cut = false;
+    tell(replica, fetch, &answer);
+    bool taken = replica->machine.took != took; /* it was for the newest fetch, of this epoch */
+    if (replica->orders.append && fetch->batch) {
+        append(replica, fetch);
+    } else if (replica->orders.cut) {
+        cut(replica);
+    }
+    replica->orders.append = replica->orders.cut = false;
+    if (taken) {
+        note_answer(replica, fetch, received_ms);
+    }
+}
+
+/* An entry comes as a whole, however slow the wire: what bounds its answer is silence, and this. */
+static bool take_data(void *ctx, struct kt_str data)
+{
+    struct fetch *fetch = ctx;
+    atomic_store_explicit(&fetch->replica->receiving, true, memory_order_relaxed);
+    kt_buf_append_str(&fetch->answer.body, data);
+    return kt_buf_status(&fetch->answer.body) == KT_OK &&
+           kt_now_mono_ms() < fetch->sent_mono_ms + ANSWER_MAX_MS;
+}
+
+/* Calls, and parses what came. No mutex. */
+static enum kt_status call_fetch(struct kt_replica *replica, struct fetch *fetch,
+                                 struct kt_error *err)
+{
+    struct kt_http_call call;
+    struct kt_str frames;
+    fill_call(fetch, &call);
+    call.timeout_ms = fetch->request.wait_ms + patience_ms(replica);
+    call.idle_timeout_ms = call.timeout_ms;
+    call.on_data = take_data;
+    call.on_data_ctx = fetch;
+    call.max_answer_bytes = (size_t)(replica->options.fetch_max_bytes + ANSWER_SLACK_BYTES);
+    enum kt_status status = kt_http_client_call(replica->client, &call, &fetch->answer, err);
+    if (status == KT_OK && fetch->answer.status == 200) {
+        status = kt_fetch_head_parse(kt_buf_str(&fetch->answer.body), &fetch->head, &frames, err);
+        if (status == KT_OK && !fetch->head.copy && !fetch->head.differs) {
+            status = parse_entries(fetch, frames, err);
+        }
+        if (status != KT_OK) {
+            kt_log(ERROR, "replica", "follow_failed", "after=%llu why=\"%s\"",
+                   (unsigned long long)fetch->request.after, err->message);
+        }
+    }
+    return status;
+}
+
+/* So that a follower that is far behind does not hold in memory what its data has no time for. It
+ * never waits for a commit, which may wait for its own acknowledgement. Mutex held. */
+static void wait_for_apply(struct kt_replica *replica)
+{
+    while (!replica->log_stop && replica->numbered_bytes > UNAPPLIED_BYTES_MAX &&
+           kt_store_applied(replica->store) < replica->machine.commit_seq) {
+        (void)kt_cond_wait(&replica->log_cond, &replica->mutex, kt_now_mono_ms() + 100);
+    }
 }
 
 static void run_fetch(struct kt_replica *replica, struct fetch *fetch)
 {
     struct kt_error err = KT_ERROR_INIT;
-    enum kt_status status = prepare(replica, fetch, &err);
+    wait_for_apply(replica);
+    if (replica->orders.follow != FOLLOW_FETCH) {
+        return;
+    }
+    enum kt_status status = prepare(replica, fetch, FETCH_PATH, &err);
     if (status == KT_OK) {
         kt_mutex_unlock(&replica->mutex);
-        status = call(replica, fetch, &err);
+        status = call_fetch(replica, fetch, &err);
         kt_mutex_lock(&replica->mutex);
+        atomic_store_explicit(&replica->receiving, false, memory_order_relaxed);
         replica->counters.fetches++;
-        replica->counters.fetched_bytes +=
-            fetch->answer.body.len_bytes + fetch->answer.head.len_bytes;
+        replica->counters.fetched_bytes += fetch->answer.body.len_bytes +
+                                           fetch->answer.head.len_bytes +
+                                           (fetch->batch ? fetch->batch->memory.len_bytes : 0);
         if (status == KT_TIMEOUT) {
             replica->fetch_timeouts++;
         } else if (status == KT_OK) {
             replica->fetch_timeouts = 0;
         }
-        if (status != KT_OK) {
-            /* A change of orders ends a call on purpose. */
-            if (replica->orders.number == fetch->order) {
-                note_failing(replica, err.message);
-            }
-            return;
-        }
-        if (fetch->answer.status != 200) {
-            note_refusal(replica, fetch);
-            return;
-        }
-        note_working(replica);
-        status = take_answer(replica, fetch, &err);
     }
     if (status != KT_OK) {
-        kt_log(ERROR, "replica", "follow_failed", "after=%llu why=\"%s\"",
-               (unsigned long long)fetch->request.after, err.message);
-        pause_round(replica);
+        /* A change of orders ends a call on purpose. */
+        if (replica->orders.number == fetch->order) {
+            note_failing(replica, fetch, err.message);
+        }
+        tell_refused(replica, fetch);
+    } else if (fetch->answer.status != 200) {
+        take_refusal(replica, fetch);
+    } else {
+        note_working(replica, fetch);
+        take_answer(replica, fetch);
     }
 }
 
-void kt_replica_follow_round(struct kt_replica *replica)
+/* --- a full copy --- */
+
+static bool take_copy_data(void *ctx, struct kt_str data)
+{
+    struct fetch *fetch = ctx;
+    atomic_store_explicit(&fetch->replica->receiving, true, memory_order_relaxed);
+    return kt_copy_taker_put(fetch->taker, data, &fetch->copy_err) == KT_OK;
+}
+
+/* Calls, and lets the copy come onto the disk. No mutex. */
+static enum kt_status call_copy(struct kt_replica *replica, struct fetch *fetch,
+                                struct kt_error *err)
+{
+    struct kt_http_call call;
+    fill_call(fetch, &call);
+    call.timeout_ms = COPY_IDLE_MS;
+    call.idle_timeout_ms = COPY_IDLE_MS;
+    call.on_data = take_copy_data;
+    call.on_data_ctx = fetch;
+    call.max_answer_bytes = SIZE_MAX / 2;
+    enum kt_status status = kt_copy_taker_new(replica->store, &fetch->taker, err);
+    if (status == KT_OK) {
+        status = kt_http_client_call(replica->client, &call, &fetch->answer, err);
+    }
+    if (fetch->copy_err.status != KT_OK) {
+        *err = fetch->copy_err;
+        return fetch->copy_err.status;
+    }
+    if (status == KT_OK && fetch->answer.status == 200) {
+        status = kt_copy_taker_check(fetch->taker, err);
+    }
+    return status;
+}
+
+/* Mutex held, given up meanwhile. */
+static void take_copy(struct kt_replica *replica, struct fetch *fetch)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_m_event event;
+    const struct kt_copy_head *head = kt_copy_taker_head(fetch->taker);
+    memset(&event, 0, sizeof(event));
+    event.kind = KT_M_COPY_CAME;
+    event.request = head->request;
+    event.epoch = head->epoch;
+    replica->orders.swap = false;
+    kt_replica_step(replica, &event);
+    if (!replica->orders.swap) {
+        return; /* not the one that was asked for last */
+    }
+    replica->orders.swap = false;
+    kt_mutex_unlock(&replica->mutex);
+    enum kt_status status = kt_copy_taker_finish(fetch->taker, &err);
+    kt_mutex_lock(&replica->mutex);
+    if (status != KT_OK) {
+        kt_replica_fault(replica, "the copy of the leader's data could not be taken over", &err);
+        kt_replica_step_facts(replica);
+        return;
+    }
+    kt_log(INFO, "replica", "copied", "leader=%s revision=%llu bytes=%llu", fetch->action.addr,
+           (unsigned long long)head->applied_seq, (unsigned long long)head->bytes);
+    replica->log_stop = true; /* the files are the copy's now: this process opens them anew */
+    if (replica->options.on_restart) {
+        kt_mutex_unlock(&replica->mutex);
+        replica->options.on_restart(replica->options.on_restart_ctx);
+        kt_mutex_lock(&replica->mutex);
+    }
+}
+
+static void run_copy(struct kt_replica *replica, struct fetch *fetch)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    enum kt_status status = prepare(replica, fetch, COPY_PATH, &err);
+    if (status == KT_OK) {
+        kt_log(INFO, "replica", "copying", "leader=%s", fetch->action.addr);
+        kt_mutex_unlock(&replica->mutex);
+        status = call_copy(replica, fetch, &err);
+        kt_mutex_lock(&replica->mutex);
+        atomic_store_explicit(&replica->receiving, false, memory_order_relaxed);
+    }
+    if (status != KT_OK) {
+        kt_log(WARN, "replica", "copy_failed", "leader=%s why=\"%s\"", fetch->action.addr,
+               err.message);
+        tell_refused(replica, fetch);
+    } else if (fetch->answer.status != 200) {
+        take_refusal(replica, fetch);
+    } else {
+        take_copy(replica, fetch);
+    }
+    kt_copy_taker_free(&fetch->taker);
+}
+
+void kt_replica_follow(struct kt_replica *replica)
 {
     struct fetch *fetch = kt_calloc(1, sizeof(*fetch));
-    struct kt_arena *arena = kt_arena_new(4096, 65536);
-    if (!fetch || !arena) {
+    if (!fetch) {
         kt_log(ERROR, "replica", "out_of_memory", "what=fetch");
-        pause_round(replica);
-    } else {
-        fetch->arena = arena;
-        kt_buf_init(&fetch->body, 0);
-        kt_http_answer_init(&fetch->answer);
-        run_fetch(replica, fetch);
-        kt_http_answer_done(&fetch->answer);
-        kt_buf_done(&fetch->body);
-        kt_fetch_request_done(&fetch->request);
+        replica->orders.follow = FOLLOW_NOTHING; /* asked for again when its time is over */
+        return;
     }
-    kt_arena_free(&arena);
+    fetch->replica = replica;
+    kt_buf_init(&fetch->body, 0);
+    kt_http_answer_init(&fetch->answer);
+    if (replica->orders.follow == FOLLOW_FETCH) {
+        run_fetch(replica, fetch);
+    } else {
+        run_copy(replica, fetch);
+    }
+    if (fetch->batch) {
+        kt_batch_unref(fetch->batch);
+    }
+    kt_fetch_head_done(&fetch->head);
+    kt_http_answer_done(&fetch->answer);
+    kt_buf_done(&fetch->body);
+    kt_free(fetch->vector);
     kt_free(fetch);
 }

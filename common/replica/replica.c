@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The replica thread: it alone steps the core, in this order: what the log thread reports, then the
- * newest view. An action that blocks (a transaction with etcd, a durable write) is carried out with
- * the mutex released; nobody else steps the core meanwhile.
+/* Start and stop, and the replica thread: views of etcd and the passing of time go to the machine,
+ * what the machine has become goes to etcd as this node's entry.
  */
 #include "replica/replica.h"
 
@@ -14,311 +13,144 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The lease clock and resends are looked at so often when nothing else happens. */
-#define TICK_MS 100
 #define DEREGISTER_MS 2000
 #define DRAIN_MS 5000
-/* A configuration that the disk did not take is tried again so often. */
-#define KEEP_AGAIN_MS 500
-
-void kt_replica_publish(struct kt_replica *replica)
-{
-    const struct kt_core *core = &replica->core;
-    uint64_t epoch = core->role == KT_CORE_LEADING ? core->epoch
-                     : core->leader_id[0]          ? core->leader_epoch
-                                                   : core->epoch;
-    /* Relaxed: each of these is a value of its own; readers combine them for headers only. */
-    atomic_store_explicit(&replica->epoch, epoch, memory_order_relaxed);
-    atomic_store_explicit(&replica->is_leader, core->role == KT_CORE_LEADING && core->started,
-                          memory_order_relaxed);
-}
-
-void kt_replica_wake(struct kt_replica *replica)
-{
-    kt_cond_signal(&replica->view_cond);
-}
 
 static void on_coord_change(void *ctx)
 {
     struct kt_replica *replica = ctx;
     kt_mutex_lock(&replica->mutex);
     replica->view_changed = true;
-    kt_replica_wake(replica);
+    kt_cond_signal(&replica->replica_cond);
     kt_mutex_unlock(&replica->mutex);
 }
 
-/* --- carrying out actions; the mutex is held on entry and return --- */
+/* --- what changed, for people --- */
 
-static enum kt_status keep_durably(struct kt_replica *replica, const struct kt_action *action,
-                                   struct kt_error *err)
+static const struct kt_service *find_service(const struct kt_coord_view *view, const char *addr)
 {
-    struct kt_buf json;
-    struct kt_store_identity identity;
-    enum kt_status status = KT_OK;
-    kt_buf_init(&json, 0);
-    kt_cluster_config_format(&action->config, &json);
-    kt_store_identity(replica->store, &identity);
-    bool standalone = replica->options.standalone;
-    if (strcmp(identity.cluster_id, action->config.cluster) != 0 ||
-        (standalone ? !identity.was_standalone : !identity.was_in_cluster)) {
-        status = kt_store_set_cluster(replica->store, action->config.cluster, standalone, err);
+    for (size_t i = 0; i < view->service_count; i++) {
+        if (strcmp(view->services[i].addr, addr) == 0) {
+            return &view->services[i];
+        }
     }
-    if (status == KT_OK) {
-        status = kt_store_set_kept(replica->store, kt_buf_str(&json), action->epoch, err);
-    }
-    kt_buf_done(&json);
-    return status;
+    return NULL;
 }
 
-static void order_changed(struct kt_replica *replica)
+static const char *addr_of(const struct kt_cluster_config *config, const char *id)
 {
-    replica->orders.number++;
-    if (replica->client) {
-        kt_http_client_cancel(replica->client);
-    }
-    kt_cond_signal(&replica->log_cond);
-    kt_cond_broadcast(&replica->fetch_cond);
+    const struct kt_member *member = kt_cluster_config_member(config, id);
+    return member ? member->addr : id;
 }
 
-static void order_lead(struct kt_replica *replica, const struct kt_action *action)
+static void note_in_sync(struct kt_replica *replica, const struct kt_cluster_config *before,
+                         const struct kt_cluster_config *after)
 {
-    replica->orders.lead = true;
-    replica->orders.follow = false;
-    replica->orders.start_needed = true;
-    replica->orders.epoch = action->epoch;
-    memcpy(replica->orders.epoch_id, action->config.epoch_id, sizeof(replica->orders.epoch_id));
-    replica->start_done = false;
-    replica->peer_count = 0;
-    order_changed(replica);
-    kt_log(INFO, "replica", "won", "epoch=%llu epoch_id=%s cluster=%s log_end=%llu",
-           (unsigned long long)action->epoch, action->config.epoch_id, action->config.cluster,
-           (unsigned long long)replica->core.end_seq);
-}
-
-static void order_step_down(struct kt_replica *replica, const struct kt_action *action)
-{
-    replica->orders.lead = replica->orders.start_needed = false;
-    replica->start_done = false;
-    order_changed(replica);
-    kt_replica_refuse_queue(replica, KT_UNAVAILABLE, "this node stepped down: nothing was done");
-    /* On purpose is news; anything else has to be looked at. */
-    if (replica->stopping) {
-        kt_log(INFO, "replica", "stepped_down", "epoch=%llu why=\"%s\"",
-               (unsigned long long)replica->core.epoch, action->why);
-    } else {
-        kt_log(WARN, "replica", "stepped_down", "epoch=%llu why=\"%s\"",
-               (unsigned long long)replica->core.epoch, action->why);
+    for (size_t i = 0; i < after->in_sync_count; i++) {
+        if (!kt_cluster_config_in_sync(before, after->in_sync[i])) {
+            kt_replica_note(replica, addr_of(after, after->in_sync[i]), "in_sync",
+                            "configuration %llu", (unsigned long long)after->version);
+        }
     }
-}
-
-static void order_follow(struct kt_replica *replica)
-{
-    replica->orders.follow = true;
-    replica->orders.lead = false;
-    replica->orders.epoch = replica->core.leader_epoch;
-    memcpy(replica->orders.leader_addr, replica->core.leader_addr,
-           sizeof(replica->orders.leader_addr));
-    replica->was_up = false;
-    replica->failing_since_mono_ms = 0;
-    replica->failing_said = false;
-    order_changed(replica);
-    kt_log(INFO, "replica", "following", "leader=%s id=%s epoch=%llu after=%llu",
-           replica->core.leader_addr, replica->core.leader_id,
-           (unsigned long long)replica->core.leader_epoch,
-           (unsigned long long)replica->core.end_seq);
-}
-
-static void order_unfollow(struct kt_replica *replica)
-{
-    replica->orders.follow = false;
-    order_changed(replica);
-    kt_log(INFO, "replica", "unfollowed", "commit=%llu",
-           (unsigned long long)replica->core.commit_seq);
-}
-
-/* The cluster's ttl counts, not the node's own. */
-static void note_ttl(struct kt_replica *replica, uint32_t ttl_s)
-{
-    if (replica->core.options.ttl_s != ttl_s) {
-        kt_log(WARN, "replica", "ttl_of_cluster", "own=%u cluster=%u used=%u",
-               replica->core.options.ttl_s, ttl_s, ttl_s);
-        replica->core.options.ttl_s = ttl_s;
-    }
-}
-
-static void keep(struct kt_replica *replica, const struct kt_action *action)
-{
-    struct kt_error err = KT_ERROR_INIT;
-    kt_mutex_unlock(&replica->mutex);
-    enum kt_status status = keep_durably(replica, action, &err);
-    if (status == KT_OK && !replica->options.standalone && action->config.ttl_s != 0) {
-        kt_coord_set_ttl(replica->coord, action->config.ttl_s);
-    }
-    kt_mutex_lock(&replica->mutex);
-    if (status != KT_OK) {
-        kt_replica_report_fault(replica, "the cluster configuration could not be kept on disk",
-                                &err);
-        replica->keep_again_mono_ms = kt_now_mono_ms() + KEEP_AGAIN_MS;
-        snprintf(replica->core.waiting_for, sizeof(replica->core.waiting_for), "its disk: %.180s",
-                 replica->fault_why);
-    } else if (action->config.ttl_s != 0) {
-        note_ttl(replica, action->config.ttl_s);
-    }
-    replica->keep_failed = status != KT_OK;
-}
-
-static enum kt_txn_outcome transact(struct kt_replica *replica, const struct kt_action *action)
-{
-    struct kt_error err = KT_ERROR_INIT;
-    struct kt_coord_view *view = replica->view;
-    kt_mutex_unlock(&replica->mutex);
-    enum kt_txn_outcome outcome = KT_TXN_UNKNOWN;
-    const char *what = "campaign";
-    if (action->kind == KT_ACT_CAMPAIGN) {
-        outcome = kt_coord_campaign(replica->coord, view, &action->config, &err);
-    } else if (action->kind == KT_ACT_UPDATE_CONFIG) {
-        what = "update_config";
-        outcome = kt_coord_update_config(replica->coord, view, &action->config, &err);
-    } else {
-        what = "delete_leader";
-        outcome = kt_coord_delete_leader(replica->coord, view, &err);
-    }
-    kt_mutex_lock(&replica->mutex);
-    static const char *const names[] = {"done", "refused", "unknown"};
-    kt_log(INFO, "replica", what, "outcome=%s epoch=%llu version=%llu members=%zu why=\"%s\"",
-           names[outcome], (unsigned long long)action->config.epoch,
-           (unsigned long long)action->config.version, action->config.member_count, err.message);
-    return outcome;
-}
-
-static void step(struct kt_replica *replica, struct kt_event *event);
-
-/* What rests on a configuration that is not on disk must not be done. */
-static bool needs_kept(enum kt_action_kind kind)
-{
-    return kind == KT_ACT_CAMPAIGN || kind == KT_ACT_UPDATE_CONFIG || kind == KT_ACT_LEAD ||
-           kind == KT_ACT_FOLLOW;
-}
-
-static void carry_out(struct kt_replica *replica, const struct kt_action *action)
-{
-    struct kt_event event;
-    memset(&event, 0, sizeof(event));
-    if (replica->keep_failed && needs_kept(action->kind)) {
-        return;
-    }
-    switch (action->kind) {
-    case KT_ACT_KEEP:
-        keep(replica, action);
-        break;
-    case KT_ACT_CAMPAIGN:
-    case KT_ACT_UPDATE_CONFIG:
-        event.kind = KT_EV_TXN;
-        event.outcome = transact(replica, action);
-        step(replica, &event);
-        break;
-    case KT_ACT_DELETE_LEADER:
-        (void)transact(replica, action);
-        break;
-    case KT_ACT_LEAD:
-        order_lead(replica, action);
-        break;
-    case KT_ACT_STEP_DOWN:
-        order_step_down(replica, action);
-        break;
-    case KT_ACT_FOLLOW:
-        order_follow(replica);
-        break;
-    case KT_ACT_UNFOLLOW:
-        order_unfollow(replica);
-        break;
-    case KT_ACT_STOP:
-        replica->orders.lead = replica->orders.follow = false;
-        order_changed(replica);
-        kt_log(ERROR, "replica", "stopped", "why=\"%s\"", replica->core.stopped_why);
-        break;
-    }
-}
-
-static void step(struct kt_replica *replica, struct kt_event *event)
-{
-    /* A view's step contains that of its transaction's outcome, which asks for no other. */
-    KT_ASSERT(replica->step_depth < KT_STEP_DEPTH_MAX);
-    struct kt_actions *actions = &replica->actions[replica->step_depth++];
-    event->view = replica->view;
-    /* Of the lease under which the view's keys are mine, and no later one. */
-    event->lease_end_mono_ms =
-        kt_coord_lease_end_mono_ms(replica->coord, replica->view ? replica->view->own_lease : 0);
-    kt_core_step(&replica->core, event, kt_now_mono_ms(), kt_random_id, actions);
-    kt_replica_publish(replica);
-    for (size_t i = 0; i < actions->count; i++) {
-        carry_out(replica, &actions->items[i]);
-    }
-    kt_replica_publish(replica);
-    replica->step_depth--;
-}
-
-/* --- the thread --- */
-
-static void take_reports(struct kt_replica *replica)
-{
-    struct kt_event event;
-    memset(&event, 0, sizeof(event));
-    if (replica->diverged) {
-        event.kind = KT_EV_DIVERGED;
-        event.why = replica->diverged_why;
-        step(replica, &event);
-        replica->diverged = false;
-    }
-    if (replica->fault) {
-        replica->fault = false;
-        event.kind = KT_EV_FAULT;
-        event.why = replica->fault_why;
-        kt_log(ERROR, "replica", "fault", "why=\"%s\"", replica->fault_why);
-        step(replica, &event);
-    }
-    if (replica->start_done) {
-        replica->start_done = false;
-        event.kind = KT_EV_STARTED;
-        event.epoch_start_seq = replica->core.epoch_start_seq;
-        step(replica, &event);
-        if (replica->core.started) {
-            replica->was_ready = true;
-            kt_cond_broadcast(&replica->fetch_cond);
-            kt_cond_broadcast(&replica->wall_cond);
-            kt_log(INFO, "replica", "leading", "epoch=%llu revision=%llu",
-                   (unsigned long long)replica->core.epoch,
-                   (unsigned long long)replica->core.commit_seq);
+    for (size_t i = 0; i < before->in_sync_count; i++) {
+        if (!kt_cluster_config_in_sync(after, before->in_sync[i])) {
+            kt_replica_note(replica, addr_of(before, before->in_sync[i]), "out_of_sync",
+                            "configuration %llu", (unsigned long long)after->version);
         }
     }
 }
+
+static void note_view(struct kt_replica *replica, const struct kt_coord_view *before,
+                      const struct kt_coord_view *after)
+{
+    for (size_t i = 0; i < after->service_count; i++) {
+        if (!find_service(before, after->services[i].addr)) {
+            kt_replica_note(replica, after->services[i].addr, "joined", "registered in etcd");
+        }
+    }
+    for (size_t i = 0; i < before->service_count; i++) {
+        if (!find_service(after, before->services[i].addr)) {
+            kt_replica_note(replica, before->services[i].addr, "left", "no longer in etcd");
+        }
+    }
+    if (after->leader.present &&
+        (!before->leader.present || before->leader.epoch != after->leader.epoch)) {
+        kt_replica_note(replica, after->leader.addr, "leader", "epoch %llu",
+                        (unsigned long long)after->leader.epoch);
+    } else if (before->leader.present && !after->leader.present) {
+        kt_replica_note(replica, before->leader.addr, "leader_gone", "epoch %llu",
+                        (unsigned long long)before->leader.epoch);
+    }
+    if (before->reachable != after->reachable) {
+        kt_replica_note(replica, replica->addr,
+                        after->reachable ? "etcd_reachable" : "etcd_unreachable",
+                        "as seen by this node");
+    }
+    if (after->config.present && after->config.valid &&
+        (!before->config.valid || before->config.value.version != after->config.value.version)) {
+        note_in_sync(replica, &before->config.value, &after->config.value);
+    }
+}
+
+/* Said when it is another than before and keeps the node from leading or following. */
+static void note_waiting(struct kt_replica *replica)
+{
+    const struct kt_machine *machine = &replica->machine;
+    bool waits = machine->role == KT_M_FOLLOWS && !machine->leader_id[0];
+    const char *what = waits ? machine->waiting_for : "";
+    if (strcmp(replica->waiting_said, what) == 0) {
+        return;
+    }
+    kt_str_copy(replica->waiting_said, sizeof(replica->waiting_said), kt_str(what));
+    if (what[0]) {
+        kt_log(INFO, "replica", "waiting", "for=\"%s\"", what);
+    }
+}
+
+/* --- the thread --- */
 
 static void take_view(struct kt_replica *replica)
 {
     kt_mutex_unlock(&replica->mutex);
     struct kt_coord_view *newest = kt_coord_view(replica->coord);
     kt_mutex_lock(&replica->mutex);
-    bool is_new = !replica->view || replica->view->number != newest->number;
+    kt_replica_await_step(replica);
+    bool is_new = replica->view->number != newest->number;
+    if (is_new) {
+        note_view(replica, replica->view, newest);
+        kt_cond_broadcast(&replica->changed_cond);
+    }
     kt_coord_view_unref(&replica->view);
     replica->view = newest;
     if (is_new && replica->options.on_view) {
+        struct kt_coord_view *view = kt_coord_view_ref(newest);
         kt_mutex_unlock(&replica->mutex);
-        replica->options.on_view(replica->options.on_view_ctx, newest);
+        replica->options.on_view(replica->options.on_view_ctx, view);
+        kt_coord_view_unref(&view);
         kt_mutex_lock(&replica->mutex);
     }
 }
 
-static void tell_service(struct kt_replica *replica)
+static struct kt_service *make_service(struct kt_replica *replica)
 {
     struct kt_service *service = kt_calloc(1, sizeof(*service));
+    if (service) {
+        kt_str_copy(service->service_name, sizeof(service->service_name),
+                    kt_str(replica->service_name));
+        kt_str_copy(service->software, sizeof(service->software), kt_str(KT_SOFTWARE));
+        service->started_at_ms = replica->started_at_ms;
+        replica->log.applied_seq = kt_store_applied(replica->store);
+        kt_machine_service(&replica->machine, &replica->log, service);
+    }
+    return service;
+}
+
+static void tell_service(struct kt_replica *replica)
+{
+    struct kt_service *service = make_service(replica);
     if (!service) {
         return;
     }
-    kt_str_copy(service->service_name, sizeof(service->service_name),
-                kt_str(replica->service_name));
-    kt_str_copy(service->software, sizeof(service->software), kt_str(KT_SOFTWARE));
-    service->started_at_ms = replica->started_at_ms;
-    kt_core_service(&replica->core, kt_store_applied(replica->store), service);
     if (replica->told && memcmp(replica->told, service, sizeof(*service)) == 0) {
         kt_free(service);
         return;
@@ -330,64 +162,27 @@ static void tell_service(struct kt_replica *replica)
     kt_mutex_lock(&replica->mutex);
 }
 
-/* The core stays as it is until the disk has what it took over: no view reaches it meanwhile, and
- * what it had led by it has been ended by the fault. False: not yet. */
-static bool keep_again(struct kt_replica *replica)
-{
-    struct kt_action action;
-    if (kt_now_mono_ms() < replica->keep_again_mono_ms) {
-        return false;
-    }
-    memset(&action, 0, sizeof(action));
-    action.kind = KT_ACT_KEEP;
-    action.config = replica->core.kept;
-    action.epoch = replica->core.epoch;
-    keep(replica, &action);
-    if (replica->keep_failed) {
-        return false;
-    }
-    kt_log(INFO, "replica", "kept_again", "epoch=%llu version=%llu",
-           (unsigned long long)action.config.epoch, (unsigned long long)action.config.version);
-    if (replica->core.leader_id[0]) {
-        order_follow(replica); /* the order for it was dropped */
-    }
-    return true;
-}
-
 static void replica_main(void *arg)
 {
     struct kt_replica *replica = arg;
-    struct kt_event event;
     kt_mutex_lock(&replica->mutex);
     while (!replica->stopping) {
         replica->view_changed = false;
         take_view(replica);
-        take_reports(replica);
-        memset(&event, 0, sizeof(event));
-        event.kind = KT_EV_VIEW;
-        if (!replica->keep_failed || keep_again(replica)) {
-            step(replica, &event);
+        kt_replica_step_facts(replica);
+        note_waiting(replica);
+        if (!replica->keep_failed) {
             tell_service(replica);
         }
-        if (!replica->view_changed && !replica->fault && !replica->diverged &&
-            !replica->start_done && !replica->stopping) {
-            (void)kt_cond_wait(&replica->view_cond, &replica->mutex, kt_now_mono_ms() + TICK_MS);
+        if (!replica->view_changed && !replica->fault && !replica->stopping) {
+            (void)kt_cond_wait(&replica->replica_cond, &replica->mutex,
+                               kt_now_mono_ms() + KT_REPLICA_TICK_MS);
         }
-    }
-    memset(&event, 0, sizeof(event));
-    event.kind = KT_EV_RESIGN;
-    step(replica, &event);
-    take_view(replica);
-    if (!replica->options.standalone && replica->view->leader.mine) {
-        struct kt_action resign;
-        memset(&resign, 0, sizeof(resign));
-        resign.kind = KT_ACT_DELETE_LEADER;
-        (void)transact(replica, &resign);
     }
     kt_mutex_unlock(&replica->mutex);
 }
 
-/* --- start and stop --- */
+/* --- making --- */
 
 static enum kt_status check_identity(const struct kt_replica_options *options,
                                      const struct kt_store_identity *identity, struct kt_error *err)
@@ -396,65 +191,112 @@ static enum kt_status check_identity(const struct kt_replica_options *options,
         return kt_fail(
             err, KT_CONFLICT,
             "this database belongs to cluster %s: set [etcd] endpoints to join it again, "
-            "or give the standalone node an empty database",
+            "start it once with -detach to make it a database of its own, "
+            "or give the standalone node an empty one",
             identity->cluster_id);
     }
     return KT_OK;
 }
 
-static enum kt_status init_core(struct kt_replica *replica,
-                                const struct kt_store_identity *identity, struct kt_error *err)
+static void read_growth(struct kt_str text, struct kt_id_set *set)
 {
-    struct kt_core_options *core = kt_calloc(1, sizeof(*core));
-    struct kt_buf kept;
-    if (!core) {
-        return kt_fail(err, KT_NO_MEMORY, "the replication state");
+    while (text.len >= KT_ID_LEN && set->count < KT_MEMBERS_MAX) {
+        kt_str_copy(set->ids[set->count++], KT_ID_LEN + 1, kt_str_n(text.data, KT_ID_LEN));
+        size_t skip = text.len > KT_ID_LEN ? KT_ID_LEN + 1 : KT_ID_LEN;
+        text = kt_str_n(text.data + skip, text.len - skip);
     }
-    memcpy(core->id, identity->node_id, sizeof(core->id));
-    kt_str_copy(core->addr, sizeof(core->addr), kt_str(replica->addr));
-    core->may_lead = replica->options.may_lead || replica->options.standalone;
-    core->priority = replica->options.priority;
-    core->expect = replica->options.expect;
-    core->min_in_sync = replica->options.min_in_sync;
-    core->ttl_s = (uint32_t)replica->options.ttl_s;
-    core->standalone = replica->options.standalone;
-    kt_core_init(&replica->core, core);
-    kt_free(core);
-    memcpy(replica->core.cluster, identity->cluster_id, sizeof(replica->core.cluster));
-    replica->core.epoch = identity->epoch;
-    /* Whatever this node led or followed before, its process ended it. */
-    replica->core.fenced_epoch = identity->epoch;
-    replica->core.end_seq = identity->end_seq;
-    replica->core.end_epoch = identity->end_epoch;
-    replica->core.commit_seq = identity->commit_seq;
-    replica->stamp_floor_ms = kt_store_log_last_wall_ms(replica->store);
-    kt_buf_init(&kept, 0);
-    enum kt_status status = kt_store_kept(replica->store, &kept, err);
-    if (status == KT_OK && kept.len_bytes > 0) {
-        status = kt_cluster_config_parse(kt_buf_str(&kept), &replica->core.kept, err);
+}
+
+static enum kt_status read_disk(struct kt_replica *replica,
+                                const struct kt_store_identity *identity,
+                                struct kt_machine_disk *disk, struct kt_error *err)
+{
+    struct kt_store_kept kept;
+    struct kt_buf memory;
+    kt_buf_init(&memory, 0);
+    enum kt_status status = kt_store_read_kept(replica->store, &kept, &memory, err);
+    if (status == KT_OK && kept.config_json.len > 0) {
+        status = kt_cluster_config_parse(kept.config_json, &disk->kept, err);
+        kt_wrap(err, "the kept configuration");
     }
-    kt_buf_done(&kept);
-    if (status == KT_OK && replica->core.kept.ttl_s != 0 && !replica->options.standalone) {
-        note_ttl(replica, replica->core.kept.ttl_s);
+    if (status == KT_OK) {
+        memcpy(disk->cluster, identity->cluster_id, sizeof(disk->cluster));
+        disk->standalone = !identity->was_in_cluster;
+        disk->epoch = identity->epoch;
+        disk->half_copy = kept.half_copy;
+        disk->bound_by_nothing = kept.bound_by_nothing;
+        read_growth(kept.growth, &disk->growth);
     }
+    kt_buf_done(&memory);
+    return status;
+}
+
+static void random_id(void *ctx, char dest[KT_ID_LEN + 1])
+{
+    (void)ctx;
+    kt_random_id(dest);
+}
+
+static void fill_machine_options(const struct kt_replica *replica,
+                                 const struct kt_store_identity *identity,
+                                 struct kt_machine_options *options)
+{
+    const struct kt_replica_options *from = &replica->options;
+    memcpy(options->id, identity->node_id, sizeof(options->id));
+    memcpy(options->session, replica->session, sizeof(options->session));
+    kt_str_copy(options->addr, sizeof(options->addr), kt_str(replica->addr));
+    options->electable = from->electable || from->standalone;
+    options->rejoin = from->rejoin;
+    options->standalone = from->standalone;
+    options->priority = from->priority;
+    options->expect = from->expect;
+    options->min_in_sync = from->min_in_sync;
+    options->ttl_s = (uint32_t)from->ttl_s;
+    options->max_in_sync = from->max_in_sync;
+    options->lag_timeout_ms = from->lag_timeout_ms;
+    options->tick_ms = KT_REPLICA_TICK_MS;
+    options->random_id = random_id;
+}
+
+static enum kt_status init_machine(struct kt_replica *replica,
+                                   const struct kt_store_identity *identity, struct kt_error *err)
+{
+    struct kt_machine_options *options = kt_calloc(1, sizeof(*options));
+    struct kt_machine_disk *disk = kt_calloc(1, sizeof(*disk));
+    enum kt_status status = options && disk ? read_disk(replica, identity, disk, err)
+                                            : kt_fail(err, KT_NO_MEMORY, "the machine");
+    if (status == KT_OK) {
+        fill_machine_options(replica, identity, options);
+        kt_machine_init(&replica->machine, options, disk, identity->commit_seq, kt_now_mono_ms());
+        replica->log.first_seq = kt_store_log_first(replica->store);
+        replica->log.end_seq = replica->log.synced_seq = identity->end_seq;
+        replica->stamp_floor_ms = kt_store_log_last_wall_ms(replica->store);
+        if (disk->kept.ttl_s != 0 && !replica->options.standalone) {
+            replica->options.ttl_s = disk->kept.ttl_s;
+        }
+        struct kt_epoch *vector = NULL;
+        size_t count = 0;
+        status = kt_store_epochs(replica->store, &vector, &count, err);
+        if (status == KT_OK) {
+            kt_replica_put_vector(replica, vector, count);
+        }
+    }
+    kt_free(disk);
+    kt_free(options);
     return status;
 }
 
 static enum kt_status start_coord(struct kt_replica *replica, struct kt_error *err)
 {
-    struct kt_service *self = kt_calloc(1, sizeof(*self));
     struct kt_coord_options coord;
+    struct kt_service *self = make_service(replica);
     if (!self) {
         return kt_fail(err, KT_NO_MEMORY, "the service entry");
     }
     memset(&coord, 0, sizeof(coord));
-    kt_str_copy(self->service_name, sizeof(self->service_name), kt_str(replica->service_name));
-    kt_str_copy(self->software, sizeof(self->software), kt_str(KT_SOFTWARE));
-    self->started_at_ms = replica->started_at_ms;
-    kt_core_service(&replica->core, kt_store_applied(replica->store), self);
     coord.endpoints = replica->options.endpoints;
     coord.prefix = replica->options.prefix;
-    coord.ttl_s = replica->core.kept.ttl_s ? replica->core.kept.ttl_s : replica->options.ttl_s;
+    coord.ttl_s = replica->options.ttl_s;
     coord.service_name = replica->service_name;
     coord.addr = replica->addr;
     coord.self = self;
@@ -467,13 +309,34 @@ static enum kt_status start_coord(struct kt_replica *replica, struct kt_error *e
     return status;
 }
 
+static struct kt_cond *const *all_conds(struct kt_replica *replica, size_t *ret_count,
+                                        struct kt_cond *dest[9])
+{
+    struct kt_cond *conds[] = {&replica->replica_cond, &replica->step_cond,   &replica->etcd_cond,
+                               &replica->log_cond,     &replica->apply_cond,  &replica->synced_cond,
+                               &replica->wall_cond,    &replica->changed_cond};
+    memcpy(dest, conds, sizeof(conds));
+    *ret_count = KT_ARRAY_LEN(conds);
+    return dest;
+}
+
 static void init_sync(struct kt_replica *replica)
 {
+    struct kt_cond *dest[9];
+    size_t count = 0;
     kt_mutex_init(&replica->mutex, "replica", KT_RANK_REPLICA);
-    kt_cond_init(&replica->view_cond);
-    kt_cond_init(&replica->log_cond);
-    kt_cond_init(&replica->fetch_cond);
-    kt_cond_init(&replica->wall_cond);
+    struct kt_cond *const *conds = all_conds(replica, &count, dest);
+    for (size_t i = 0; i < count; i++) {
+        kt_cond_init(conds[i]);
+    }
+}
+
+static bool make_parts(struct kt_replica *replica)
+{
+    replica->client = kt_http_client_new();
+    replica->message_client = kt_http_client_new();
+    replica->events = kt_calloc(KT_REPLICA_EVENTS_MAX, sizeof(*replica->events));
+    return replica->client && replica->message_client && replica->events;
 }
 
 enum kt_status kt_replica_new(const struct kt_replica_options *options,
@@ -498,29 +361,38 @@ enum kt_status kt_replica_new(const struct kt_replica_options *options,
                 kt_str(options->service_name));
     kt_random_id(replica->session);
     init_sync(replica);
-    replica->client = kt_http_client_new();
-    replica->actions = kt_calloc(KT_STEP_DEPTH_MAX, sizeof(*replica->actions));
-    status = replica->client && replica->actions ? init_core(replica, &identity, err)
-                                                 : kt_fail(err, KT_NO_MEMORY, "the replica");
+    status = make_parts(replica) ? init_machine(replica, &identity, err)
+                                 : kt_fail(err, KT_NO_MEMORY, "the replica");
     if (status == KT_OK) {
-        kt_replica_publish(replica);
         status = start_coord(replica, err);
     }
     if (status != KT_OK) {
         kt_replica_free(&replica);
         return status;
     }
+    kt_mutex_lock(&replica->mutex);
     replica->view = kt_coord_view(replica->coord);
+    kt_replica_publish(replica);
+    kt_mutex_unlock(&replica->mutex);
     *ret_replica = replica;
     return KT_OK;
 }
 
+/* --- start and stop --- */
+
 enum kt_status kt_replica_start(struct kt_replica *replica, struct kt_error *err)
 {
-    enum kt_status status =
-        kt_thread_start(&replica->log_thread, "log", kt_replica_log_main, replica, err);
-    if (status == KT_OK) {
-        status = kt_thread_start(&replica->replica_thread, "replica", replica_main, replica, err);
+    struct {
+        struct kt_thread *thread;
+        const char *name;
+        kt_thread_fn main;
+    } threads[] = {{&replica->log_thread, "log", kt_replica_log_main},
+                   {&replica->apply_thread, "apply", kt_replica_apply_main},
+                   {&replica->etcd_thread, "etcd", kt_replica_calls_main},
+                   {&replica->replica_thread, "replica", replica_main}};
+    enum kt_status status = KT_OK;
+    for (size_t i = 0; i < KT_ARRAY_LEN(threads) && status == KT_OK; i++) {
+        status = kt_thread_start(threads[i].thread, threads[i].name, threads[i].main, replica, err);
     }
     return status;
 }
@@ -530,33 +402,84 @@ void kt_replica_withdraw(struct kt_replica *replica)
     kt_coord_withdraw(replica->coord);
 }
 
+/* What was already taken is finished while this node still leads. Mutex held. */
+static void finish_writes(struct kt_replica *replica, int64_t deadline_ms)
+{
+    replica->closing = true;
+    while (replica->log_thread.running && !replica->log_stop &&
+           replica->machine.role == KT_M_LEADS &&
+           (replica->queue_head || replica->in_flight_wall_ms ||
+            kt_store_applied(replica->store) < replica->log.end_seq) &&
+           kt_now_mono_ms() < deadline_ms) {
+        (void)kt_cond_wait(&replica->wall_cond, &replica->mutex, kt_now_mono_ms() + 20);
+    }
+}
+
+/* Mutex held. */
+static void resign(struct kt_replica *replica, int64_t deadline_ms)
+{
+    struct kt_m_event event;
+    memset(&event, 0, sizeof(event));
+    event.kind = KT_M_STOP_ASKED;
+    kt_replica_step(replica, &event);
+    /* The replica thread goes on: the machine waits for views and acknowledgements. */
+    while (replica->etcd_thread.running && replica->replica_thread.running &&
+           !replica->deregistered && replica->machine.role != KT_M_ENDED &&
+           kt_now_mono_ms() < deadline_ms) {
+        (void)kt_cond_wait(&replica->changed_cond, &replica->mutex, kt_now_mono_ms() + 20);
+    }
+    while (replica->etcd_thread.running && !replica->deregistered &&
+           (replica->calls.deregister || replica->calls.remove_leader ||
+            replica->calls.campaign_now) &&
+           kt_now_mono_ms() < deadline_ms) {
+        (void)kt_cond_wait(&replica->changed_cond, &replica->mutex, kt_now_mono_ms() + 20);
+    }
+}
+
+static void join(struct kt_replica *replica, struct kt_thread *thread, bool *flag,
+                 struct kt_cond *cond)
+{
+    kt_mutex_lock(&replica->mutex);
+    *flag = true;
+    kt_cond_broadcast(cond);
+    kt_mutex_unlock(&replica->mutex);
+    kt_thread_join(thread);
+}
+
+static void release_waiters(struct kt_replica *replica)
+{
+    for (struct held_fetch *held = replica->held; held; held = held->next) {
+        kt_cond_signal(&held->answered);
+    }
+    kt_cond_broadcast(&replica->synced_cond);
+    kt_cond_broadcast(&replica->wall_cond);
+    kt_cond_broadcast(&replica->changed_cond);
+}
+
 void kt_replica_stop(struct kt_replica *replica)
 {
-    int64_t deadline = kt_now_mono_ms() + DRAIN_MS;
+    int64_t now_ms = kt_now_mono_ms();
     kt_mutex_lock(&replica->mutex);
-    /* What was already taken is finished while this node still leads. */
-    replica->closing = true;
-    while (replica->log_thread.running && replica->orders.lead &&
-           (replica->queue_head || replica->in_flight_wall_ms) && kt_now_mono_ms() < deadline) {
-        (void)kt_cond_wait(&replica->fetch_cond, &replica->mutex, kt_now_mono_ms() + 20);
-    }
-    replica->stopping = true;
-    kt_replica_wake(replica);
+    finish_writes(replica, now_ms + DRAIN_MS);
+    resign(replica, now_ms + DRAIN_MS + replica->options.lag_timeout_ms + DEREGISTER_MS);
     kt_mutex_unlock(&replica->mutex);
-    kt_thread_join(&replica->replica_thread);
+    join(replica, &replica->replica_thread, &replica->stopping, &replica->replica_cond);
+    join(replica, &replica->etcd_thread, &replica->etcd_stop, &replica->etcd_cond);
+    kt_http_client_cancel(replica->client);
+    join(replica, &replica->log_thread, &replica->log_stop, &replica->log_cond);
+    join(replica, &replica->apply_thread, &replica->apply_stop, &replica->apply_cond);
     kt_mutex_lock(&replica->mutex);
-    replica->log_stop = true;
-    order_changed(replica);
-    kt_cond_broadcast(&replica->wall_cond);
+    release_waiters(replica);
     kt_mutex_unlock(&replica->mutex);
     if (replica->coord) {
         kt_coord_deregister(replica->coord, DEREGISTER_MS);
     }
-    kt_thread_join(&replica->log_thread);
 }
 
 void kt_replica_free(struct kt_replica **replica)
 {
+    struct kt_cond *dest[9];
+    size_t count = 0;
     struct kt_replica *r = *replica;
     if (!r) {
         return;
@@ -564,14 +487,24 @@ void kt_replica_free(struct kt_replica **replica)
     *replica = NULL;
     KT_ASSERT(!r->queue_head);
     kt_coord_free(&r->coord);
+    while (r->tail_head) {
+        struct batch *batch = r->tail_head;
+        r->tail_head = batch->next;
+        kt_batch_unref(batch);
+    }
+    kt_coord_view_unref(&r->calls.txn_view);
+    kt_coord_view_unref(&r->calls.remove_view);
     kt_coord_view_unref(&r->view);
     kt_http_client_free(&r->client);
+    kt_http_client_free(&r->message_client);
+    kt_free(r->orders.vector);
+    kt_free(r->vector);
+    kt_free(r->events);
     kt_free(r->told);
-    kt_free(r->actions);
-    kt_cond_done(&r->wall_cond);
-    kt_cond_done(&r->fetch_cond);
-    kt_cond_done(&r->log_cond);
-    kt_cond_done(&r->view_cond);
+    struct kt_cond *const *conds = all_conds(r, &count, dest);
+    for (size_t i = 0; i < count; i++) {
+        kt_cond_done(conds[i]);
+    }
     kt_mutex_done(&r->mutex);
     kt_free(r);
 }

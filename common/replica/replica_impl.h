@@ -1,12 +1,17 @@
 /* replica_impl.h - what the driver's files share: the state, and who touches it.
  *
- * replica.c  start, stop, the `replica` thread: view -> core -> actions; status
- * log.c      the `log` thread: batches as leader (write.c) or fetches as follower (follow.c)
- * serve.c    fetches of other nodes, on HTTP workers
+ * replica.c  make, start, stop; the `replica` thread: views and time
+ * step.c     the machine's steps and what they ask for
+ * calls.c    the `etcd` thread: transactions, messages
+ * log.c      the `log` thread; write.c its work as leader, follow.c as follower
+ * tail.c     the newest entries in memory: what is sent, applied and answered from
+ * apply.c    the `apply` thread
+ * serve.c    what other nodes ask, on HTTP workers
+ * api.c      what handlers ask; operate.c what operators ask
  *
  * Threads: `mutex` protects everything below it; the fields above are set before the threads start.
- *          `log_cond` wakes the log thread; `view_cond` the replica thread; `fetch_cond` the long
- *          polls of followers; `wall_cond` readers that wait in hold().
+ *          A step may give the mutex up while it keeps something on disk; `stepping` holds off
+ *          other steps meanwhile. Each condition names who waits on it.
  * Owns:    see replica.h.
  * Fails:   see each function.
  */
@@ -16,16 +21,20 @@
 #include "base/thread.h"
 #include "http/client.h"
 #include "replica/clocks.h"
+#include "replica/copy.h"
 #include "replica/fetch.h"
 #include "replica/replica.h"
+#include "json/read.h"
+#include "json/write.h"
 
 #include <stdatomic.h>
 
-#define KT_STEP_DEPTH_MAX 2
+/* The lease clock, silence and resends are looked at so often when nothing else happens. */
+#define KT_REPLICA_TICK_MS 100
 
 enum proposal_state { PROPOSAL_QUEUED, PROPOSAL_NUMBERED, PROPOSAL_DONE };
 
-/* A change on its way. Two references: the submitter's and the queue's. */
+/* A change on its way. References: the submitter's, the queue's or the batch's. */
 struct proposal {
     struct proposal *next;
     int refs; /* under the mutex */
@@ -37,6 +46,43 @@ struct proposal {
     struct kt_submit_result result;
 };
 
+/* Entries that came into the log together. Immutable once it is in the tail, but for `next`, `refs`
+ * and `proposals`. */
+struct batch {
+    struct batch *next;
+    int refs; /* under the mutex */
+    uint64_t first_seq;
+    size_t count, bytes;
+    int64_t wall_ms; /* of its first entry */
+    struct kt_entry *entries;
+    struct kt_apply_result *results; /* NULL on a follower */
+    struct proposal **proposals;     /* NULL, or one each; answered ones are NULL */
+    struct kt_buf memory;            /* what the entries borrow from, unless the proposals */
+    struct kt_str frames;            /* of all of them, as they are sent; empty: read the log */
+};
+
+/* A fetch that waits for its answer, on its worker's stack. */
+struct held_fetch {
+    struct held_fetch *next;
+    const struct kt_fetch_request *request;
+    struct kt_cond answered;
+    bool done;
+    struct kt_m_answer answer;
+    struct kt_epoch *vector; /* heap; with KT_M_ANSWER_DIFFERS */
+    int64_t now_wall_ms, clock_wall_ms;
+    bool gives_copy; /* KT_M_GIVE_COPY came instead */
+};
+
+/* What a follower's log thread is asked for; the newest order counts. */
+enum follow_order { FOLLOW_NOTHING, FOLLOW_FETCH, FOLLOW_ASK_COPY };
+
+/* A moment at which the leader told how far it has committed. */
+struct level {
+    bool set;
+    uint64_t commit;
+    int64_t mono_ms, wall_ms;
+};
+
 struct kt_replica {
     struct kt_replica_options options;
     struct kt_store *store;
@@ -44,65 +90,94 @@ struct kt_replica {
     char session[KT_ID_LEN + 1];
     char addr[KT_ADDR_MAX];
     char service_name[64];
-    struct kt_http_client *client; /* the log thread's */
-    struct kt_thread replica_thread, log_thread;
+    struct kt_http_client *client, *message_client; /* the log thread's, the etcd thread's */
+    struct kt_thread replica_thread, etcd_thread, log_thread, apply_thread;
     int64_t started_at_ms, started_mono_ms;
 
     struct kt_mutex mutex;
-    struct kt_cond view_cond, log_cond, fetch_cond, wall_cond;
-    struct kt_core core;
-    struct kt_coord_view *view; /* newest seen by the replica thread */
-    bool view_changed, stopping, log_stop;
-    bool closing;     /* takes no new changes; what it took is finished first */
-    bool keep_failed; /* a KT_ACT_KEEP did not reach the disk: nothing may rest on it */
+    struct kt_cond replica_cond; /* the replica thread; who waits for a change of views too */
+    struct kt_cond step_cond, etcd_cond, log_cond, apply_cond;
+    struct kt_cond synced_cond;  /* fetches that wait for a large entry's fsync */
+    struct kt_cond wall_cond;    /* readers in hold() */
+    struct kt_cond changed_cond; /* operators' calls */
+    struct kt_machine machine;
+    struct kt_machine_log log;
+    struct kt_epoch *vector; /* log.vector */
+    struct kt_coord_view *view;
+    bool view_changed, stopping, log_stop, apply_stop, etcd_stop;
+    bool closing; /* takes no new changes; what it took is finished first */
+    bool stepping;
+    unsigned step_waiters;
+    bool keep_failed; /* a KT_M_KEEP did not reach the disk: nothing may rest on it */
     int64_t keep_again_mono_ms;
-    /* Made beforehand, large as they are: an event must not be lost for want of memory. */
-    struct kt_actions *actions;
-    unsigned step_depth;
-    struct kt_service *told; /* what the coord was told last; the replica thread's */
-
-    /* What the log thread should do; it says what it is doing in log_busy_epoch. */
-    struct {
-        bool lead, follow;
-        uint64_t epoch; /* to lead, or of the leader it follows */
-        char epoch_id[KT_ID_LEN + 1];
-        char leader_addr[KT_ADDR_MAX];
-        bool first_epoch;  /* the cluster's first entry is still to be written */
-        bool start_needed; /* the epoch-start is not yet appended */
-        uint64_t number;   /* rises with every change of orders */
-    } orders;
-    bool fault; /* the log could not be written: to be told to the core */
+    bool fault; /* to be told to the machine */
     char fault_why[200];
-    bool diverged;
-    char diverged_why[300];
-    bool start_done; /* the epoch-start was applied: to be told to the core */
+    struct kt_service *told; /* what the coord was told last; the replica thread's */
+    bool started_said;       /* of this epoch */
+    char waiting_said[200];
+    char fault_last[200];
+
+    /* For the etcd thread. */
+    struct {
+        bool txn, is_campaign, remove_leader, renew, withdraw, campaign_now, deregister;
+        struct kt_cluster_config config;
+        struct kt_coord_view *txn_view, *remove_view; /* what they compare with; counted */
+        char txn_nonce[KT_ID_LEN + 1];
+        char to[KT_ID_LEN + 1], to_addr[KT_ADDR_MAX];
+        uint64_t to_epoch;
+    } calls;
+    bool deregistered; /* the machine has nothing more to do with etcd */
+
+    /* For the log thread. */
+    struct {
+        bool lead; /* the epoch-start of `lead_epoch` is to be appended */
+        uint64_t lead_epoch;
+        char epoch_id[KT_ID_LEN + 1];
+        enum follow_order follow;
+        struct kt_m_action fetch;
+        struct kt_epoch *vector; /* heap, as the fetch had it */
+        bool append, cut, swap;  /* asked for in the log thread's own step */
+        uint64_t append_commit, cut_seq;
+        uint64_t number; /* rises with every change of the order to follow */
+    } orders;
+    _Atomic bool receiving; /* an answer's bytes are coming in */
+
+    struct batch *tail_head,
+        *tail_tail; /* without a gap; may begin at any entry, ends with the log */
+    size_t tail_bytes;
 
     struct proposal *queue_head, *queue_tail;
     size_t queue_entries;
     int64_t queue_bytes;
+    int64_t numbered_bytes; /* in the tail and not yet applied */
+
+    struct held_fetch *held;
+    struct {
+        char id[KT_ID_LEN + 1];
+        bool has_clock;
+        int64_t clock_skew_ms;
+    } clocks[KT_MEMBERS_MAX];
+    size_t clock_count;
 
     struct kt_clock_watch leader_clock, own_clock;
-    int64_t stamp_floor_ms;        /* stamps never go below */
-    int64_t in_flight_wall_ms;     /* stamp of the batch under way; 0 = none */
-    int64_t held_wall_ms;          /* follower: holds everything the leader stamped up to here */
-    int64_t leader_wall_ms;        /* follower: the leader's clock … */
-    int64_t leader_wall_mono_ms;   /* … at this moment or later */
-    uint64_t leader_commit;        /* newest commit position told */
-    uint64_t answers_taken;        /* rises with every answer taken */
-    uint64_t fetch_number;         /* newest request number sent */
-    uint64_t fetch_taken;          /* request of the newest answer taken */
+    int64_t stamp_floor_ms;      /* stamps never go below */
+    int64_t in_flight_wall_ms;   /* stamp of the batch that is being made; 0 = none */
+    int64_t held_wall_ms;        /* follower: holds everything the leader stamped up to here */
+    int64_t leader_wall_ms;      /* follower: the leader's clock … */
+    int64_t leader_wall_mono_ms; /* … at this moment or later */
+    uint64_t leader_commit;      /* newest commit position told */
+    uint64_t answers_taken;      /* rises with every answer taken */
+    struct level level, next_level;
     unsigned fetch_timeouts;       /* in a row */
     int64_t failing_since_mono_ms; /* follower: fetches fail since then; 0 = they work */
     bool failing_said;
+    char followed[KT_ADDR_MAX]; /* whom it follows, as it was said last */
+    uint64_t followed_epoch;
     bool was_up;    /* follower: held all once of what this leader had */
     bool was_ready; /* led, or was level with its leader, since it started: it may be read from */
     struct kt_replica_status counters; /* only the counting fields */
-    struct {
-        char id[KT_ID_LEN + 1];
-        uint64_t after;
-        int64_t seen_mono_ms;
-    } peers[KT_PEERS_MAX];
-    size_t peer_count;
+    struct kt_replica_event *events;   /* a ring of KT_REPLICA_EVENTS_MAX */
+    uint64_t event_count;
 
     /* For kt_replica_brief; written under the mutex, read without: each is a value of its own, a
      * reader needs no order between them. */
@@ -111,31 +186,72 @@ struct kt_replica {
     _Atomic int64_t whole_mono_ms; /* when it last held all the leader had committed; 0 = never */
 };
 
-/* --- log.c: the log thread --- */
+/* The mutex is held on entry and return of everything below, unless it says otherwise. */
+
+/* --- step.c --- */
+/* One step of the machine with what it asks for. May give the mutex up meanwhile. */
+void kt_replica_step(struct kt_replica *replica, const struct kt_m_event *event);
+void kt_replica_step_facts(struct kt_replica *replica);
+/* For the machine's questions. */
+struct kt_machine_facts kt_replica_facts(struct kt_replica *replica);
+/* The log could not be written (or the data applied): told to the machine. */
+void kt_replica_fault(struct kt_replica *replica, const char *what, const struct kt_error *err);
+/* Sets the atomics from the machine. */
+void kt_replica_publish(struct kt_replica *replica);
+/* `log` and what it points to may be changed only after this: a step that keeps something rests on
+ * them. */
+void kt_replica_await_step(struct kt_replica *replica);
+/* Takes over an epoch vector (heap). */
+void kt_replica_put_vector(struct kt_replica *replica, struct kt_epoch *vector, size_t count);
+/* Forgets epochs that begin behind the end of the log. */
+void kt_replica_cut_vector(struct kt_replica *replica, uint64_t end_seq);
+void kt_replica_note(struct kt_replica *replica, const char *node, const char *what,
+                     const char *fmt, ...) KT_PRINTF(4, 5);
+
+/* --- calls.c --- */
+void kt_replica_calls_main(void *arg);
+/* Signs `body` for a POST to `path`; the header goes to dest, "" when there is no secret. */
+void kt_replica_sign(struct kt_replica *replica, const char *path, struct kt_str body, char *dest,
+                     size_t size);
+
+/* --- log.c --- */
 void kt_replica_log_main(void *arg);
-/* Appends and applies; both know where the store stands. Called by the log thread only. */
-enum kt_status kt_replica_apply_to(struct kt_replica *replica, uint64_t commit_seq,
-                                   const struct kt_entry *entries, size_t count,
-                                   struct kt_apply_result *results,
-                                   struct kt_error *err) KT_MUST_CHECK;
-/* Takes and releases under the mutex. */
+void kt_replica_lead_epoch(struct kt_replica *replica);  /* write.c */
+void kt_replica_write_batch(struct kt_replica *replica); /* write.c */
+void kt_replica_follow(struct kt_replica *replica);      /* follow.c */
+/* May what waits in the queue be given numbers? If not and it never will be here, it is refused. */
+bool kt_replica_may_number(struct kt_replica *replica);
+
+/* --- proposals (log.c) --- */
 void kt_proposal_unref(struct proposal *proposal);
 void kt_replica_finish(struct proposal *proposal, enum kt_status status,
                        const struct kt_error *err);
-/* Answers everything that waits without a number: certainly not done. Mutex held. */
+/* Answers everything that waits without a number: certainly not done. */
 void kt_replica_refuse_queue(struct kt_replica *replica, enum kt_status status, const char *why);
 
-/* --- write.c: a leader's batch; follow.c: a follower's fetch. One round each; the mutex is held on
- * entry and on return. --- */
-void kt_replica_write_round(struct kt_replica *replica);
-void kt_replica_follow_round(struct kt_replica *replica);
+/* --- tail.c --- */
+struct batch *kt_batch_new(size_t count, bool with_proposals); /* NULL = no memory; no mutex */
+void kt_batch_unref(struct batch *batch);
+/* Takes the reference; the log ends with it now. */
+void kt_tail_push(struct kt_replica *replica, struct batch *batch);
+/* Forgets what lies behind seq; its proposals are unknown. */
+void kt_tail_cut(struct kt_replica *replica, uint64_t seq);
+/* Forgets applied entries beyond the tail's bound. */
+void kt_tail_trim(struct kt_replica *replica);
+/* The batch that holds seq, not counted; NULL = not in memory. */
+struct batch *kt_tail_find(struct kt_replica *replica, uint64_t seq);
+/* Stamp of the first entry behind seq; 0 = none in memory. */
+int64_t kt_tail_wall_ms(struct kt_replica *replica, uint64_t seq);
+/* Answers proposals behind the commit position: unknown. */
+void kt_tail_unknown(struct kt_replica *replica, const char *why);
+/* The frames of what follows `after`, at least one entry, then up to max_bytes, appended to dest;
+ * false: not in memory. Gives the mutex up while it copies. */
+bool kt_tail_frames(struct kt_replica *replica, uint64_t after, size_t max_bytes,
+                    struct kt_buf *dest);
 
-/* A fault of the disk: this epoch writes no more, and the core is told. Mutex held. */
-void kt_replica_report_fault(struct kt_replica *replica, const char *what,
-                             const struct kt_error *err);
-/* Sets the atomics from the core. Mutex held. */
-void kt_replica_publish(struct kt_replica *replica);
-/* Wakes the replica thread. Mutex held. */
-void kt_replica_wake(struct kt_replica *replica);
+/* --- apply.c --- */
+void kt_replica_apply_main(void *arg);
+/* Something was applied: who waits for it is woken. */
+void kt_replica_applied(struct kt_replica *replica);
 
 #endif

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* The leader's side of a fetch, on an HTTP worker: judge, wait for news, read the log, answer. */
+/* What other nodes ask, on HTTP workers: a fetch (the machine judges it, and holds it until there
+ * is news), a full copy, the message of a leader that hands over.
+ */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/envelope.h"
 #include "replica/replica_impl.h"
+#include "json/read.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* The body of one answer; entries larger than that still go out one at a time. */
 #define SERVE_BYTES_MAX (INT64_C(8) << 20)
+/* A held fetch that nobody answers (a later one took its place) lets its worker go after. */
+#define HELD_EXTRA_MS 1000
+#define COPY_ANSWER_MS 5000
 
 static void refuse(struct kt_http_response *response, const struct kt_error *err)
 {
@@ -25,7 +31,7 @@ static void refuse_released(struct kt_http_response *response, uint64_t epoch)
     kt_jw_init(&jw, &response->body);
     kt_jw_object(&jw);
     kt_jw_kv_i64(&jw, "status_code", 409);
-    kt_jw_kv_text(&jw, "status_msg", "this node does not lead that epoch");
+    kt_jw_kv_text(&jw, "status_msg", "this node does not lead that epoch any more");
     kt_jw_key_text(&jw, "data");
     kt_jw_null(&jw);
     kt_jw_kv_u64(&jw, "released", epoch);
@@ -38,153 +44,216 @@ static void refuse_released(struct kt_http_response *response, uint64_t epoch)
     kt_jw_object_end(&jw);
 }
 
-/* Mutex held. False: the response holds the refusal. */
-static bool judge(struct kt_replica *replica, const struct kt_fetch_request *fetch,
-                  struct kt_http_response *response)
+/* Why the machine refused it, as far as can be told. Mutex held. */
+static void explain_refusal(struct kt_replica *replica, const struct kt_fetch_request *fetch,
+                            struct kt_error *err)
 {
-    struct kt_error err = KT_ERROR_INIT;
-    const struct kt_core *core = &replica->core;
-    if (strcmp(fetch->cluster, core->cluster) != 0) {
-        (void)kt_fail_field(&err, KT_CONFLICT, "cluster", "this node belongs to cluster %s, not %s",
-                            core->cluster[0] ? core->cluster : "(none)", fetch->cluster);
-        refuse(response, &err);
-        return false;
-    }
-    if (core->role != KT_CORE_LEADING || fetch->epoch != core->epoch || !core->started) {
-        if (fetch->epoch <= core->fenced_epoch ||
-            (core->role == KT_CORE_LEADING && fetch->epoch < core->epoch)) {
-            refuse_released(response, fetch->epoch);
-        } else {
-            (void)kt_fail_field(&err, KT_UNAVAILABLE, "epoch",
-                                "this node does not lead epoch %llu (yet)",
-                                (unsigned long long)fetch->epoch);
-            refuse(response, &err);
-        }
-        return false;
-    }
-    if (!kt_cluster_config_member(&core->kept, fetch->node)) {
-        (void)kt_fail_field(&err, KT_NOT_MEMBER, "node", "node %s is not a member (yet)",
+    const struct kt_machine *machine = &replica->machine;
+    if (strcmp(fetch->cluster, machine->disk.cluster) != 0) {
+        (void)kt_fail_field(err, KT_CONFLICT, "cluster", "this node belongs to cluster %s, not %s",
+                            machine->disk.cluster[0] ? machine->disk.cluster : "(none)",
+                            fetch->cluster);
+    } else if (machine->role != KT_M_LEADS || fetch->epoch != machine->disk.epoch) {
+        (void)kt_fail_field(err, KT_UNAVAILABLE, "epoch",
+                            "this node does not lead epoch %llu (yet)",
+                            (unsigned long long)fetch->epoch);
+    } else if (!kt_cluster_config_member(&machine->disk.kept, fetch->node)) {
+        (void)kt_fail_field(err, KT_NOT_MEMBER, "node", "node %s is not a member (yet)",
                             fetch->node);
-        refuse(response, &err);
-        return false;
+    } else {
+        (void)kt_fail_field(err, KT_UNAVAILABLE, "node",
+                            "node %s is waited for: its place in the log is gone", fetch->node);
     }
-    return true;
+}
+
+static void to_machine(const struct kt_fetch_request *fetch, struct kt_m_fetch *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    memcpy(ret->cluster, fetch->cluster, sizeof(ret->cluster));
+    memcpy(ret->node, fetch->node, sizeof(ret->node));
+    memcpy(ret->session, fetch->session, sizeof(ret->session));
+    ret->request = fetch->request;
+    ret->took = fetch->took;
+    ret->epoch = fetch->epoch;
+    ret->after = fetch->after;
+    ret->after_id = fetch->after_id;
+    ret->commit = fetch->commit;
+    ret->wait_ms = fetch->wait_ms;
+    ret->vector = fetch->vector;
+    ret->vector_count = fetch->vector_count;
+}
+
+static void note_clock(struct kt_replica *replica, const struct kt_fetch_request *fetch)
+{
+    size_t i = 0;
+    if (fetch->now_wall_ms <= 0 ||
+        !kt_cluster_config_member(&replica->machine.disk.kept, fetch->node)) {
+        return;
+    }
+    while (i < replica->clock_count && strcmp(replica->clocks[i].id, fetch->node) != 0) {
+        i++;
+    }
+    if (i == KT_MEMBERS_MAX) {
+        return;
+    }
+    if (i == replica->clock_count) {
+        replica->clock_count++;
+        memcpy(replica->clocks[i].id, fetch->node, sizeof(replica->clocks[i].id));
+    }
+    replica->clocks[i].has_clock = true;
+    replica->clocks[i].clock_skew_ms = fetch->now_wall_ms - kt_now_wall_ms();
+}
+
+static void unlist(struct kt_replica *replica, const struct held_fetch *held)
+{
+    for (struct held_fetch **at = &replica->held; *at; at = &(*at)->next) {
+        if (*at == held) {
+            *at = held->next;
+            return;
+        }
+    }
+}
+
+/* Gives the request to the machine and waits for what it says; false: nothing came. Mutex held. */
+static bool ask_machine(struct kt_replica *replica, struct held_fetch *held,
+                        enum kt_m_event_kind kind, int64_t deadline_ms)
+{
+    struct kt_m_fetch fetch;
+    struct kt_m_event event;
+    to_machine(held->request, &fetch);
+    memset(&event, 0, sizeof(event));
+    event.kind = kind;
+    event.fetch = &fetch;
+    held->next = replica->held;
+    replica->held = held;
+    kt_replica_step(replica, &event);
+    while (!held->done && !replica->log_stop &&
+           kt_cond_wait(&held->answered, &replica->mutex, deadline_ms)) {
+    }
+    if (!held->done) {
+        unlist(replica, held);
+    }
+    return held->done;
+}
+
+/* --- entries --- */
+
+/* From the log, when they are not in memory. Those of a large batch are there after its fsync. */
+static enum kt_status read_frames(struct kt_replica *replica, uint64_t after, int64_t bytes,
+                                  int64_t deadline_ms, struct kt_buf *dest, struct kt_error *err)
+{
+    struct kt_entries entries;
+    memset(&entries, 0, sizeof(entries));
+    while (replica->log.synced_seq <= after && replica->log.end_seq > after && !replica->log_stop &&
+           kt_cond_wait(&replica->synced_cond, &replica->mutex, deadline_ms)) {
+    }
+    uint64_t until = replica->log.synced_seq;
+    if (until <= after) {
+        return KT_OK;
+    }
+    kt_mutex_unlock(&replica->mutex);
+    enum kt_status status =
+        kt_store_log_read(replica->store, after, until, (size_t)bytes, &entries, err);
+    for (size_t i = 0; status == KT_OK && i < entries.count; i++) {
+        kt_fetch_frame_append(&entries.items[i], dest);
+    }
+    kt_entries_done(&entries);
+    kt_mutex_lock(&replica->mutex);
+    return status;
+}
+
+static enum kt_status write_entries(struct kt_replica *replica, const struct held_fetch *held,
+                                    int64_t deadline_ms, struct kt_buf *dest, struct kt_error *err)
+{
+    int64_t bytes =
+        held->request->max_bytes < SERVE_BYTES_MAX ? held->request->max_bytes : SERVE_BYTES_MAX;
+    uint64_t after = held->request->after;
+    if (held->answer.last_seq <= after || kt_tail_frames(replica, after, (size_t)bytes, dest)) {
+        return KT_OK;
+    }
+    return read_frames(replica, after, bytes, deadline_ms, dest, err);
+}
+
+/* Mutex held, given up meanwhile. */
+static enum kt_status write_answer(struct kt_replica *replica, const struct held_fetch *held,
+                                   int64_t deadline_ms, struct kt_http_response *response,
+                                   struct kt_error *err)
+{
+    struct kt_fetch_head head;
+    memset(&head, 0, sizeof(head));
+    head.epoch = held->answer.epoch;
+    head.request = held->answer.request;
+    head.commit = held->answer.commit;
+    head.now_wall_ms = held->now_wall_ms;
+    head.clock_wall_ms = held->clock_wall_ms;
+    head.copy = held->answer.kind == KT_M_ANSWER_COPY;
+    head.differs = held->answer.kind == KT_M_ANSWER_DIFFERS;
+    head.end_seq = held->answer.end_seq;
+    head.vector = held->vector;
+    head.vector_count = held->answer.vector_count;
+    response->content_type = "application/octet-stream";
+    /* Bounded by what was asked for and by KT_REPLICA_ENTRY_BYTES_MAX: a bound on answers to
+     * clients that is smaller than an entry would stop a follower for ever, and one on what
+     * they have all together for as long as they like. */
+    response->body.max_bytes = 0;
+    response->body.share = NULL;
+    kt_fetch_head_format(&head, &response->body);
+    enum kt_status status = KT_OK;
+    if (held->answer.kind == KT_M_ANSWER_ENTRIES) {
+        status = write_entries(replica, held, deadline_ms, &response->body, err);
+    }
+    if (status == KT_OK && kt_buf_status(&response->body) != KT_OK) {
+        status = kt_fail(err, KT_UNAVAILABLE, "no memory for the answer to a fetch");
+    }
+    return status;
 }
 
 /* Mutex held. */
-static void note_peer(struct kt_replica *replica, const struct kt_fetch_request *fetch)
+static void respond(struct kt_replica *replica, const struct held_fetch *held, int64_t deadline_ms,
+                    struct kt_http_response *response)
 {
-    size_t i = 0;
-    while (i < replica->peer_count && strcmp(replica->peers[i].id, fetch->node) != 0) {
-        i++;
-    }
-    if (i == KT_PEERS_MAX) {
+    struct kt_error err = KT_ERROR_INIT;
+    switch (held->answer.kind) {
+    case KT_M_ANSWER_RELEASED:
+        refuse_released(response, held->request->epoch);
         return;
+    case KT_M_ANSWER_REFUSED:
+        explain_refusal(replica, held->request, &err);
+        refuse(response, &err);
+        return;
+    case KT_M_ANSWER_ENTRIES:
+    case KT_M_ANSWER_DIFFERS:
+    case KT_M_ANSWER_COPY:
+        break;
     }
-    if (i == replica->peer_count) {
-        replica->peer_count++;
-        memcpy(replica->peers[i].id, fetch->node, sizeof(replica->peers[i].id));
+    if (write_answer(replica, held, deadline_ms, response, &err) != KT_OK) {
+        refuse(response, &err);
     }
-    replica->peers[i].after = fetch->after;
-    replica->peers[i].seen_mono_ms = kt_now_mono_ms();
+    replica->counters.served_fetches++;
+    replica->counters.served_bytes += response->body.len_bytes;
 }
 
-/* Every stamp up to this one is at or below the commit position told with it. Mutex held. */
-static int64_t told_wall_ms(struct kt_replica *replica)
+static void serve(struct kt_replica *replica, const struct kt_fetch_request *fetch,
+                  struct kt_http_response *response)
 {
-    int64_t now_ms = kt_now_wall_ms();
-    if (replica->in_flight_wall_ms) {
-        return replica->in_flight_wall_ms - 1;
+    struct kt_error err = KT_ERROR_INIT;
+    struct held_fetch held;
+    int64_t deadline_ms = kt_now_mono_ms() + fetch->wait_ms + HELD_EXTRA_MS;
+    memset(&held, 0, sizeof(held));
+    held.request = fetch;
+    kt_cond_init(&held.answered);
+    kt_mutex_lock(&replica->mutex);
+    note_clock(replica, fetch);
+    if (ask_machine(replica, &held, KT_M_FETCH_CAME, deadline_ms)) {
+        respond(replica, &held, deadline_ms, response);
+    } else {
+        (void)kt_fail_field(&err, KT_UNAVAILABLE, "request",
+                            "a later fetch of this node has taken the place of this one");
+        refuse(response, &err);
     }
-    /* Later stamps must be greater than what is told as past here. */
-    if (now_ms > replica->stamp_floor_ms) {
-        replica->stamp_floor_ms = now_ms;
-    }
-    return replica->stamp_floor_ms - 1;
-}
-
-/* Followers learn of a win from etcd as fast as the winner does: who asks before the epoch-start is
- * applied waits for it instead of coming again. Mutex held. */
-static void wait_for_start(struct kt_replica *replica, const struct kt_fetch_request *fetch,
-                           int64_t deadline_ms)
-{
-    const struct kt_core *core = &replica->core;
-    while (!replica->log_stop && core->role == KT_CORE_LEADING && !core->started &&
-           core->epoch == fetch->epoch &&
-           kt_cond_wait(&replica->fetch_cond, &replica->mutex, deadline_ms)) {
-    }
-}
-
-/* Waits for an entry or a commit position that the follower lacks. Mutex held. */
-static void wait_for_news(struct kt_replica *replica, const struct kt_fetch_request *fetch,
-                          int64_t deadline_ms)
-{
-    uint64_t order = replica->orders.number;
-    while (!replica->log_stop && replica->orders.number == order &&
-           replica->core.end_seq <= fetch->after && replica->core.commit_seq <= fetch->commit &&
-           kt_cond_wait(&replica->fetch_cond, &replica->mutex, deadline_ms)) {
-    }
-}
-
-static enum kt_status compare_logs(struct kt_replica *replica, const struct kt_fetch_request *fetch,
-                                   uint64_t end_seq, struct kt_fetch_head *head,
-                                   struct kt_epoch **ret_vector, size_t *ret_count,
-                                   struct kt_error *err)
-{
-    struct kt_epoch *vector = NULL;
-    size_t count = 0;
-    enum kt_status status = kt_store_epochs(replica->store, &vector, &count, err);
-    if (status != KT_OK) {
-        return status;
-    }
-    const struct kt_epoch *at = kt_epochs_at(vector, count, fetch->after);
-    bool same =
-        fetch->after == 0 || (fetch->after <= end_seq && at && at->epoch == fetch->after_id.epoch &&
-                              strcmp(at->epoch_id, fetch->after_id.epoch_id) == 0);
-    if (!same) {
-        head->differs = true;
-        head->common = kt_epochs_common(vector, count, end_seq, fetch->vector, fetch->vector_count,
-                                        fetch->after);
-    }
-    *ret_vector = vector;
-    *ret_count = count;
-    return KT_OK;
-}
-
-static enum kt_status answer(struct kt_replica *replica, const struct kt_fetch_request *fetch,
-                             struct kt_fetch_head *head, uint64_t end_seq,
-                             struct kt_http_response *response, struct kt_error *err)
-{
-    struct kt_epoch *vector = NULL;
-    size_t vector_count = 0;
-    struct kt_entries entries;
-    memset(&entries, 0, sizeof(entries));
-    enum kt_status status =
-        compare_logs(replica, fetch, end_seq, head, &vector, &vector_count, err);
-    if (status == KT_OK && !head->differs && fetch->after < end_seq) {
-        int64_t bytes = fetch->max_bytes < SERVE_BYTES_MAX ? fetch->max_bytes : SERVE_BYTES_MAX;
-        status =
-            kt_store_log_read(replica->store, fetch->after, end_seq, (size_t)bytes, &entries, err);
-    }
-    if (status == KT_OK) {
-        response->content_type = "application/octet-stream";
-        /* Bounded by what was asked for and by KT_REPLICA_ENTRY_BYTES_MAX: a bound on answers to
-         * clients that is smaller than an entry would stop a follower for ever, and one on what
-         * they have all together for as long as they like. */
-        response->body.max_bytes = 0;
-        response->body.share = NULL;
-        kt_fetch_head_format(head, vector, vector_count, &response->body);
-        for (size_t i = 0; i < entries.count; i++) {
-            kt_fetch_frame_append(&entries.items[i], &response->body);
-        }
-        status = kt_buf_status(&response->body);
-        if (status != KT_OK) {
-            status = kt_fail(err, status, "no memory for the answer to a fetch");
-        }
-    }
-    kt_entries_done(&entries);
-    kt_free(vector);
-    return status;
+    kt_mutex_unlock(&replica->mutex);
+    kt_free(held.vector);
+    kt_cond_done(&held.answered);
 }
 
 void kt_replica_serve_fetch(struct kt_replica *replica, struct kt_http_request *request,
@@ -192,37 +261,146 @@ void kt_replica_serve_fetch(struct kt_replica *replica, struct kt_http_request *
 {
     struct kt_error err = KT_ERROR_INIT;
     struct kt_fetch_request fetch;
-    struct kt_fetch_head head;
-    enum kt_status status = kt_fetch_request_parse(request->body, &fetch, &err);
+    if (kt_fetch_request_parse(request->body, &fetch, &err) != KT_OK) {
+        refuse(response, &err);
+        return;
+    }
+    serve(replica, &fetch, response);
+    kt_fetch_request_done(&fetch);
+}
+
+/* --- a full copy --- */
+
+static void give_copy(struct kt_replica *replica, const struct kt_fetch_request *fetch,
+                      struct kt_http_response *response)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_copy_head head;
+    memset(&head, 0, sizeof(head));
+    memcpy(head.cluster, fetch->cluster, sizeof(head.cluster));
+    head.epoch = fetch->epoch;
+    head.request = fetch->request;
+    if (kt_copy_give(replica->store, &head, response, &err) != KT_OK) {
+        refuse(response, &err);
+    }
+}
+
+void kt_replica_serve_copy(struct kt_replica *replica, struct kt_http_request *request,
+                           struct kt_http_response *response)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_fetch_request fetch;
+    struct held_fetch held;
+    if (kt_fetch_request_parse(request->body, &fetch, &err) != KT_OK) {
+        refuse(response, &err);
+        return;
+    }
+    memset(&held, 0, sizeof(held));
+    held.request = &fetch;
+    kt_cond_init(&held.answered);
+    int64_t deadline_ms = kt_now_mono_ms() + COPY_ANSWER_MS;
+    kt_mutex_lock(&replica->mutex);
+    bool answered = ask_machine(replica, &held, KT_M_COPY_ASKED, deadline_ms);
+    if (!answered) {
+        (void)kt_fail_field(&err, KT_UNAVAILABLE, "request", "a later request took its place");
+        refuse(response, &err);
+    } else if (!held.gives_copy) {
+        respond(replica, &held, deadline_ms, response);
+    } else {
+        replica->counters.served_copies++;
+        kt_replica_note(replica, fetch.node, "copy_given", "epoch %llu",
+                        (unsigned long long)fetch.epoch);
+    }
+    kt_mutex_unlock(&replica->mutex);
+    if (held.gives_copy) {
+        give_copy(replica, &fetch, response);
+    }
+    kt_free(held.vector);
+    kt_cond_done(&held.answered);
+    kt_fetch_request_done(&fetch);
+}
+
+/* --- a handover --- */
+
+struct campaign {
+    char cluster[KT_ID_LEN + 1], node[KT_ID_LEN + 1];
+    uint64_t epoch;
+};
+
+static enum kt_status need_text(struct kt_json_fields *fields, const char *name,
+                                char dest[KT_ID_LEN + 1], struct kt_error *err)
+{
+    struct kt_str text = {NULL, 0};
+    bool present = false;
+    enum kt_status status = kt_json_get_string(fields, name, &text, &present, err);
+    if (status == KT_OK && (!present || text.len != KT_ID_LEN)) {
+        status = kt_fail_field(err, KT_BAD_VALUE, name, "%s must be 16 hexadecimal digits", name);
+    }
+    if (status == KT_OK) {
+        kt_str_copy(dest, KT_ID_LEN + 1, text);
+    }
+    return status;
+}
+
+static enum kt_status parse_campaign(struct kt_str body, struct campaign *ret, struct kt_error *err)
+{
+    struct kt_json *doc = NULL;
+    struct kt_json_fields fields;
+    int64_t epoch = 0;
+    bool present = false;
+    enum kt_status status = kt_json_parse(body, KT_JSON_DEPTH_DEFAULT, &doc, err);
+    if (status != KT_OK) {
+        return status;
+    }
+    status = kt_json_fields_init(&fields, kt_json_root(doc), "", err);
+    if (status == KT_OK) {
+        status = need_text(&fields, "cluster", ret->cluster, err);
+    }
+    if (status == KT_OK) {
+        status = need_text(&fields, "node", ret->node, err);
+    }
+    if (status == KT_OK) {
+        status = kt_json_get_int(&fields, "epoch", 1, INT64_C(1) << 53, &epoch, &present, err);
+    }
+    if (status == KT_OK && !present) {
+        status = kt_fail_field(err, KT_BAD_VALUE, "epoch", "epoch is missing");
+    }
+    if (status == KT_OK) {
+        status = kt_json_fields_finish(&fields, err);
+    }
+    ret->epoch = (uint64_t)epoch;
+    kt_json_free(&doc);
+    return status;
+}
+
+void kt_replica_serve_campaign(struct kt_replica *replica, struct kt_http_request *request,
+                               struct kt_http_response *response)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct campaign campaign;
+    memset(&campaign, 0, sizeof(campaign));
+    enum kt_status status = parse_campaign(request->body, &campaign, &err);
+    kt_mutex_lock(&replica->mutex);
+    if (status == KT_OK && strcmp(campaign.cluster, replica->machine.disk.cluster) != 0) {
+        status = kt_fail_field(&err, KT_CONFLICT, "cluster",
+                               "this node does not belong to cluster %s", campaign.cluster);
+    }
+    if (status == KT_OK) {
+        struct kt_m_event event;
+        memset(&event, 0, sizeof(event));
+        event.kind = KT_M_CAMPAIGN_CAME;
+        event.epoch = campaign.epoch;
+        event.from = campaign.node;
+        kt_replica_step(replica, &event);
+        kt_cond_signal(&replica->replica_cond);
+    }
+    kt_mutex_unlock(&replica->mutex);
     if (status != KT_OK) {
         refuse(response, &err);
         return;
     }
-    memset(&head, 0, sizeof(head));
-    int64_t deadline_ms = kt_now_mono_ms() + fetch.wait_ms;
-    kt_mutex_lock(&replica->mutex);
-    wait_for_start(replica, &fetch, deadline_ms);
-    bool good = judge(replica, &fetch, response);
-    if (good) {
-        note_peer(replica, &fetch);
-        wait_for_news(replica, &fetch, deadline_ms);
-        good = judge(replica, &fetch, response); /* it may have stepped down meanwhile */
-    }
-    uint64_t end_seq = replica->core.end_seq;
-    head.epoch = replica->core.epoch;
-    head.request = fetch.request;
-    head.commit = replica->core.commit_seq;
-    head.now_wall_ms = told_wall_ms(replica);
-    kt_mutex_unlock(&replica->mutex);
-    if (good) {
-        status = answer(replica, &fetch, &head, end_seq, response, &err);
-        if (status != KT_OK) {
-            refuse(response, &err);
-        }
-        kt_mutex_lock(&replica->mutex);
-        replica->counters.served_fetches++;
-        replica->counters.served_bytes += response->body.len_bytes;
-        kt_mutex_unlock(&replica->mutex);
-    }
-    kt_fetch_request_done(&fetch);
+    struct kt_jw jw;
+    kt_envelope_begin(response, &jw);
+    kt_jw_null(&jw);
+    kt_envelope_end(&jw);
 }

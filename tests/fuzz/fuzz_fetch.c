@@ -36,6 +36,7 @@ static void answer(struct kt_str bytes)
     while (more && kt_fetch_frame_next(&frames, &entry, &more, &err) == KT_OK) {
         FUZZ_CHECK(!more || entry.body.data + entry.body.len <= bytes.data + bytes.len);
     }
+    kt_fetch_head_done(&head);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

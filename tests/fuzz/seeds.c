@@ -152,7 +152,8 @@ static void fetches(void)
                                        .commit = 9,
                                        .wait_ms = 500,
                                        .max_bytes = 4096};
-    struct kt_fetch_head head = {2, 7, 10, 1700000000000, false, 0};
+    struct kt_fetch_head head = {
+        .epoch = 2, .request = 7, .commit = 10, .now_wall_ms = 1700000000000};
     struct kt_entry entry = {10, 2, 1700000000000, KT_STR("key"), KT_STR("")};
     struct kt_buf bytes, body;
     kt_buf_init(&bytes, 0);
@@ -163,12 +164,15 @@ static void fetches(void)
     kt_buf_clear(&bytes);
     make_save(&body);
     entry.body = kt_buf_str(&body);
-    kt_fetch_head_format(&head, NULL, 0, &bytes);
+    kt_fetch_head_format(&head, &bytes);
     kt_fetch_frame_append(&entry, &bytes);
     write_seed("answer", kt_buf_str(&bytes));
     kt_buf_clear(&bytes);
     head.differs = true;
-    kt_fetch_head_format(&head, epochs, 2, &bytes);
+    head.end_seq = 12;
+    head.vector = epochs;
+    head.vector_count = 2;
+    kt_fetch_head_format(&head, &bytes);
     write_seed("differs", kt_buf_str(&bytes));
     kt_buf_done(&bytes);
     kt_buf_done(&body);

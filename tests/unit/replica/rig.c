@@ -95,7 +95,8 @@ void rig_open(void)
     KT_ASSERT(rig.fake != NULL);
     rig.options.service_name = "data";
     rig.options.expect = rig.options.min_in_sync = 1;
-    rig.options.ttl_s = 5;
+    rig.options.max_in_sync = 3;
+    rig.options.ttl_s = 3;
     rig.options.lag_timeout_ms = 1000;
     rig.options.fetch_max_bytes = 1 << 20;
     rig.options.queue_max_bytes = 16 << 20;
@@ -123,7 +124,7 @@ enum kt_status rig_try_start(size_t n, bool standalone, struct kt_error *err)
     }
     options.store = node->store;
     options.addr = node->addr;
-    options.may_lead = n == 0;
+    options.electable = n == 0 || rig.all_electable;
     options.standalone = standalone;
     options.make_coord = standalone ? make_standalone : rig_make_fake;
     options.make_coord_ctx = rig.fake;
@@ -249,6 +250,7 @@ bool rig_until_applied(size_t n, uint64_t seq)
 
 void rig_start_cluster(size_t count)
 {
+    rig.options.expect = (uint32_t)count; /* more than one found it at once */
     for (size_t n = 0; n < count; n++) {
         rig_start(n);
     }

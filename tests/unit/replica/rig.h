@@ -40,6 +40,7 @@ struct rig {
     struct kt_coord_fake *fake;
     struct rig_node nodes[RIG_NODES];
     struct kt_replica_options options; /* for the nodes started next */
+    bool all_electable;                /* else node 0 alone */
 };
 extern struct rig rig;
 

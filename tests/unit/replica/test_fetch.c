@@ -230,7 +230,7 @@ static void fill_answer(struct kt_buf *bytes)
     struct kt_entry second = {92, 3, 1700000000000, KT_STR(""), KT_STR("")};
     struct kt_entry third = {93, 3, 1700000000001, KT_STR("k"), {"\0\xff\n", 3}};
     kt_buf_init(bytes, 0);
-    kt_fetch_head_format(&head, NULL, 0, bytes);
+    kt_fetch_head_format(&head, bytes);
     kt_fetch_frame_append(&first, bytes);
     kt_fetch_frame_append(&second, bytes);
     kt_fetch_frame_append(&third, bytes);
@@ -271,22 +271,39 @@ static void an_answer_reads_back_as_it_was_written(void)
     kt_buf_done(&bytes);
 }
 
-static void a_differing_answer_carries_the_common_point_and_the_vector(void)
+static void a_differing_answer_carries_the_end_and_the_vector(void)
 {
     struct kt_error err = KT_ERROR_INIT;
     struct kt_epoch vector[2] = {{1, A, 1}, {2, B, 40}};
-    struct kt_fetch_head head = {
-        .epoch = 3, .request = 7, .commit = 90, .differs = true, .common = 39};
+    struct kt_fetch_head head = {.epoch = 3,
+                                 .request = 7,
+                                 .commit = 90,
+                                 .differs = true,
+                                 .end_seq = 99,
+                                 .vector = vector,
+                                 .vector_count = 2};
     struct kt_fetch_head back;
     struct kt_str frames;
     struct kt_buf bytes;
     kt_buf_init(&bytes, 0);
-    kt_fetch_head_format(&head, vector, 2, &bytes);
+    kt_fetch_head_format(&head, &bytes);
     CHECK(kt_str_find(kt_buf_str(&bytes), KT_STR("[[1,\"" A "\",1],[2,\"" B "\",40]]")) > 0);
     CHECK_OK(kt_fetch_head_parse(kt_buf_str(&bytes), &back, &frames, &err));
     CHECK(back.differs);
-    CHECK_INT(back.common, 39);
+    CHECK(!back.copy);
+    CHECK_INT(back.end_seq, 99);
+    CHECK_INT(back.vector_count, 2);
+    CHECK_STR(back.vector[1].epoch_id, B);
+    CHECK_INT(back.vector[1].first_seq, 40);
     CHECK_INT(frames.len, 0);
+    kt_fetch_head_done(&back);
+    kt_buf_clear(&bytes);
+    head.differs = false;
+    head.copy = true;
+    kt_fetch_head_format(&head, &bytes);
+    CHECK_OK(kt_fetch_head_parse(kt_buf_str(&bytes), &back, &frames, &err));
+    CHECK(back.copy && !back.differs);
+    kt_fetch_head_done(&back);
     kt_buf_done(&bytes);
 }
 
@@ -503,7 +520,7 @@ static const struct kt_test tests[] = {
     TEST(a_request_with_too_many_epochs_is_refused),
     TEST(parsing_a_request_survives_every_shortage_of_memory),
     TEST(an_answer_reads_back_as_it_was_written),
-    TEST(a_differing_answer_carries_the_common_point_and_the_vector),
+    TEST(a_differing_answer_carries_the_end_and_the_vector),
     TEST(every_truncation_of_an_answer_is_corrupt_or_ends_between_frames),
     TEST(no_flipped_bit_of_an_answer_changes_an_entry_unseen),
     TEST(heads_that_are_none_are_corrupt),

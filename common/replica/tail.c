@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* The newest entries, in memory since they got their numbers: followers are sent them, and they are
+ * applied, without a look into the log. What is applied stays for followers that are a little
+ * behind, up to a bound.
+ */
+#include "base/mem.h"
+#include "replica/replica_impl.h"
+
+#include <string.h>
+
+#define TAIL_BYTES_MAX (8U << 20)
+#define COPY_BATCHES_MAX 64
+
+struct batch *kt_batch_new(size_t count, bool with_proposals)
+{
+    struct batch *batch = kt_calloc(1, sizeof(*batch));
+    if (!batch) {
+        return NULL;
+    }
+    batch->refs = 1;
+    batch->count = count;
+    kt_buf_init(&batch->memory, 0);
+    batch->entries = kt_calloc(count, sizeof(*batch->entries));
+    if (with_proposals) {
+        batch->results = kt_calloc(count, sizeof(*batch->results));
+        batch->proposals = kt_calloc(count, sizeof(struct proposal *));
+    }
+    if (!batch->entries || (with_proposals && (!batch->results || !batch->proposals))) {
+        kt_batch_unref(batch);
+        return NULL;
+    }
+    return batch;
+}
+
+void kt_batch_unref(struct batch *batch)
+{
+    if (--batch->refs > 0) {
+        return;
+    }
+    for (size_t i = 0; batch->proposals && i < batch->count; i++) {
+        if (batch->proposals[i]) {
+            kt_proposal_unref(batch->proposals[i]);
+        }
+    }
+    kt_buf_done(&batch->memory);
+    kt_free(batch->proposals);
+    kt_free(batch->results);
+    kt_free(batch->entries);
+    kt_free(batch);
+}
+
+static uint64_t last_seq(const struct batch *batch)
+{
+    return batch->first_seq + batch->count - 1;
+}
+
+void kt_tail_push(struct kt_replica *replica, struct batch *batch)
+{
+    KT_ASSERT(!replica->tail_tail || last_seq(replica->tail_tail) + 1 == batch->first_seq);
+    if (replica->tail_tail) {
+        replica->tail_tail->next = batch;
+    } else {
+        replica->tail_head = batch;
+    }
+    replica->tail_tail = batch;
+    replica->tail_bytes += batch->bytes;
+    replica->numbered_bytes += (int64_t)batch->bytes;
+}
+
+static void answer_unknown(struct batch *batch, uint64_t commit_seq, const char *why)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    (void)kt_fail(&err, KT_OUTCOME_UNKNOWN, "%s", why);
+    for (size_t i = 0; batch->proposals && i < batch->count; i++) {
+        struct proposal *proposal = batch->proposals[i];
+        if (proposal && proposal->state != PROPOSAL_DONE && batch->first_seq + i > commit_seq) {
+            /* The entry may borrow its bytes: the batch's reference stays. */
+            proposal->refs++;
+            kt_replica_finish(proposal, KT_OUTCOME_UNKNOWN, &err);
+        }
+    }
+}
+
+void kt_tail_unknown(struct kt_replica *replica, const char *why)
+{
+    for (struct batch *batch = replica->tail_head; batch; batch = batch->next) {
+        answer_unknown(batch, replica->machine.commit_seq, why);
+    }
+}
+
+/* A batch of which only a part stays is forgotten whole: the log still has that part. */
+void kt_tail_cut(struct kt_replica *replica, uint64_t seq)
+{
+    struct batch **at = &replica->tail_head, *before = NULL;
+    while (*at && last_seq(*at) <= seq) {
+        before = *at;
+        at = &(*at)->next;
+    }
+    struct batch *gone = *at;
+    *at = NULL;
+    replica->tail_tail = before;
+    while (gone) {
+        struct batch *next = gone->next;
+        answer_unknown(gone, seq,
+                       "the entry was cut from the log: another leader went on "
+                       "without it");
+        replica->tail_bytes -= gone->bytes;
+        replica->numbered_bytes -= (int64_t)gone->bytes;
+        kt_batch_unref(gone);
+        gone = next;
+    }
+    if (!replica->tail_head) {
+        replica->tail_bytes = 0;
+        replica->numbered_bytes = 0;
+    }
+}
+
+void kt_tail_trim(struct kt_replica *replica)
+{
+    uint64_t applied = kt_store_applied(replica->store);
+    while (replica->tail_head && last_seq(replica->tail_head) <= applied) {
+        struct batch *batch = replica->tail_head;
+        if (replica->tail_bytes <= TAIL_BYTES_MAX && batch->frames.len > 0) {
+            break;
+        }
+        replica->tail_head = batch->next;
+        if (!batch->next) {
+            replica->tail_tail = NULL;
+        }
+        replica->tail_bytes -= batch->bytes;
+        kt_batch_unref(batch);
+    }
+}
+
+struct batch *kt_tail_find(struct kt_replica *replica, uint64_t seq)
+{
+    struct batch *batch = replica->tail_head;
+    if (replica->tail_tail && seq >= replica->tail_tail->first_seq) {
+        batch = replica->tail_tail; /* the usual case */
+    }
+    while (batch && last_seq(batch) < seq) {
+        batch = batch->next;
+    }
+    return batch && batch->first_seq <= seq && seq <= last_seq(batch) ? batch : NULL;
+}
+
+int64_t kt_tail_wall_ms(struct kt_replica *replica, uint64_t seq)
+{
+    struct batch *batch = kt_tail_find(replica, seq + 1);
+    return batch ? batch->wall_ms : 0;
+}
+
+/* What of these frames lies behind `after`; lengths are ours, and right. */
+static struct kt_str skip_frames(struct kt_str frames, uint64_t first_seq, uint64_t after)
+{
+    for (uint64_t seq = first_seq; seq <= after && frames.len >= 8; seq++) {
+        const unsigned char *bytes = (const unsigned char *)frames.data;
+        size_t len = 8 + ((size_t)bytes[0] | (size_t)bytes[1] << 8 | (size_t)bytes[2] << 16 |
+                          (size_t)bytes[3] << 24);
+        frames = kt_str_n(frames.data + len, frames.len - len);
+    }
+    return frames;
+}
+
+bool kt_tail_frames(struct kt_replica *replica, uint64_t after, size_t max_bytes,
+                    struct kt_buf *dest)
+{
+    struct batch *taken[COPY_BATCHES_MAX];
+    size_t count = 0, bytes = 0;
+    for (struct batch *batch = kt_tail_find(replica, after + 1);
+         batch && batch->frames.len > 0 && count < COPY_BATCHES_MAX; batch = batch->next) {
+        if (count > 0 && bytes + batch->frames.len > max_bytes) {
+            break;
+        }
+        bytes += batch->frames.len;
+        batch->refs++;
+        taken[count++] = batch;
+    }
+    if (count == 0) {
+        return false;
+    }
+    kt_mutex_unlock(&replica->mutex);
+    for (size_t i = 0; i < count; i++) {
+        kt_buf_append_str(dest, i == 0 ? skip_frames(taken[i]->frames, taken[i]->first_seq, after)
+                                       : taken[i]->frames);
+    }
+    kt_mutex_lock(&replica->mutex);
+    for (size_t i = 0; i < count; i++) {
+        kt_batch_unref(taken[i]);
+    }
+    return true;
+}
