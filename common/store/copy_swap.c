@@ -133,10 +133,10 @@ static enum kt_status read_old(const struct kt_store *store, struct old_log *old
 }
 
 static enum kt_status put_kept(struct sqlite3 *db, const struct old_log *old, uint64_t base_epoch,
-                               struct kt_error *err)
+                               bool half_copy, struct kt_error *err)
 {
     struct kt_store_kept kept = old->kept;
-    kept.half_copy = false;
+    kept.half_copy = half_copy;
     kept.epoch = kept.epoch > base_epoch ? kept.epoch : base_epoch;
     enum kt_status status = kept_write(db, &kept, err);
     if (status == KT_OK) {
@@ -152,11 +152,11 @@ static enum kt_status put_kept(struct sqlite3 *db, const struct old_log *old, ui
 }
 
 static enum kt_status change_new(struct sqlite3 *db, const struct old_log *old, uint64_t epoch,
-                                 struct kt_error *err)
+                                 bool half_copy, struct kt_error *err)
 {
     enum kt_status status = db_exec(db, "BEGIN IMMEDIATE", err);
     if (status == KT_OK) {
-        status = put_kept(db, old, epoch, err);
+        status = put_kept(db, old, epoch, half_copy, err);
     }
     if (status == KT_OK) {
         status = db_exec(db, "COMMIT", err);
@@ -180,7 +180,7 @@ static enum kt_status join_logs(const struct copy_paths *paths, const struct old
         status = log_read_positions(scratch, err);
     }
     if (status == KT_OK) {
-        status = change_new(scratch->log.db, old, scratch->identity.end_epoch, err);
+        status = change_new(scratch->log.db, old, scratch->identity.end_epoch, false, err);
     }
     if (status == KT_OK) {
         uint64_t common =
@@ -262,11 +262,30 @@ static void notice(const struct kt_store_options *options, const char *fmt, ...)
     kt_buf_done(&text);
 }
 
+/* What is put aside is a whole database of its own: without the mark a person can open it. */
+static enum kt_status unmark_old(const struct kt_store *store, const struct copy_paths *paths,
+                                 struct kt_error *err)
+{
+    struct sqlite3 *db = NULL;
+    if (!kt_fs_exists(paths->log) || !kt_fs_exists(store->log_path)) {
+        return KT_OK; /* an earlier start came past this */
+    }
+    enum kt_status status = db_open(store->log_path, DB_LOG, &db, err);
+    if (status == KT_OK) {
+        status = db_meta_set_i64(db, "half_copy", 0, err);
+    }
+    db_close(&db);
+    return status;
+}
+
 static enum kt_status rename_both(struct kt_store *store, const struct copy_paths *paths,
                                   const struct kt_store_options *options, int64_t ms,
                                   struct kt_error *err)
 {
-    enum kt_status status = put_in_place(store->log_path, paths->log, ms, err);
+    enum kt_status status = ms != 0 ? unmark_old(store, paths, err) : KT_OK;
+    if (status == KT_OK) {
+        status = put_in_place(store->log_path, paths->log, ms, err);
+    }
     if (status == KT_OK) {
         status = put_in_place(store->path, paths->data, ms, err);
     }
@@ -370,6 +389,88 @@ enum kt_status copy_settle(struct kt_store *store, const struct kt_store_options
         }
     }
     kt_buf_done(&says);
+    copy_paths_done(&paths);
+    return status;
+}
+
+/* --- starting anew --- */
+
+static enum kt_status make_empty(const struct copy_paths *paths, const struct old_log *old,
+                                 struct kt_error *err)
+{
+    struct sqlite3 *log = NULL, *data = NULL;
+    enum kt_status status = db_open(paths->log, DB_WHOLE, &log, err);
+    if (status == KT_OK) {
+        status = db_migrate(log, paths->log, store_log_migrations, store_log_migration_count, err);
+    }
+    if (status == KT_OK) {
+        status = change_new(log, old, 0, true, err);
+    }
+    if (status == KT_OK) {
+        status = db_open(paths->data, DB_WHOLE, &data, err);
+    }
+    if (status == KT_OK) {
+        status =
+            db_migrate(data, paths->data, store_data_migrations, store_data_migration_count, err);
+    }
+    db_close(&log);
+    db_close(&data);
+    return status;
+}
+
+/* The swap of a copy that holds nothing. */
+static enum kt_status swap_empty(struct kt_store *store, const struct copy_paths *paths,
+                                 const struct kt_store_options *options, const struct old_log *old,
+                                 const char *why, struct kt_error *err)
+{
+    struct kt_store_options quiet = {.path = options->path};
+    int64_t ms = kt_now_wall_ms();
+    char says[64];
+    snprintf(says, sizeof(says), SAYS_KEEP "%lld\n", (long long)ms);
+    enum kt_status status = kt_fs_write_durably(paths->side, KT_STR(COPY_SAYS_LOADING), err);
+    if (status == KT_OK) {
+        status = make_empty(paths, old, err);
+    }
+    if (status == KT_OK) {
+        status = kt_fs_write_durably(paths->side, kt_str(says), err);
+    }
+    if (status == KT_OK) {
+        status = rename_both(store, paths, &quiet, ms, err);
+    }
+    if (status == KT_OK) {
+        notice(options,
+               "%s; as -rejoin asks for, both files are kept as %s.diverged-%lld and "
+               "%s.diverged-%lld, and a full copy will be asked for",
+               why, store->path, (long long)ms, store->log_path, (long long)ms);
+    }
+    return status;
+}
+
+enum kt_status copy_start_anew(struct kt_store *store, const struct kt_store_options *options,
+                               const char *why, struct kt_error *err)
+{
+    struct copy_paths paths = {0};
+    struct old_log old = {.end_seq = 0};
+    kt_buf_init(&old.memory, 0);
+    enum kt_status status = copy_paths_make(store, &paths, err);
+    if (status == KT_OK && !kt_fs_exists(store->log_path)) {
+        status = kt_fail(err, KT_CORRUPT,
+                         "%s; without its log the node does not know who it is: start it with an "
+                         "empty database",
+                         why);
+    }
+    if (status == KT_OK) {
+        status = read_old(store, &old, err);
+    }
+    if (status == KT_OK && !old.was_in_cluster) {
+        status =
+            kt_fail(err, KT_CORRUPT, "%s; -rejoin needs a cluster, and this node was in none", why);
+    }
+    if (status == KT_OK) {
+        status = swap_empty(store, &paths, options, &old, why, err);
+    }
+    kt_buf_done(&old.memory);
+    kt_free(old.epochs);
     copy_paths_done(&paths);
     return status;
 }

@@ -448,10 +448,10 @@ static void free_store(struct kt_store **store)
     *store = NULL;
 }
 
-enum kt_status kt_store_open(const struct kt_store_options *options, struct kt_store **ret_store,
-                             struct kt_error *err)
+/* Nothing is opened yet. */
+static enum kt_status new_store(const struct kt_store_options *options, struct kt_store **ret_store,
+                                struct kt_error *err)
 {
-    KT_ASSERT(options->read_connections >= 1 && options->read_connections <= 64);
     struct kt_store *store = kt_calloc(1, sizeof(*store));
     if (!store || !make_paths(store, options->path)) {
         if (store) {
@@ -463,6 +463,13 @@ enum kt_status kt_store_open(const struct kt_store_options *options, struct kt_s
         return kt_fail(err, KT_NO_MEMORY, "no memory to open a store");
     }
     init_parts(store, options);
+    *ret_store = store;
+    return KT_OK;
+}
+
+static enum kt_status open_all(struct kt_store *store, const struct kt_store_options *options,
+                               struct kt_error *err)
+{
     enum kt_status status = lock_files(store, options, err);
     if (status == KT_OK) {
         store->applier = applier_new();
@@ -477,15 +484,55 @@ enum kt_status kt_store_open(const struct kt_store_options *options, struct kt_s
     if (status == KT_OK) {
         status = data_load(store, err);
     }
+    return status == KT_OK ? redo(store, options, err) : status;
+}
+
+static enum kt_status open_once(const struct kt_store_options *options, struct kt_store **ret_store,
+                                struct kt_error *err)
+{
+    struct kt_store *store = NULL;
+    enum kt_status status = new_store(options, &store, err);
     if (status == KT_OK) {
-        status = redo(store, options, err);
+        status = open_all(store, options, err);
     }
     if (status != KT_OK) {
-        free_store(&store);
+        if (store) {
+            free_store(&store);
+        }
         return status;
     }
     *ret_store = store;
     return KT_OK;
+}
+
+/* `why` is what is wrong with the files. */
+static enum kt_status start_anew(const struct kt_store_options *options, const char *why,
+                                 struct kt_error *err)
+{
+    struct kt_store *store = NULL;
+    enum kt_status status = new_store(options, &store, err);
+    if (status == KT_OK) {
+        status = lock_files(store, options, err);
+        status = status == KT_OK ? copy_start_anew(store, options, why, err) : status;
+        free_store(&store);
+    }
+    return status;
+}
+
+enum kt_status kt_store_open(const struct kt_store_options *options, struct kt_store **ret_store,
+                             struct kt_error *err)
+{
+    struct kt_error why = KT_ERROR_INIT;
+    KT_ASSERT(options->read_connections >= 1 && options->read_connections <= 64);
+    enum kt_status status = open_once(options, ret_store, &why);
+    if (status == KT_CORRUPT && options->rejoin) {
+        status = start_anew(options, why.message, err);
+        return status == KT_OK ? open_once(options, ret_store, err) : status;
+    }
+    if (status != KT_OK && err) {
+        *err = why;
+    }
+    return status;
 }
 
 void kt_store_close(struct kt_store **store)

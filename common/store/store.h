@@ -6,7 +6,8 @@
  * shell, PRAGMA user_version counts the schema. X.lock keeps a second process out.
  *
  * Refused at open, naming both files: ids that differ between the two; a log that ends before
- * applied_seq or begins after applied_seq + 1; a newer schema.
+ * applied_seq or begins after applied_seq + 1; a newer schema. A full copy that an earlier process
+ * took is put in place by open (copy.h).
  *
  * Threads: log_* writes from one thread at a time (mutex KT_RANK_STORE_WRITE), apply from one
  * thread at a time; log_read, load_series, view and the rest from any (a pool of read connections).
@@ -29,6 +30,9 @@ struct kt_store_options {
     const char *path;       /* "data/master.db"; directories are made */
     int read_connections;   /* 1..64 */
     int64_t max_indicators; /* put into the first epoch-start by the founder; 4096 */
+    /* Files of a cluster's node that are damaged or do not belong together are put aside as
+     * .diverged-…, and the node starts with its identity, without data, with the mark of a copy. */
+    bool rejoin;
     void (*on_progress)(void *ctx, const char *what, uint64_t done,
                         uint64_t total);            /* may be NULL */
     void (*on_notice)(void *ctx, const char *text); /* a sentence for the log; may be NULL */

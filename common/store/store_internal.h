@@ -223,6 +223,9 @@ enum kt_status copy_remove_files(const struct copy_paths *paths,
 /* Brings to its end what an earlier process began; before the files are opened. */
 enum kt_status copy_settle(struct kt_store *store, const struct kt_store_options *options,
                            struct kt_error *err) KT_MUST_CHECK;
+/* The files are put aside, new ones without data take their place; the lock is held. */
+enum kt_status copy_start_anew(struct kt_store *store, const struct kt_store_options *options,
+                               const char *why, struct kt_error *err) KT_MUST_CHECK;
 /* "X.db", ".copy" -> "X.copy"; heap, NULL without memory. */
 char *store_beside(const struct kt_store *store, const char *suffix);
 void store_remove_db(const char *path); /* with its journals, as far as that succeeds */

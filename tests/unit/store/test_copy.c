@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "store/copy.h"
 #include "store/db.h"
+#include "store/detach.h"
 #include "store/touched.h"
 #include "tests/unit/store/store_help.h"
 
@@ -438,7 +439,8 @@ static void a_taker_with_another_history_keeps_it_beside(void)
     CHECK_OK(try_open(data, &old, &err));
     CHECK_INT(kt_store_applied(old), 3);
     CHECK_STR(help_tell(old, "s", ALL_D, ALL_W), "1/ a=1");
-    kt_store_close(&old);
+    struct kt_store_detached as = {"00000000000000aa", "00000000000000bb", KT_STR("{}")};
+    CHECK_OK(kt_store_detach(&old, &as, &err)); /* so that a person can look into it */
     kt_store_close(&taker);
     kt_store_close(&giver);
     kt_free((char *)path);
@@ -689,6 +691,72 @@ static void a_vector_that_no_log_has_is_refused(void)
     kt_store_close(&taker);
 }
 
+/* --- starting anew --- */
+
+static enum kt_status rejoin(const char *path, struct kt_store **ret_store, struct kt_error *err)
+{
+    struct kt_store_options options = {
+        .path = path, .read_connections = 2, .on_notice = on_notice, .rejoin = true};
+    last_notice[0] = '\0';
+    return kt_store_open(&options, ret_store, err);
+}
+
+static void files_that_do_not_fit_are_put_aside_when_asked_for(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    const char *path = kt_strdup(help_path());
+    struct kt_store *taker = help_open(path), *giver = new_giver();
+    struct kt_buf memory, damaged;
+    char node_id[KT_ID_LEN + 1];
+    kt_buf_init(&memory, 0);
+    kt_buf_init(&damaged, 0);
+    node_id_of(taker, node_id);
+    keep(taker, 5, false);
+    fill(taker, 1);
+    kt_store_close(&taker);
+    CHECK_OK(rejoin(path, &taker, &err)); /* nothing is wrong: nothing happens */
+    CHECK_STR(last_notice, "");
+    CHECK_INT(kt_store_applied(taker), 2);
+    kt_store_close(&taker);
+    read_file(path, &damaged);
+    memset(damaged.data, 'x', 4096);
+    CHECK_OK(kt_fs_write_durably(path, kt_buf_str(&damaged), &err));
+    CHECK_FAILS(try_open(path, &taker, &err), KT_CORRUPT);
+    CHECK_OK(rejoin(path, &taker, &err));
+    CHECK(strstr(last_notice, "as -rejoin asks for") && strstr(last_notice, ".diverged-"));
+    check_no_files(path);
+    CHECK(read_kept(taker, &memory).half_copy);
+    CHECK_INT(read_kept(taker, &memory).epoch, 5);
+    CHECK_INT(help_end(taker), 0);
+    CHECK_INT(kt_store_applied(taker), 0);
+    CHECK_OK(copy(giver, taker, &err));
+    kt_store_close(&taker);
+    taker = open_noticing(path);
+    check_taken(taker, node_id, 5);
+    kt_store_close(&taker);
+    kt_store_close(&giver);
+    kt_buf_done(&memory);
+    kt_buf_done(&damaged);
+    kt_free((char *)path);
+}
+
+static void without_a_cluster_or_a_log_nothing_is_put_aside(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    const char *path = kt_strdup(help_path());
+    struct kt_store *store = help_open(path);
+    fill(store, 1);
+    kt_store_close(&store);
+    CHECK_OK(kt_fs_write_durably(path, KT_STR("no database, but long enough to be one"), &err));
+    CHECK_FAILS(rejoin(path, &store, &err), KT_CORRUPT);
+    CHECK(strstr(err.message, "this node was in none"));
+    CHECK_OK(kt_fs_remove(beside(path, ".log.db"), &err));
+    CHECK_FAILS(rejoin(path, &store, &err), KT_CORRUPT);
+    CHECK(strstr(err.message, "does not know who it is"));
+    check_no_files(path);
+    kt_free((char *)path);
+}
+
 /* --- killed on the way --- */
 
 static void a_half_copy_goes_and_its_mark_stays(void)
@@ -859,6 +927,8 @@ static const struct kt_test tests[] = {
     TEST(a_file_that_is_no_copy_of_this_cluster_is_refused),
     TEST(a_damaged_file_is_refused),
     TEST(a_vector_that_no_log_has_is_refused),
+    TEST(files_that_do_not_fit_are_put_aside_when_asked_for),
+    TEST(without_a_cluster_or_a_log_nothing_is_put_aside),
     TEST(a_half_copy_goes_and_its_mark_stays),
     TEST(a_swap_that_was_killed_anywhere_is_carried_out),
     TEST(any_number_of_renames_may_have_been_done),
