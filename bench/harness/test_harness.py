@@ -215,7 +215,19 @@ class StubNode:
         self.whole, self.name, self.addr = whole, "node%d" % number, "127.0.0.1:%d" % (9001 + number)
 
     def info(self):
-        return {"is_leader": self.whole.leading is self, "epoch": 1}
+        return {"is_leader": self.whole.leading is self, "epoch": self.whole.epoch}
+
+    def kill(self):
+        self.whole.dead.append(self)
+        if self.whole.another:
+            self.whole.leading = next(node for node in self.whole.nodes if node is not self)
+            self.whole.epoch += 1
+
+    def is_running(self):
+        return self not in self.whole.dead
+
+    def start(self, _deadline):
+        self.whole.dead.remove(self)
 
 
 class StubCluster:
@@ -224,12 +236,13 @@ class StubCluster:
     def __init__(self, status=200):
         self.nodes = [StubNode(self, number) for number in range(3)]
         self.leading, self.asked, self.status = self.nodes[2], [], status
+        self.epoch, self.dead, self.another = 7, [], True
         self.gateway = self
 
-    def wait_leader(self):
+    def leader(self):
         return self.leading
 
-    wait_in_sync = wait_leader
+    wait_in_sync = wait_leader = leader
 
     def post(self, path, body, timeout):
         self.asked.append((path, body["to"], timeout > 0))
@@ -259,6 +272,21 @@ class Failovers(unittest.TestCase):
     def test_a_handover_that_is_refused_fails_the_round(self):
         with self.assertRaisesRegex(failover.cluster.Failure, "was answered 409: b'refused'"):
             failover.hand_over(None, StubCluster(409))
+
+    def test_who_was_killed_comes_back_whatever_the_round_came_to(self):
+        run = type("Run", (), {"quick": True})
+        whole = StubCluster()
+        sample = failover.kill_leader(run, whole)
+        self.assertEqual((whole.leading, whole.dead), (whole.nodes[0], []))
+        self.assertGreaterEqual(sample["leaderless_us"], 0)
+        whole.another = False
+        ttl_of, failover.ttl_of = failover.ttl_of, lambda _run: -10
+        try:
+            with self.assertRaisesRegex(failover.cluster.Failure, "another node leads: not within"):
+                failover.kill_leader(run, whole)
+        finally:
+            failover.ttl_of = ttl_of
+        self.assertEqual(whole.dead, [])
 
     def test_the_worst_round_counts(self):
         result = line_result()
