@@ -56,14 +56,11 @@ named_port_holder() {
     local inode fd pid
     read -r inode _ <<<"$(port_listener "$1")" || true
     [ -n "${inode:-}" ] || return 0
-    for fd in /proc/[0-9]*/fd/*; do
-        if [ "$(readlink "$fd" 2>/dev/null)" = "socket:[$inode]" ]; then
-            pid=${fd#/proc/}
-            pid=${pid%%/*}
-            printf 'process %s (%s)' "$pid" "$(tr '\0' ' ' <"/proc/$pid/cmdline" | sed 's/ *$//')"
-            return 0
-        fi
-    done
+    fd=$(find /proc/[0-9]*/fd -lname "socket:\\[$inode\\]" -print -quit 2>/dev/null) || true
+    [ -n "$fd" ] || return 0
+    pid=${fd#/proc/}
+    pid=${pid%%/*}
+    printf 'process %s (%s)' "$pid" "$(tr '\0' ' ' <"/proc/$pid/cmdline" | sed 's/ *$//')"
 }
 
 port_holder() {

@@ -422,7 +422,9 @@ class StartCluster:
             pass
         equal(Run("--clean", "--data-dir", other).status, 1, "exit status without a marker")
         check(os.path.exists(os.path.join(other, "mine")), "a stranger's directory was removed")
+        pids = self._pids()
         equal(Run("--clean", "--data-dir", self.dir).status, 0, "exit status of --clean")
         check(not os.path.exists(self.dir), "the directory is still there")
-        for pid in self.pids.values():
-            check(not os.path.exists("/proc/%d" % pid), "process %d still runs", pid)
+        for pid in pids.values():
+            wait_until(lambda pid=pid: not os.path.exists("/proc/%d" % pid),
+                       "process %d is gone" % pid)
