@@ -44,16 +44,29 @@ void kt_node_decorate(void *ctx, struct kt_http_response *response)
                             brief.is_leader ? KT_STR("leader") : KT_STR("follower"));
 }
 
+/* Sends who asked to the leader; where there is none it is to come again. */
+static void name_leader(struct kt_node *node, struct kt_http_response *response,
+                        struct kt_error *err)
+{
+    struct kt_replica_status *status = kt_malloc(sizeof(*status));
+    if (status) {
+        kt_replica_status(node->replica, status);
+        if (status->leader_addr[0]) {
+            kt_http_response_header(response, "X-Kamaitachi-Leader", kt_str(status->leader_addr));
+        } else {
+            (void)kt_fail_field(err, KT_UNAVAILABLE, err->field,
+                                "there is no leader: waiting for %s",
+                                status->waiting_for[0] ? status->waiting_for : "one to be elected");
+        }
+        kt_free(status);
+    }
+}
+
 void kt_node_fail(struct kt_node *node, struct kt_http_response *response, bool is_write,
                   struct kt_error *err)
 {
     if (err->status == KT_NOT_LEADER) {
-        struct kt_replica_status *status = kt_malloc(sizeof(*status));
-        if (status) {
-            kt_replica_status(node->replica, status);
-            kt_http_response_header(response, "X-Kamaitachi-Leader", kt_str(status->leader_addr));
-            kt_free(status);
-        }
+        name_leader(node, response, err);
     }
     if (is_write && err->status == KT_TIMEOUT) {
         err->status = KT_UNAVAILABLE; /* certainly not done: of a write a 504 says it may be */

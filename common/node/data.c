@@ -286,22 +286,40 @@ static void write_replication_stats(const struct kt_replica_status *status, stru
     struct {
         const char *name;
         uint64_t value;
-    } numbers[] = {{"log_end", status->end_seq},
+    } numbers[] = {{"log_first", status->log_first_seq},
+                   {"log_end", status->end_seq},
                    {"commit", status->commit_seq},
                    {"fetches", status->fetches},
                    {"fetched_bytes", status->fetched_bytes},
                    {"fetched_entries", status->fetched_entries},
                    {"served_fetches", status->served_fetches},
                    {"served_bytes", status->served_bytes},
+                   {"served_copies", status->served_copies},
                    {"batches", status->batches},
                    {"batched_entries", status->batched_entries},
                    {"queue_entries", status->queue_entries},
-                   {"queue_bytes", status->queue_bytes}};
+                   {"queue_bytes", status->queue_bytes},
+                   {"elections_won", status->elections_won},
+                   {"step_downs", status->step_downs},
+                   {"in_sync_count", status->in_sync_count},
+                   {"min_in_sync", status->min_in_sync}};
     kt_jw_key_text(jw, "replication");
     kt_jw_object(jw);
     for (size_t i = 0; i < KT_ARRAY_LEN(numbers); i++) {
         kt_jw_kv_u64(jw, numbers[i].name, numbers[i].value);
     }
+    kt_jw_kv_bool(jw, "in_sync", status->in_sync);
+    kt_jw_key_text(jw, "peers");
+    kt_jw_array(jw);
+    for (size_t i = 0; i < status->peer_count; i++) {
+        kt_jw_object(jw);
+        kt_jw_kv_text(jw, "node", status->peers[i].id);
+        kt_jw_kv_u64(jw, "acknowledged", status->peers[i].after);
+        kt_jw_kv_i64(jw, "lag_ms", status->peers[i].lag_ms);
+        kt_jw_kv_bool(jw, "in_sync", status->peers[i].in_sync);
+        kt_jw_object_end(jw);
+    }
+    kt_jw_array_end(jw);
     kt_jw_object_end(jw);
 }
 

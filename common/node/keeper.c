@@ -31,6 +31,7 @@ void kt_keeper_on_view(void *ctx, const struct kt_coord_view *view)
         node->probe_wanted = true;
     }
     kt_cond_signal(&node->keeper_cond);
+    kt_cond_broadcast(&node->view_cond);
     kt_mutex_unlock(&node->keeper_mutex);
 }
 

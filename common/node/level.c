@@ -26,8 +26,10 @@ static enum kt_status get_once(const struct kt_http_request *request, const char
     return KT_OK;
 }
 
+enum level { LEVEL_ANY, LEVEL_LEADER, LEVEL_LINEARIZABLE };
+
 /* `session` says no more than the revision beside it. */
-static enum kt_status parse_level(const struct kt_http_request *request, bool *ret_leader,
+static enum kt_status parse_level(const struct kt_http_request *request, enum level *ret_level,
                                   struct kt_error *err)
 {
     struct kt_str text;
@@ -36,13 +38,11 @@ static enum kt_status parse_level(const struct kt_http_request *request, bool *r
         return status;
     }
     if (!text.data || kt_str_eq_text(text, "any") || kt_str_eq_text(text, "session")) {
-        *ret_leader = false;
+        *ret_level = LEVEL_ANY;
     } else if (kt_str_eq_text(text, "leader")) {
-        *ret_leader = true;
+        *ret_level = LEVEL_LEADER;
     } else if (kt_str_eq_text(text, "linearizable")) {
-        status = kt_fail_field(err, KT_NOT_SUPPORTED, LEVEL_HEADER,
-                               LEVEL_HEADER ": linearizable is not supported yet, use any, session "
-                                            "or leader");
+        *ret_level = LEVEL_LINEARIZABLE;
     } else {
         status = kt_fail_field(err, KT_BAD_VALUE, LEVEL_HEADER,
                                LEVEL_HEADER " must be any, session, leader or linearizable");
@@ -65,13 +65,17 @@ static enum kt_status parse_revision(const struct kt_http_request *request, uint
     return status;
 }
 
-static enum kt_status check_leads(struct kt_node *node, struct kt_error *err)
+/* Looked at now, after the question came: what is answered comes from a view taken later still. */
+static enum kt_status check_serves(struct kt_node *node, enum level level, struct kt_error *err)
 {
-    struct kt_replica_brief brief;
-    kt_replica_brief(node->replica, &brief);
-    return brief.is_leader ? KT_OK
-                           : kt_fail_field(err, KT_NOT_LEADER, LEVEL_HEADER,
-                                           LEVEL_HEADER ": this node does not lead");
+    struct kt_error why = KT_ERROR_INIT;
+    if (level == LEVEL_ANY) {
+        return KT_OK;
+    }
+    enum kt_status status = kt_replica_serves(node->replica, level == LEVEL_LINEARIZABLE, &why);
+    return status == KT_OK
+               ? KT_OK
+               : kt_fail_field(err, status, LEVEL_HEADER, LEVEL_HEADER ": %s", why.message);
 }
 
 static enum kt_status wait_applied(struct kt_node *node, uint64_t revision,
@@ -114,18 +118,18 @@ enum kt_status kt_node_check_consistency(struct kt_node *node,
                                          const struct kt_http_request *request,
                                          struct kt_error *err)
 {
-    bool by_leader = false;
+    enum level level = LEVEL_ANY;
     uint64_t revision = 0;
-    enum kt_status status = parse_level(request, &by_leader, err);
+    enum kt_status status = parse_level(request, &level, err);
     if (status == KT_OK) {
         status = parse_revision(request, &revision, err);
     }
-    if (status == KT_OK && by_leader) {
-        status = check_leads(node, err);
+    if (status == KT_OK) {
+        status = check_serves(node, level, err);
     }
     if (status != KT_OK || revision <= kt_store_applied(node->store)) {
         return status;
     }
     status = wait_in_turn(node, revision, request->deadline_mono_ms, err);
-    return status == KT_OK && by_leader ? check_leads(node, err) : status;
+    return status == KT_OK ? check_serves(node, level, err) : status;
 }

@@ -31,7 +31,7 @@ static void on_notice(void *ctx, const char *text)
 
 /* --- addresses --- */
 
-static enum kt_status settle_addresses(struct kt_node *node, bool port_wins, struct kt_error *err)
+static enum kt_status settle_addresses(struct kt_node *node, struct kt_error *err)
 {
     const struct kt_node_config *config = node->config;
     uint16_t port = (uint16_t)config->server.port;
@@ -40,7 +40,7 @@ static enum kt_status settle_addresses(struct kt_node *node, bool port_wins, str
     if (status != KT_OK) {
         return kt_wrap(err, "[server] service_addr");
     }
-    if (port_wins) {
+    if (node->options.port_wins) {
         node->addr_port = port;
     }
     kt_addr_format(node->host, node->addr_port, node->addr);
@@ -87,6 +87,7 @@ static enum kt_status open_store(struct kt_node *node, struct kt_error *err)
     options.path = node->config->store.db;
     options.read_connections = (int)node->config->store.read_connections;
     options.max_indicators = node->config->limits.indicators;
+    options.rejoin = node->options.rejoin;
     options.on_progress = on_progress;
     options.on_notice = on_notice;
     enum kt_status status = kt_store_open(&options, &node->store, err);
@@ -112,6 +113,7 @@ static enum kt_status make_replica(struct kt_node *node, struct kt_error *err)
     options.addr = node->addr;
     options.service_name = config->server.service_name;
     options.electable = config->cluster.electable && !config->cluster.register_with[0];
+    options.rejoin = node->options.rejoin;
     options.standalone = node->standalone;
     options.priority = (int32_t)config->cluster.priority;
     options.expect = (uint32_t)config->cluster.expect;
@@ -131,6 +133,8 @@ static enum kt_status make_replica(struct kt_node *node, struct kt_error *err)
     options.prefix = config->etcd.prefix;
     options.on_view = kt_keeper_on_view;
     options.on_view_ctx = node;
+    options.on_restart = node->options.on_restart;
+    options.on_restart_ctx = node->options.on_restart_ctx;
     return kt_replica_new(&options, &node->replica, err);
 }
 
@@ -174,13 +178,13 @@ static enum kt_status start_server(struct kt_node *node, struct kt_error *err)
     return status;
 }
 
-static enum kt_status start_parts(struct kt_node *node, bool port_wins, struct kt_error *err)
+static enum kt_status start_parts(struct kt_node *node, struct kt_error *err)
 {
     struct kt_access_options access = {.admin_token = node->config->auth.admin_token,
                                        .write_token = node->config->auth.write_token,
                                        .cluster_secret = node->config->cluster.secret,
                                        .cluster_allow = node->config->cluster.allow};
-    enum kt_status status = settle_addresses(node, port_wins, err);
+    enum kt_status status = settle_addresses(node, err);
     if (status == KT_OK) {
         node->access = kt_access_new(&access);
         status = node->access ? open_store(node, err) : kt_fail(err, KT_NO_MEMORY, "access rules");
@@ -254,25 +258,28 @@ void kt_node_stop(struct kt_node **node_ptr)
     kt_series_cache_free(&node->cache);
     kt_store_close(&node->store);
     kt_access_free(&node->access);
+    kt_cond_done(&node->view_cond);
     kt_cond_done(&node->import_cond);
     kt_cond_done(&node->keeper_cond);
     kt_mutex_done(&node->keeper_mutex);
     kt_free(node);
 }
 
-enum kt_status kt_node_start(const struct kt_node_config *config, bool port_wins,
-                             struct kt_node **ret_node, struct kt_error *err)
+enum kt_status kt_node_start(const struct kt_node_options *options, struct kt_node **ret_node,
+                             struct kt_error *err)
 {
     struct kt_node *node = kt_calloc(1, sizeof(*node));
     if (!node) {
         return kt_fail(err, KT_NO_MEMORY, "the node");
     }
-    node->config = config;
-    node->standalone = kt_node_is_standalone(config);
+    node->options = *options;
+    node->config = options->config;
+    node->standalone = kt_node_is_standalone(node->config);
     kt_mutex_init(&node->keeper_mutex, "keeper", KT_RANK_NODE);
     kt_cond_init(&node->keeper_cond);
     kt_cond_init(&node->import_cond);
-    enum kt_status status = start_parts(node, port_wins, err);
+    kt_cond_init(&node->view_cond);
+    enum kt_status status = start_parts(node, err);
     if (status != KT_OK) {
         kt_node_stop(&node);
         return status;

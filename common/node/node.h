@@ -17,9 +17,17 @@
 
 struct kt_node; /* opaque */
 
-/* port_wins: -port was given and overrides the port in service_addr too. */
-enum kt_status kt_node_start(const struct kt_node_config *config, bool port_wins,
-                             struct kt_node **ret_node, struct kt_error *err) KT_MUST_CHECK;
+struct kt_node_options {
+    const struct kt_node_config *config; /* borrowed until stop has returned */
+    bool port_wins; /* -port was given and overrides the port in service_addr too */
+    bool rejoin;    /* -rejoin: a full copy when this node has diverged */
+    /* The node is to be stopped and started again; from a thread of its own, must not block. */
+    void (*on_restart)(void *ctx);
+    void *on_restart_ctx;
+};
+
+enum kt_status kt_node_start(const struct kt_node_options *options, struct kt_node **ret_node,
+                             struct kt_error *err) KT_MUST_CHECK;
 void kt_node_stop(struct kt_node **node);
 
 /* The whole program: flags, configuration, start, wait for a signal, stop. Returns the exit status:

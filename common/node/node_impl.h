@@ -6,7 +6,8 @@
  * export.c    export                  level.c    how fresh an answer must be
  * changes.c   the feed of changes
  * generic.c   the first Kamaitachi's generic series
- * ops.c       health, version, cluster    keeper.c   self-probe, members' hosts
+ * ops.c       health, version     keeper.c   self-probe, members' hosts
+ * cluster.c   who is there, failover, recover, forget
  * register.c  entries for nodes that cannot reach etcd
  *
  * Threads: fields are set before the server starts, but for `server` itself: a request may come
@@ -29,6 +30,7 @@
 #include <stdatomic.h>
 
 struct kt_node {
+    struct kt_node_options options;
     const struct kt_node_config *config;
     bool standalone;
     char host[256], addr[KT_ADDR_MAX]; /* the service address */
@@ -55,6 +57,7 @@ struct kt_node {
     int64_t probed_lease;                          /* the registration that was probed */
     char etcd_version[32];
     struct kt_cond import_cond; /* an import ended */
+    struct kt_cond view_cond;   /* membership or leader changed */
 };
 
 /* routes.c */
@@ -66,6 +69,10 @@ void kt_node_decorate(void *ctx, struct kt_http_response *response);
 /* Writes the error; for writes adds X-Kamaitachi-Outcome, for 421 the leader's address. */
 void kt_node_fail(struct kt_node *node, struct kt_http_response *response, bool is_write,
                   struct kt_error *err);
+/* ops.c. Too large for a worker's stack; freed by the caller. NULL: the response holds the refusal.
+ */
+struct kt_replica_status *kt_node_read_status(struct kt_node *node,
+                                              struct kt_http_response *response);
 /* level.c: X-Kamaitachi-Consistency and -Min-Revision: KT_OK when this node may answer, with a view
  * taken from now on. Waits up to the request's deadline. KT_BAD_VALUE, KT_NOT_LEADER,
  * KT_NOT_SUPPORTED; KT_UNAVAILABLE at the deadline or when the node stops, KT_BUSY when too many
@@ -123,6 +130,12 @@ void kt_node_cluster_info(void *ctx, struct kt_http_request *request,
                           struct kt_http_response *response);
 void kt_node_cluster_leader(void *ctx, struct kt_http_request *request,
                             struct kt_http_response *response);
+void kt_node_cluster_events(void *ctx, struct kt_http_request *request,
+                            struct kt_http_response *response);
+void kt_node_failover(void *ctx, struct kt_http_request *request,
+                      struct kt_http_response *response);
+void kt_node_recover(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_forget(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_register(void *ctx, struct kt_http_request *request,
                       struct kt_http_response *response);
 void kt_node_heartbeat(void *ctx, struct kt_http_request *request,

@@ -256,3 +256,182 @@ def a_node_without_etcd_follows_through_others(bench):
     wait_until(has_moved, "the master holds its entry", 20)
     lonely.terminate()
     equal(cluster.etcd.get("/kamaitachi/services/data/" + lonely.addr), None, "its entry")
+
+
+# --- what operators ask ---
+
+def in_sync(node):
+    return sorted(n["address"] for n in node.info()["nodes"] if n["in_sync"])
+
+
+def leads(node):
+    check(node.info()["is_leader"], "%s does not lead", node.name)
+    return True
+
+
+@group
+class Operators:
+    """Failover, and what the nodes say of the cluster meanwhile."""
+
+    def setup(self, bench):
+        self.cluster = bench.cluster(slaves=2, gateway=False)
+        self.nodes = self.cluster.nodes
+        self.by_addr = {node.addr: node for node in self.nodes}
+        everyone = sorted(self.by_addr)
+        wait_until(lambda: in_sync(self.cluster.master) == everyone, "all are in sync", 20)
+
+    def _leader(self):
+        return wait_until(lambda: self.by_addr.get(
+            self.nodes[0].get("/cluster/leader").data()["address"]), "there is a leader")
+
+    def info_tells_positions_and_clocks_of_all(self):
+        leader = self._leader()
+        leader.save(records=[{"subject": "s1", "time": 1, "data": {"x": 1}}])
+        revision = leader.revision()
+
+        def is_told():
+            info = leader.info()
+            equal((info["is_leader"], info["in_sync"], info["in_sync_count"], info["min_in_sync"],
+                   info["waiting_for"]), (True, True, 3, 1, ""), "the leader's own")
+            equal((info["commit"], info["log_end"]), (revision, revision), "commit, log_end")
+            equal(len(info["nodes"]), 3, "nodes")
+            for node in info["nodes"]:
+                equal((node["revision"], node["in_sync"], node["electable"], node["status"]),
+                      (revision, True, True, "whole"), "revision, in_sync, electable, status")
+                check(isinstance(node["lag_ms"], int), "lag_ms is %r", node["lag_ms"])
+                check(abs(node["clock_skew_ms"]) < 500, "skew is %r", node["clock_skew_ms"])
+            return True
+        wait_until(is_told, "the leader tells all")
+        follower = next(n for n in self.nodes if n is not leader)
+        info = follower.info()
+        equal((info["is_leader"], info["in_sync"], info["leader"]), (False, True, leader.addr),
+              "a follower's own")
+        stats = leader.stats()["replication"]
+        equal((stats["in_sync_count"], len(stats["peers"]), stats["elections_won"] >= 1),
+              (3, 2, True), "in_sync_count, peers, elections_won")
+
+    def failover_without_a_target_goes_to_one_in_sync(self):
+        leader = self._leader()
+        epoch = leader.info()["epoch"]
+        answer = leader.post("/cluster/failover", {}).data()
+        check(answer["leader"] != leader.addr, "it leads again")
+        successor = self.by_addr[answer["leader"]]
+        wait_until(lambda: leads(successor), "the successor leads")
+        check(successor.info()["epoch"] > epoch, "the epoch has not risen")
+        successor.save(records=[{"subject": "s2", "time": 1, "data": {"x": 2}}])
+        check(successor.snapshot(ids="x")["total"] >= 1, "it does not answer")
+
+    def failover_to_an_id_or_an_address(self):
+        for name in ("node_id", "address"):
+            leader = self._leader()
+            wait_until(lambda: len(in_sync(leader)) == 3, "all are in sync again", 20)
+            target = next(n for n in self.nodes if n is not leader)
+            to = {"node_id": target.info()["node_id"], "address": target.addr}[name]
+            answer = leader.post("/cluster/failover", {"to": to}).data()
+            equal(answer["leader"], target.addr, "leader after failover by " + name)
+            wait_until(lambda: leads(target), "the target leads")
+
+    def failover_is_for_the_leader_and_its_members(self):
+        leader = self._leader()
+        follower = next(n for n in self.nodes if n is not leader)
+        answer = follower.post("/cluster/failover", {})
+        refused(answer, 421, "not_leader", "")
+        equal(answer.headers.get("x-kamaitachi-leader"), leader.addr, "X-Kamaitachi-Leader")
+        refused(leader.post("/cluster/failover", {"to": "127.0.0.1:1"}), 400, "bad_value", "to")
+        refused(leader.post("/cluster/failover", {"to": leader.addr}), 400, "bad_value", "to")
+        refused(leader.post("/cluster/failover", {"to": 7}), 400, "bad_value", "to")
+        refused(leader.post("/cluster/failover", {"to": ""}), 400, "bad_value", "to")
+        refused(leader.post("/cluster/failover", {"too": ""}), 400, "unknown_field", "too")
+
+    def events_tell_what_has_happened(self):
+        leader = self._leader()
+        events = leader.get("/cluster/events").data()["events"]
+        check(events, "there are none")
+        for event in events:
+            equal(sorted(event), ["node", "time", "what", "why"], "members of an event")
+        equal([e["time"] for e in events], sorted(e["time"] for e in events), "their order")
+        told = {event["what"] for node in self.nodes
+                for event in node.get("/cluster/events").data()["events"]}
+        for what in ("won", "stepped_down", "handover"):
+            check(what in told, "nobody tells of %s: %s", what, sorted(told))
+
+    def levels_are_kept(self):
+        leader = self._leader()
+        follower = next(n for n in self.nodes if n is not leader)
+        level = {"X-Kamaitachi-Consistency": "linearizable"}
+
+        def is_served():
+            equal(leader.data_post("snapshot", {"ids": "x"}, level).status, 200, "status")
+            return True
+        wait_until(is_served, "the leader answers linearizable")
+        leader.data_post("snapshot", {"ids": "x"}, {"X-Kamaitachi-Consistency": "leader"}).data()
+        for name in ("leader", "linearizable"):
+            answer = follower.data_post("snapshot", {"ids": "x"},
+                                        {"X-Kamaitachi-Consistency": name})
+            refused(answer, 421, "not_leader", "X-Kamaitachi-Consistency")
+            equal(answer.headers.get("x-kamaitachi-leader"), leader.addr, "X-Kamaitachi-Leader")
+
+    def forget_drops_who_is_gone(self):
+        leader = self._leader()
+        followers = [n for n in self.nodes if n is not leader]
+        gone, there = followers[0], followers[1]
+        gone_id, there_id = gone.info()["node_id"], there.info()["node_id"]
+        refused(leader.post("/cluster/forget", {}), 400, "bad_value", "id")
+        refused(leader.post("/cluster/forget", {"id": "x"}), 400, "bad_value", "id")
+        refused(leader.post("/cluster/forget", {"id": "0" * 16}), 404, "not_found", "id")
+        refused(leader.post("/cluster/forget", {"id": there_id}), 409, "conflict", "id")
+        refused(there.post("/cluster/forget", {"id": gone_id}), 421, "not_leader", "")
+        gone.terminate()
+        wait_until(lambda: len(in_sync(leader)) == 2, "it is out of sync", 20)
+        equal(leader.post("/cluster/forget", {"id": gone_id}).data(), {"id": gone_id}, "answer")
+        check(not of(leader.info(), gone_id), "it is still a member")
+        gone.start()  # who comes back is taken in again
+        wait_until(lambda: of(leader.info(), gone_id), "it is a member again")
+
+    def recover_is_refused_while_somebody_leads(self):
+        leader = self._leader()
+        refused(leader.post("/cluster/recover", {}), 400, "bad_value", "accept_loss")
+        refused(leader.post("/cluster/recover", {"accept_loss": False}), 400, "bad_value",
+                "accept_loss")
+        refused(leader.post("/cluster/recover", {"accept_loss": True}), 409, "conflict", "")
+
+
+@test
+def recover_is_the_way_out_when_who_was_in_sync_is_gone(bench):
+    cluster = bench.cluster(slaves=1, gateway=False)
+    master, slave = cluster.master, cluster.slaves[0]
+    both = sorted([master.addr, slave.addr])
+    wait_until(lambda: in_sync(master) == both, "both are in sync", 20)
+    master.save(records=[{"subject": "s1", "time": 1, "data": {"x": 1}}])
+    slave.wait_revision(master.revision())
+    # The slave leaves, the master goes on alone, and is then gone for good.
+    slave.kill()
+    wait_until(lambda: in_sync(master) == [master.addr], "the slave is out of sync", 20)
+    master.save(records=[{"subject": "s2", "time": 1, "data": {"x": 2}}])
+    gone = master.info()["node_id"]
+    master.kill()
+    slave.launch()
+    slave.wait_answers()
+
+    def waits():
+        answer = slave.get("/cluster/leader")
+        equal(answer.status, 503, "status of /cluster/leader")
+        text = slave.info()["waiting_for"]
+        check(gone in text or master.addr in text, "it waits for %r", text)
+        return True
+    wait_until(waits, "it says whom it waits for", 30)
+    answer = slave.data_post("save", {"records": [{"subject": "s3", "time": 1, "data": {"x": 3}}]})
+    equal(answer.status, 503, "status of a write without a leader")
+    answer = slave.data_post("snapshot", {"ids": "x"}, {"X-Kamaitachi-Consistency": "leader"})
+    refused(answer, 503, "unavailable", "X-Kamaitachi-Consistency")
+
+    answer = wait_until(lambda: slave.post("/cluster/recover", {"accept_loss": True}),
+                        "recover answers")
+    data = answer.data()
+    equal(data["address"], slave.addr, "who leads")
+    check(gone in data["missing"] or master.addr in data["missing"], "missing is %r", data)
+    slave.wait_well(30)
+    slave.save(records=[{"subject": "s3", "time": 1, "data": {"x": 3}}])
+    equal(slave.snapshot(ids="x")["total"], 2, "subjects, without what was lost")
+    told = [e["what"] for e in slave.get("/cluster/events").data()["events"]]
+    check("recover" in told, "events: %s", told)

@@ -127,7 +127,7 @@ class Sessions:
                 (REVISION, "1 2", "bad_value"), (REVISION, "9223372036854775808", "bad_value"),
                 (REVISION, "99999999999999999999999", "bad_value"),
                 (LEVEL, "", "bad_value"), (LEVEL, "Session", "bad_value"),
-                (LEVEL, "strong", "bad_value"), (LEVEL, "linearizable", "not_supported")]:
+                (LEVEL, "strong", "bad_value")]:
             for server in (self.slave, self.cluster.master):
                 for headers in ({name: value}, session(1, **{name: value})):
                     answer = server.data_post("snapshot", {}, headers)
