@@ -16,6 +16,8 @@
 /* Between two scouts; doubled from the one to the other. */
 #define PAUSE_MIN_MS 10
 #define PAUSE_MAX_MS 50
+/* A leader that was not well is looked at so often, while somebody waits for it. */
+#define PROBE_MS 100
 /* An election may last a ttl, and some seconds more when it goes wrong once. */
 #define BEYOND_TTL_MS 5000
 
@@ -115,16 +117,34 @@ static struct kt_exchange *choose_scout(const struct kt_waiting *waiting)
     return exchange ? exchange : waiting->first;
 }
 
+/* Its next probe may be half a second away. */
+static void probe_leader(struct kt_loop *loop)
+{
+    struct kt_waiting *waiting = &loop->waiting;
+    struct kt_peer *leader = kt_leader_peer(loop);
+    int64_t now_ms = kt_loop_now(loop);
+
+    if (leader && now_ms >= waiting->probe_ms) {
+        waiting->probe_ms = now_ms + PROBE_MS;
+        atomic_store(&leader->node->probe_now, true);
+        kt_control_hurry(loop->shared->control);
+    }
+}
+
 static void send_scout(struct kt_loop *loop)
 {
     struct kt_waiting *waiting = &loop->waiting;
 
-    if (waiting->count > 0 && !waiting->scout && kt_loop_now(loop) >= waiting->next_ms &&
-        kt_leader_is_up(loop)) {
-        waiting->scout = choose_scout(waiting);
-        waiting->scout->not_before_ms = 0;
-        send_one(waiting, waiting->scout);
+    if (waiting->count == 0 || waiting->scout || kt_loop_now(loop) < waiting->next_ms) {
+        return;
     }
+    if (!kt_leader_is_up(loop)) {
+        probe_leader(loop);
+        return;
+    }
+    waiting->scout = choose_scout(waiting);
+    waiting->scout->not_before_ms = 0;
+    send_one(waiting, waiting->scout);
 }
 
 static void send_all(struct kt_loop *loop)
@@ -149,7 +169,7 @@ static void on_timer(uv_timer_t *timer)
     struct kt_exchange *scout = waiting->scout;
 
     expire(loop);
-    if (scout && scout == waiting->scout && scout->sent && !scout->got_byte &&
+    if (scout && scout == waiting->scout && scout->sent &&
         kt_loop_now(loop) - scout->attempt_ms >= SCOUT_MS) {
         kt_waiting_taken(loop);
     }

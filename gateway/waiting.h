@@ -30,9 +30,10 @@ struct kt_waiting {
     uv_timer_t timer; /* runs while somebody waits */
     struct kt_exchange *scout;
     bool closed;
-    bool told; /* that writes wait was logged */
-    int64_t pause_ms, next_ms;
-    int64_t closed_ms; /* since when */
+    bool told;                 /* that writes wait was logged */
+    int64_t pause_ms, next_ms; /* between scouts */
+    int64_t probe_ms;          /* not before then is a leader that is down probed once more */
+    int64_t closed_ms;         /* since when */
     /* Who leads, by the newest table, and how often that has changed. */
     uint64_t terms, epoch;
     char leader_id[KT_ID_LEN + 1]; /* "" = nobody, or nobody that is registered */
