@@ -262,9 +262,59 @@ static void log_append_100(struct micro_world *world, uint64_t times)
     }
 }
 
+static void log_append_10(struct micro_world *world, uint64_t times)
+{
+    for (uint64_t i = 0; i < times; i++) {
+        write_log(world, 10);
+    }
+}
+
+/* What the log would hand over; the store of writes has no readers who would miss it there. */
+static void write_data(struct micro_world *world, size_t count)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_entry entries[100];
+    uint64_t seq = kt_store_applied(world->writes);
+
+    for (size_t k = 0; k < count; k++) {
+        entries[k] = (struct kt_entry){.seq = ++seq,
+                                       .epoch = 1,
+                                       .wall_ms = INT64_C(1700000000000),
+                                       .key = KT_STR(""),
+                                       .body = kt_buf_str(&world->one_change)};
+    }
+    micro_must(kt_store_apply(world->writes, entries, count, NULL, &err), &err, "apply");
+}
+
+static void apply_1(struct micro_world *world, uint64_t times)
+{
+    for (uint64_t i = 0; i < times; i++) {
+        write_data(world, 1);
+    }
+}
+
+static void apply_10(struct micro_world *world, uint64_t times)
+{
+    for (uint64_t i = 0; i < times; i++) {
+        write_data(world, 10);
+    }
+}
+
+static void apply_100(struct micro_world *world, uint64_t times)
+{
+    for (uint64_t i = 0; i < times; i++) {
+        write_data(world, 100);
+    }
+}
+
 static size_t one_change_bytes(const struct micro_world *world)
 {
     return world->one_change.len_bytes;
+}
+
+static size_t ten_changes_bytes(const struct micro_world *world)
+{
+    return 10 * world->one_change.len_bytes;
 }
 
 static size_t hundred_changes_bytes(const struct micro_world *world)
@@ -369,8 +419,13 @@ const struct micro_op micro_ops[] = {
     {"change_encode", "a change of 100 records built and encoded", change_encode, change_bytes, 10},
     {"change_decode", "the same decoded", change_decode, change_bytes, 50},
     {"log_append", "one entry into the log, synced", log_append, one_change_bytes, 0},
+    {"log_append_10", "10 entries into the log, synced once", log_append_10, ten_changes_bytes, 0},
     {"log_append_100", "100 entries into the log, synced once", log_append_100,
      hundred_changes_bytes, 0},
+    {"apply_1", "one entry into the data", apply_1, one_change_bytes, 0},
+    {"apply_10", "10 entries into the data, one transaction", apply_10, ten_changes_bytes, 0},
+    {"apply_100", "100 entries into the data, one transaction", apply_100, hundred_changes_bytes,
+     0},
     {"csv_parse", "1000 lines of CSV into cells", csv_parse, csv_bytes, 3},
     {"import_parse", "the same into an encoded change", import_parse, csv_bytes, 3},
 };

@@ -96,7 +96,7 @@ void pool_give(struct reader_pool *pool, struct reader *reader);
 
 struct log_file {
     struct sqlite3 *db;
-    struct sqlite3_stmt *insert_entry, *insert_epoch, *set_commit;
+    struct sqlite3_stmt *begin, *commit, *insert_entry, *insert_epoch, *set_commit;
 };
 
 enum data_stmt {

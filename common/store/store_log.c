@@ -138,17 +138,19 @@ static enum kt_status give_node_id(struct kt_store *store, struct kt_error *err)
 
 static enum kt_status prepare(struct log_file *log, struct kt_error *err)
 {
-    enum kt_status status =
-        db_prepare(log->db, "INSERT INTO entry(seq,epoch,wall_ms,key,body) VALUES(?,?,?,?,?)",
-                   &log->insert_entry, err);
-    if (status == KT_OK) {
-        status = db_prepare(log->db, "INSERT INTO epoch(epoch,epoch_id,first_seq) VALUES(?,?,?)",
-                            &log->insert_epoch, err);
-    }
-    if (status == KT_OK) {
-        status =
-            db_prepare(log->db, "INSERT OR REPLACE INTO meta(name,value) VALUES('commit_seq',?)",
-                       &log->set_commit, err);
+    struct {
+        struct sqlite3_stmt **stmt;
+        const char *sql;
+    } all[] = {
+        {&log->begin, "BEGIN IMMEDIATE"},
+        {&log->commit, "COMMIT"},
+        {&log->insert_entry, "INSERT INTO entry(seq,epoch,wall_ms,key,body) VALUES(?,?,?,?,?)"},
+        {&log->insert_epoch, "INSERT INTO epoch(epoch,epoch_id,first_seq) VALUES(?,?,?)"},
+        {&log->set_commit, "INSERT OR REPLACE INTO meta(name,value) VALUES('commit_seq',?)"},
+    };
+    enum kt_status status = KT_OK;
+    for (size_t i = 0; i < KT_ARRAY_LEN(all) && status == KT_OK; i++) {
+        status = db_prepare(log->db, all[i].sql, all[i].stmt, err);
     }
     return status;
 }
@@ -205,6 +207,8 @@ enum kt_status log_stamp_of(struct kt_store *store, uint64_t seq, int64_t *ret_w
 
 void log_close(struct kt_store *store)
 {
+    db_finalize(&store->log.begin);
+    db_finalize(&store->log.commit);
     db_finalize(&store->log.insert_entry);
     db_finalize(&store->log.insert_epoch);
     db_finalize(&store->log.set_commit);
@@ -269,7 +273,7 @@ static enum kt_status write_entries(struct log_file *log, const struct kt_entry 
                                     size_t count, const struct append_plan *plan,
                                     uint64_t commit_seq, struct kt_error *err)
 {
-    enum kt_status status = db_exec(log->db, "BEGIN IMMEDIATE", err);
+    enum kt_status status = db_run(log->begin, err);
     for (size_t i = 0; i < count && status == KT_OK; i++) {
         db_bind_u64(log->insert_entry, 1, entries[i].seq);
         db_bind_u64(log->insert_entry, 2, entries[i].epoch);
@@ -289,7 +293,7 @@ static enum kt_status write_entries(struct log_file *log, const struct kt_entry 
         status = db_run(log->set_commit, err);
     }
     if (status == KT_OK) {
-        status = db_exec(log->db, "COMMIT", err);
+        status = db_run(log->commit, err);
     }
     if (status != KT_OK) {
         db_rollback(log->db);
