@@ -21,6 +21,7 @@
 enum kt_rank {
     KT_RANK_NODE = 10,
     KT_RANK_REPLICA = 15,
+    KT_RANK_PROPOSAL = 17,
     KT_RANK_COORD = 20,
     KT_RANK_ETCD = 30,
     KT_RANK_GATEWAY = 45,

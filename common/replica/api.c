@@ -15,8 +15,9 @@ static struct proposal *make_proposal(struct kt_str key, struct kt_str body)
     if (!proposal) {
         return NULL;
     }
-    proposal->refs = 1;
-    kt_cond_init(&proposal->done);
+    atomic_init(&proposal->refs, 1);
+    kt_mutex_init(&proposal->mutex, "proposal", KT_RANK_PROPOSAL);
+    kt_cond_init(&proposal->cond);
     kt_buf_init(&proposal->key, 0);
     kt_buf_init(&proposal->body, 0);
     kt_buf_append_str(&proposal->key, key);
@@ -79,7 +80,7 @@ static enum kt_status may_submit(struct kt_replica *replica, size_t body_bytes,
 
 static void enqueue(struct kt_replica *replica, struct proposal *proposal)
 {
-    proposal->refs++;
+    atomic_fetch_add_explicit(&proposal->refs, 1, memory_order_relaxed);
     if (replica->queue_tail) {
         replica->queue_tail->next = proposal;
     } else {
@@ -88,7 +89,9 @@ static void enqueue(struct kt_replica *replica, struct proposal *proposal)
     replica->queue_tail = proposal;
     replica->queue_entries++;
     replica->queue_bytes += (int64_t)proposal->body.len_bytes;
-    kt_cond_signal(&replica->log_cond);
+    if (replica->log_waits) {
+        kt_cond_signal(&replica->log_cond);
+    }
 }
 
 static void withdraw(struct kt_replica *replica, struct proposal *proposal)
@@ -107,23 +110,38 @@ static void withdraw(struct kt_replica *replica, struct proposal *proposal)
     kt_proposal_unref(proposal);
 }
 
-/* Mutex held on entry and return. */
+/* Nobody has answered in time: how far did it come? */
+static enum kt_status give_up(struct kt_replica *replica, struct proposal *proposal,
+                              struct kt_error *err)
+{
+    enum kt_status status = KT_OK;
+    kt_mutex_lock(&replica->mutex);
+    kt_mutex_lock(&proposal->mutex);
+    bool done = proposal->done;
+    kt_mutex_unlock(&proposal->mutex);
+    if (!done && proposal->numbered) {
+        status = kt_fail(err, KT_OUTCOME_UNKNOWN,
+                         "the write has a number but was not committed in time");
+    } else if (!done) {
+        withdraw(replica, proposal);
+        status = kt_fail(err, KT_UNAVAILABLE, "the write waited too long for its turn");
+    }
+    kt_mutex_unlock(&replica->mutex);
+    return status;
+}
+
 static enum kt_status await(struct kt_replica *replica, struct proposal *proposal,
                             int64_t deadline_mono_ms, struct kt_submit_result *ret_result,
                             struct kt_error *err)
 {
-    while (proposal->state != PROPOSAL_DONE &&
-           kt_cond_wait(&proposal->done, &replica->mutex, deadline_mono_ms)) {
+    kt_mutex_lock(&proposal->mutex);
+    while (!proposal->done && kt_cond_wait(&proposal->cond, &proposal->mutex, deadline_mono_ms)) {
     }
-    switch (proposal->state) {
-    case PROPOSAL_QUEUED:
-        withdraw(replica, proposal);
-        return kt_fail(err, KT_UNAVAILABLE, "the write waited too long for its turn");
-    case PROPOSAL_NUMBERED:
-        return kt_fail(err, KT_OUTCOME_UNKNOWN,
-                       "the write has a number but was not committed in time");
-    case PROPOSAL_DONE:
-        break;
+    bool done = proposal->done;
+    kt_mutex_unlock(&proposal->mutex);
+    enum kt_status status = done ? KT_OK : give_up(replica, proposal, err);
+    if (status != KT_OK) {
+        return status;
     }
     if (proposal->status != KT_OK) {
         if (err) {
@@ -178,10 +196,12 @@ enum kt_status kt_replica_submit(struct kt_replica *replica, struct kt_str key, 
     enum kt_status status = may_submit(replica, body.len, err);
     if (status == KT_OK) {
         enqueue(replica, proposal);
+    }
+    kt_mutex_unlock(&replica->mutex);
+    if (status == KT_OK) {
         status = await(replica, proposal, deadline_mono_ms, ret_result, err);
     }
     kt_proposal_unref(proposal);
-    kt_mutex_unlock(&replica->mutex);
     return status;
 }
 

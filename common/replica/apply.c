@@ -41,21 +41,37 @@ void kt_replica_applied(struct kt_replica *replica)
     kt_tail_trim(replica);
 }
 
-static void finish(struct batch *batch, size_t from, size_t count)
+/* What is applied has an answer; it is given without the mutex, so that who is woken does not run
+ * into it. */
+struct answers {
+    struct proposal **items;
+    size_t from, count;
+};
+
+/* Mutex held. */
+static void take_answers(struct batch *batch, size_t from, size_t count, struct answers *answers)
 {
-    for (size_t i = from; batch->proposals && i < from + count; i++) {
-        struct proposal *proposal = batch->proposals[i];
-        batch->proposals[i] = NULL;
-        if (!proposal) {
-            continue;
+    answers->from = from;
+    answers->count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct proposal *proposal = batch->proposals[from + i];
+        batch->proposals[from + i] = NULL;
+        answers->items[i] = proposal;
+        if (proposal && proposal->answered) { /* as unknown, before */
+            kt_proposal_unref(proposal);
+            answers->items[i] = NULL;
+        } else if (proposal) {
+            proposal->answered = true;
         }
-        if (proposal->state == PROPOSAL_DONE) {
-            kt_proposal_unref(proposal); /* answered as unknown before */
-            continue;
+    }
+}
+
+static void give_answers(const struct batch *batch, const struct answers *answers)
+{
+    for (size_t i = 0; i < answers->count; i++) {
+        if (answers->items[i]) {
+            kt_replica_finish(answers->items[i], KT_OK, &batch->results[answers->from + i], NULL);
         }
-        proposal->result.revision = batch->results[i].revision;
-        proposal->result.apply = batch->results[i];
-        kt_replica_finish(proposal, KT_OK, NULL);
     }
 }
 
@@ -63,24 +79,42 @@ static void finish(struct batch *batch, size_t from, size_t count)
 static enum kt_status apply_batch(struct kt_replica *replica, struct batch *batch, uint64_t applied,
                                   uint64_t commit, struct kt_error *err)
 {
+    struct answers answers;
     size_t from = (size_t)(applied + 1 - batch->first_seq);
     size_t count = batch->count - from;
     if (count > commit - applied) {
         count = (size_t)(commit - applied);
     }
+    memset(&answers, 0, sizeof(answers));
     batch->refs++;
     kt_mutex_unlock(&replica->mutex);
-    enum kt_status status = kt_store_apply(replica->store, batch->entries + from, count,
-                                           batch->results ? batch->results + from : NULL, err);
-    kt_mutex_lock(&replica->mutex);
+    enum kt_status status = KT_OK;
+    if (batch->proposals) {
+        answers.items = kt_calloc(count, sizeof(struct proposal *));
+        status = answers.items ? KT_OK : kt_fail(err, KT_NO_MEMORY, "the answers of a batch");
+    }
     if (status == KT_OK) {
-        finish(batch, from, count);
-        /* A batch that was cut meanwhile is counted no more. */
-        if (from + count == batch->count && kt_tail_find(replica, batch->first_seq) == batch) {
-            replica->numbered_bytes -= (int64_t)batch->bytes;
+        status = kt_store_apply(replica->store, batch->entries + from, count,
+                                batch->results ? batch->results + from : NULL, err);
+    }
+    kt_mutex_lock(&replica->mutex);
+    if (status == KT_OK && batch->proposals) {
+        take_answers(batch, from, count, &answers);
+    }
+    /* A batch that was cut meanwhile is counted no more. */
+    if (status == KT_OK && from + count == batch->count &&
+        kt_tail_find(replica, batch->first_seq) == batch) {
+        replica->numbered_bytes -= (int64_t)batch->bytes;
+        if (replica->log_waits && replica->queue_head) {
             kt_cond_signal(&replica->log_cond);
         }
     }
+    if (answers.count > 0) {
+        kt_mutex_unlock(&replica->mutex);
+        give_answers(batch, &answers);
+        kt_mutex_lock(&replica->mutex);
+    }
+    kt_free(answers.items);
     kt_batch_unref(batch);
     return status;
 }

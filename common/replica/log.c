@@ -11,25 +11,32 @@
 
 void kt_proposal_unref(struct proposal *proposal)
 {
-    KT_ASSERT(proposal->refs > 0);
-    if (--proposal->refs == 0) {
-        kt_cond_done(&proposal->done);
+    /* Acquire and release: who frees it sees what the others did with it. */
+    if (atomic_fetch_sub_explicit(&proposal->refs, 1, memory_order_acq_rel) == 1) {
+        kt_cond_done(&proposal->cond);
+        kt_mutex_done(&proposal->mutex);
         kt_buf_done(&proposal->key);
         kt_buf_done(&proposal->body);
         kt_free(proposal);
     }
 }
 
-void kt_replica_finish(struct proposal *proposal, enum kt_status status, const struct kt_error *err)
+void kt_replica_finish(struct proposal *proposal, enum kt_status status,
+                       const struct kt_apply_result *result, const struct kt_error *err)
 {
+    kt_mutex_lock(&proposal->mutex);
     proposal->status = status;
+    if (result) {
+        proposal->result.revision = result->revision;
+        proposal->result.apply = *result;
+    }
     if (err && status != KT_OK) {
         proposal->error = *err;
         proposal->error.status = status;
     }
-    proposal->state = PROPOSAL_DONE;
-    /* Each waits on a condition of its own: a broadcast would wake all for the news of one. */
-    kt_cond_signal(&proposal->done);
+    proposal->done = true;
+    kt_cond_signal(&proposal->cond);
+    kt_mutex_unlock(&proposal->mutex);
     kt_proposal_unref(proposal);
 }
 
@@ -40,7 +47,7 @@ void kt_replica_refuse_queue(struct kt_replica *replica, enum kt_status status, 
     while (replica->queue_head) {
         struct proposal *proposal = replica->queue_head;
         replica->queue_head = proposal->next;
-        kt_replica_finish(proposal, status, &err);
+        kt_replica_finish(proposal, status, NULL, &err);
     }
     replica->queue_tail = NULL;
     replica->queue_entries = 0;
@@ -74,7 +81,9 @@ void kt_replica_log_main(void *arg)
         } else if (!leads && replica->orders.follow != FOLLOW_NOTHING) {
             kt_replica_follow(replica);
         } else {
+            replica->log_waits = true;
             (void)kt_cond_wait(&replica->log_cond, &replica->mutex, kt_now_mono_ms() + 1000);
+            replica->log_waits = false;
         }
     }
     kt_replica_refuse_queue(replica, KT_UNAVAILABLE, "this node is stopping");

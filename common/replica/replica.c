@@ -312,9 +312,10 @@ static enum kt_status start_coord(struct kt_replica *replica, struct kt_error *e
 static struct kt_cond *const *all_conds(struct kt_replica *replica, size_t *ret_count,
                                         struct kt_cond *dest[9])
 {
-    struct kt_cond *conds[] = {&replica->replica_cond, &replica->step_cond,   &replica->etcd_cond,
-                               &replica->log_cond,     &replica->apply_cond,  &replica->synced_cond,
-                               &replica->wall_cond,    &replica->changed_cond};
+    struct kt_cond *conds[] = {
+        &replica->replica_cond, &replica->step_cond,    &replica->etcd_cond,
+        &replica->log_cond,     &replica->apply_cond,   &replica->synced_cond,
+        &replica->wall_cond,    &replica->changed_cond, &replica->trim_cond};
     memcpy(dest, conds, sizeof(conds));
     *ret_count = KT_ARRAY_LEN(conds);
     return dest;
@@ -388,6 +389,7 @@ enum kt_status kt_replica_start(struct kt_replica *replica, struct kt_error *err
         kt_thread_fn main;
     } threads[] = {{&replica->log_thread, "log", kt_replica_log_main},
                    {&replica->apply_thread, "apply", kt_replica_apply_main},
+                   {&replica->trim_thread, "trim", kt_replica_trim_main},
                    {&replica->etcd_thread, "etcd", kt_replica_calls_main},
                    {&replica->replica_thread, "replica", replica_main}};
     enum kt_status status = KT_OK;
@@ -468,6 +470,7 @@ void kt_replica_stop(struct kt_replica *replica)
     kt_http_client_cancel(replica->client);
     join(replica, &replica->log_thread, &replica->log_stop, &replica->log_cond);
     join(replica, &replica->apply_thread, &replica->apply_stop, &replica->apply_cond);
+    join(replica, &replica->trim_thread, &replica->trim_stop, &replica->trim_cond);
     kt_mutex_lock(&replica->mutex);
     release_waiters(replica);
     kt_mutex_unlock(&replica->mutex);

@@ -5,7 +5,7 @@
  * calls.c    the `etcd` thread: transactions, messages
  * log.c      the `log` thread; write.c its work as leader, follow.c as follower
  * tail.c     the newest entries in memory: what is sent, applied and answered from
- * apply.c    the `apply` thread
+ * apply.c    the `apply` thread; trim.c the `trim` thread
  * serve.c    what other nodes ask, on HTTP workers
  * api.c      what handlers ask; operate.c what operators ask
  *
@@ -32,15 +32,17 @@
 /* The lease clock, silence and resends are looked at so often when nothing else happens. */
 #define KT_REPLICA_TICK_MS 100
 
-enum proposal_state { PROPOSAL_QUEUED, PROPOSAL_NUMBERED, PROPOSAL_DONE };
-
-/* A change on its way. References: the submitter's, the queue's or the batch's. */
+/* A change on its way. References: the submitter's, the queue's or the batch's. Its submitter waits
+ * on a lock of its own, so that the news of a batch wakes each one past the replica's mutex. */
 struct proposal {
     struct proposal *next;
-    int refs; /* under the mutex */
-    enum proposal_state state;
-    struct kt_cond done;
+    atomic_int refs;
+    bool numbered, answered; /* under the replica's mutex; answered: by whoever came first */
     struct kt_buf key, body;
+
+    struct kt_mutex mutex; /* of what follows */
+    struct kt_cond cond;
+    bool done;
     enum kt_status status;
     struct kt_error error;
     struct kt_submit_result result;
@@ -91,12 +93,13 @@ struct kt_replica {
     char addr[KT_ADDR_MAX];
     char service_name[64];
     struct kt_http_client *client, *message_client; /* the log thread's, the etcd thread's */
-    struct kt_thread replica_thread, etcd_thread, log_thread, apply_thread;
+    struct kt_thread replica_thread, etcd_thread, log_thread, apply_thread, trim_thread;
     int64_t started_at_ms, started_mono_ms;
 
     struct kt_mutex mutex;
     struct kt_cond replica_cond; /* the replica thread; who waits for a change of views too */
     struct kt_cond step_cond, etcd_cond, log_cond, apply_cond;
+    struct kt_cond trim_cond;
     struct kt_cond synced_cond;  /* fetches that wait for a large entry's fsync */
     struct kt_cond wall_cond;    /* readers in hold() */
     struct kt_cond changed_cond; /* operators' calls */
@@ -104,9 +107,9 @@ struct kt_replica {
     struct kt_machine_log log;
     struct kt_epoch *vector; /* log.vector */
     struct kt_coord_view *view;
-    bool view_changed, stopping, log_stop, apply_stop, etcd_stop;
-    bool closing; /* takes no new changes; what it took is finished first */
-    bool stepping;
+    bool view_changed, stopping, log_stop, apply_stop, trim_stop, etcd_stop;
+    bool closing;             /* takes no new changes; what it took is finished first */
+    bool stepping, log_waits; /* log_waits: the log thread has nothing to do */
     unsigned step_waiters;
     bool keep_failed; /* a KT_M_KEEP did not reach the disk: nothing may rest on it */
     int64_t keep_again_mono_ms;
@@ -223,9 +226,10 @@ void kt_replica_follow(struct kt_replica *replica);      /* follow.c */
 bool kt_replica_may_number(struct kt_replica *replica);
 
 /* --- proposals (log.c) --- */
-void kt_proposal_unref(struct proposal *proposal);
+void kt_proposal_unref(struct proposal *proposal); /* any thread */
+/* Tells its submitter, and drops a reference. The replica's mutex may be held or not. */
 void kt_replica_finish(struct proposal *proposal, enum kt_status status,
-                       const struct kt_error *err);
+                       const struct kt_apply_result *result, const struct kt_error *err);
 /* Answers everything that waits without a number: certainly not done. */
 void kt_replica_refuse_queue(struct kt_replica *replica, enum kt_status status, const char *why);
 
@@ -248,6 +252,9 @@ void kt_tail_unknown(struct kt_replica *replica, const char *why);
  * false: not in memory. Gives the mutex up while it copies. */
 bool kt_tail_frames(struct kt_replica *replica, uint64_t after, size_t max_bytes,
                     struct kt_buf *dest);
+
+/* --- trim.c: the log's beginning is cut now and then --- */
+void kt_replica_trim_main(void *arg);
 
 /* --- apply.c --- */
 void kt_replica_apply_main(void *arg);

@@ -73,10 +73,11 @@ static void answer_unknown(struct batch *batch, uint64_t commit_seq, const char 
     (void)kt_fail(&err, KT_OUTCOME_UNKNOWN, "%s", why);
     for (size_t i = 0; batch->proposals && i < batch->count; i++) {
         struct proposal *proposal = batch->proposals[i];
-        if (proposal && proposal->state != PROPOSAL_DONE && batch->first_seq + i > commit_seq) {
+        if (proposal && !proposal->answered && batch->first_seq + i > commit_seq) {
             /* The entry may borrow its bytes: the batch's reference stays. */
-            proposal->refs++;
-            kt_replica_finish(proposal, KT_OUTCOME_UNKNOWN, &err);
+            proposal->answered = true;
+            atomic_fetch_add_explicit(&proposal->refs, 1, memory_order_relaxed);
+            kt_replica_finish(proposal, KT_OUTCOME_UNKNOWN, NULL, &err);
         }
     }
 }

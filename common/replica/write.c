@@ -75,7 +75,7 @@ static struct batch *take_batch(struct kt_replica *replica)
         replica->queue_entries--;
         replica->queue_bytes -= (int64_t)proposal->body.len_bytes;
         proposal->next = NULL;
-        proposal->state = PROPOSAL_NUMBERED;
+        proposal->numbered = true;
         batch->proposals[i] = proposal;
         batch->entries[i] =
             (struct kt_entry){batch->first_seq + i, replica->machine.disk.epoch, batch->wall_ms,
@@ -93,7 +93,7 @@ static void drop_batch(struct kt_replica *replica, struct batch *batch, const ch
     struct kt_error err = KT_ERROR_INIT;
     (void)kt_fail(&err, KT_UNAVAILABLE, "%s", why);
     for (size_t i = 0; batch->proposals && i < batch->count; i++) {
-        kt_replica_finish(batch->proposals[i], KT_UNAVAILABLE, &err);
+        kt_replica_finish(batch->proposals[i], KT_UNAVAILABLE, NULL, &err);
         batch->proposals[i] = NULL;
     }
     replica->in_flight_wall_ms = 0;
