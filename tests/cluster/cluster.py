@@ -533,11 +533,31 @@ class Cluster:
     def everyone(self):
         return self.nodes + ([self.gateway] if self.gateway else [])
 
+    def leader(self, deadline=20.0):
+        """The node that leads; the master at first, another one when it was away."""
+        def who():
+            for node in self.nodes:
+                if node.is_running() and node.info()["is_leader"]:
+                    return node
+            return None
+        return wait_until(who, "a node leads", deadline)
+
+    def hand_to(self, node, deadline=20.0):
+        """Until that node leads, by a planned handover if need be."""
+        def leads():
+            leader = self.leader()
+            if leader is not node:
+                leader.post("/cluster/failover", {"to": node.addr}).data()
+            return node.info()["is_leader"]
+        wait_until(leads, "%s leads" % node.name, deadline)
+
     def wait_level(self, deadline=30.0):
-        """Until every node has applied what the master has."""
-        revision = self.master.revision()
-        for node in self.slaves:
-            node.wait_revision(revision, deadline)
+        """Until every node has applied what the leader has."""
+        leader = self.leader(deadline)
+        revision = leader.revision()
+        for node in self.nodes:
+            if node is not leader:
+                node.wait_revision(revision, deadline)
         return revision
 
     def ask_all(self, name, body):
