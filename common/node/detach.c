@@ -20,13 +20,14 @@ static enum kt_status make_config(struct kt_store *store, const char *node_id,
 {
     struct kt_store_identity identity;
     struct kt_cluster_config *config = kt_calloc(1, sizeof(*config));
-    struct kt_buf kept;
+    struct kt_store_kept kept;
+    struct kt_buf memory;
     kt_store_identity(store, &identity);
-    kt_buf_init(&kept, 0);
-    enum kt_status status = config ? kt_store_kept(store, &kept, err)
+    kt_buf_init(&memory, 0);
+    enum kt_status status = config ? kt_store_read_kept(store, &kept, &memory, err)
                                    : kt_fail(err, KT_NO_MEMORY, "no memory to detach");
-    if (status == KT_OK && kept.len_bytes > 0) {
-        status = kt_cluster_config_parse(kt_buf_str(&kept), config, err);
+    if (status == KT_OK && kept.config_json.len > 0) {
+        status = kt_cluster_config_parse(kept.config_json, config, err);
     }
     if (status == KT_OK) {
         kt_str_copy(config->cluster, sizeof(config->cluster), kt_str(cluster_id));
@@ -46,7 +47,7 @@ static enum kt_status make_config(struct kt_store *store, const char *node_id,
         status = kt_buf_status(ret_json);
         status = status == KT_OK ? KT_OK : kt_fail(err, status, "no memory to detach");
     }
-    kt_buf_done(&kept);
+    kt_buf_done(&memory);
     kt_free(config);
     return status;
 }

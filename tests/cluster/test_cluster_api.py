@@ -2,6 +2,7 @@
 """What operators ask of a cluster, and what nodes without etcd ask of the others."""
 
 import json
+import os
 
 from cluster import Node, check, equal, group, test, wait_until
 
@@ -435,3 +436,34 @@ def recover_is_the_way_out_when_who_was_in_sync_is_gone(bench):
     equal(slave.snapshot(ids="x")["total"], 2, "subjects, without what was lost")
     told = [e["what"] for e in slave.get("/cluster/events").data()["events"]]
     check("recover" in told, "events: %s", told)
+
+    # The other one comes back with what was acknowledged and is lost now: it stops and says so.
+    master.expected_log = [r"replica stopped"]
+    master.launch()
+    master.wait_answers()
+
+    def has_stopped():
+        health = master.health()
+        equal(health["status"], "stopped", "status")
+        check("-rejoin" in health["why"], "why: %s", health["why"])
+        return True
+    wait_until(has_stopped, "the diverged node stops", 30)
+    equal(master.get("/health/ready").status, 503, "status of /health/ready")
+    check("-rejoin" in master.info()["waiting_for"], "waiting_for: %r", master.info())
+    master.terminate()
+    # With -rejoin it takes a full copy, starts again within its process, and is in sync again.
+    master.flags = ["-rejoin"]
+    master.launch()
+    process = master.popen.pid
+    master.wait_well(60)
+    slave.save(records=[{"subject": "s4", "time": 1, "data": {"x": 4}}])
+    wait_until(lambda: in_sync(slave) == both, "both are in sync again", 30)
+    master.wait_revision(slave.revision())
+    equal(master.snapshot(ids="x")["total"], 3, "subjects at the node that rejoined")
+    equal((master.popen.pid, master.is_running()), (process, True), "the process")
+    check("reason=restart" in master.log(), "it did not start again by itself")
+    check(any(".diverged-" in name for name in os.listdir(master.dir)), "its old file is gone")
+    # The flag may stay.
+    master.terminate()
+    master.start()
+    wait_until(lambda: in_sync(slave) == both, "both are in sync after a restart", 30)

@@ -16,8 +16,12 @@ static struct kt_store *member(const char *path)
     help_found(store, 4096);
     SAVE(store, {"s", 1, "Q4", 7, "a", 1.5, "b", HELP_NULL});
     SAVE(store, {"s", 2, "", HELP_NO_D, "a", 2});
-    if (kt_store_set_cluster(store, "00000000000000cc", false, &err) != KT_OK ||
-        kt_store_set_kept(store, KT_STR("{\"epoch\":9}"), 9, &err) != KT_OK) {
+    struct kt_store_kept kept = {.cluster_id = "00000000000000cc",
+                                 .config_json = KT_STR("{\"epoch\":9}"),
+                                 .growth = KT_STR("00000000000000dd"),
+                                 .epoch = 9,
+                                 .bound_by_nothing = true};
+    if (kt_store_keep(store, &kept, &err) != KT_OK) {
         help_fatal("keep", &err);
     }
     return store;
@@ -43,11 +47,14 @@ static void both_files_take_the_new_ids_and_keep_their_data(void)
     CHECK_INT(identity.epoch, 9);
     CHECK_INT(identity.end_seq, 3);
     CHECK_INT(identity.commit_seq, 3);
-    struct kt_buf kept;
-    kt_buf_init(&kept, 0);
-    CHECK_OK(kt_store_kept(store, &kept, &err));
-    CHECK_SLICE(kt_buf_str(&kept), "{}");
-    kt_buf_done(&kept);
+    struct kt_store_kept kept;
+    struct kt_buf memory;
+    kt_buf_init(&memory, 0);
+    CHECK_OK(kt_store_read_kept(store, &kept, &memory, &err));
+    CHECK_SLICE(kept.config_json, "{}");
+    CHECK_SLICE(kept.growth, "");
+    CHECK(kept.standalone && !kept.half_copy && !kept.bound_by_nothing);
+    kt_buf_done(&memory);
     CHECK_STR(help_tell(store, "s", ALL_D, ALL_W), MEMBER_TEXT);
     CHECK(kt_store_cursor_key(store, after));
     CHECK(memcmp(before, after, sizeof(before)) != 0);
