@@ -298,7 +298,7 @@ def bulk_import(run, result):
 
 def visible(run, result):
     whole = replicas(run, 3)
-    leader = whole.wait_leader()
+    leader = whole.wait_in_sync()
     path = program("sync_latency", run.tools)
     count = 200 if run.quick else 1000
     command = [path, "-leader", leader.addr,
@@ -449,7 +449,7 @@ LINES = [
     Line("writes_in_sync",
          "single-record writes to the leader, acknowledged by 3 in-sync nodes (fsynced on each), "
          "1 and 100 clients, against puts of a three-member etcd through its JSON gateway",
-         ">= 2 x", writes_in_sync, built=False, uses=("cluster3", "etcds1", "etcds3"), samples=6, setup=12),
+         ">= 2 x", writes_in_sync, uses=("cluster3", "etcds1", "etcds3"), samples=6, setup=12),
     Line("writes_leader",
          "single-record writes to the leader, fsynced there, 100 clients, beside etcd's puts", "-",
          writes_leader, uses=("etcds1", "etcds3"), samples=3, setup=8),
@@ -461,10 +461,10 @@ LINES = [
          uses=("cluster3",), samples=3),
     Line("unplanned_failover", "the leader killed (kill -9) while clients write and read",
          "longest wait <= ttl + 1.5 s; no request fails, no write is lost", failover.unplanned,
-         built=False, uses=("failing",), samples=0, setup=8, round_s=18),
+         uses=("failing",), samples=0, setup=8, round_s=18),
     Line("planned_handover", "handovers while clients write and read",
          "longest wait <= 200 ms; no request fails, no write is lost", failover.planned,
-         built=False, uses=("failing",), samples=0, setup=8, round_s=20),
+         uses=("failing",), samples=0, setup=8, round_s=20),
     Line("memory", "memory per cached value", "<= 16 bytes", memory_per_value, samples=0),
     Line("bare_rates", "bare rates, for orientation", "-", bare_rates, uses=("cluster3",),
          samples=4),
