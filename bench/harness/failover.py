@@ -38,9 +38,8 @@ def lost_of(account):
 
 
 def failed_of(account):
-    """Requests without a right answer, and those that could not even be sent in time."""
-    wrong = sum(account["wrong"].values()) - account["wrong"].get("wrong_value", 0)
-    return wrong + account.get("unsent", 0) + account.get("abandoned", 0)
+    """Requests without a right answer."""
+    return sum(account["wrong"].values()) - lost_of(account) + account["abandoned"]
 
 
 def sample_of(writes, reads, **more):
@@ -51,6 +50,7 @@ def sample_of(writes, reads, **more):
         p90_us=latency["p90"], p99_us=latency["p99"], max_us=latency["max"],
         read_max_us=reads["latency_us"]["max"], failed_writes=failed_of(writes),
         failed_reads=failed_of(reads), lost=lost_of(writes),
+        unsent=writes["unsent"] + reads["unsent"],
         errors=failed_of(writes) + failed_of(reads),
         examples=list(writes["examples"].values()) + list(reads["examples"].values()), **more)
 
@@ -107,7 +107,8 @@ def hand_over(run, whole):
         took.append((time.monotonic() - start) * 1e6)
         cluster.check(answer.status == 200, "the handover to %s was answered %d: %s",
                       following.addr, answer.status, cluster.shorten(answer.body))
-        cluster.wait_until(lambda: following.info()["is_leader"], "%s leads" % following.name, 10)
+        cluster.wait_until(lambda: following.info()["is_leader"],
+                           "%s leads, as %s said" % (following.name, answer.body), 10)
         threading.Event().wait(max(0, PAUSE_S - (time.monotonic() - start)))
 
     whole.wait_in_sync()
@@ -143,6 +144,10 @@ def tell(result, contender, bar_ms):
                        ("lost", "acknowledged writes that are gone")):
         fact(result, name, sum(sample.get(what, 0) for sample in
                                result["contenders"][contender]["rounds"]), "", ("<=", 0))
+    unsent = of("unsent")
+    if unsent:
+        result["notes"].append("the machine was too busy: up to %d requests could not be sent by the "
+                               "end of a round, and their wait is not counted" % unsent)
     for sample in result["contenders"][contender]["rounds"]:
         result["notes"] += ["an answer that was wrong: %s" % text
                             for text in sample.get("examples", [])[:2]]

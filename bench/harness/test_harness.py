@@ -248,7 +248,7 @@ class StubCluster:
         self.asked.append((path, body["to"], timeout > 0))
         if self.status == 200:
             self.leading = next(node for node in self.nodes if node.addr == body["to"])
-        return type("Answer", (), {"status": self.status, "body": b"refused"})
+        return type("Answer", (), {"status": self.status, "body": b"told"})
 
 
 class Failovers(unittest.TestCase):
@@ -270,7 +270,7 @@ class Failovers(unittest.TestCase):
         self.assertEqual((sample["max_us"], sample["read_max_us"]), (150000, 90000))
 
     def test_a_handover_that_is_refused_fails_the_round(self):
-        with self.assertRaisesRegex(failover.cluster.Failure, "was answered 409: b'refused'"):
+        with self.assertRaisesRegex(failover.cluster.Failure, "was answered 409: b'told'"):
             failover.hand_over(None, StubCluster(409))
 
     def test_who_was_killed_comes_back_whatever_the_round_came_to(self):

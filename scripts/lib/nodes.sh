@@ -172,8 +172,12 @@ cluster_info() {
     printf '%s' "$found"
 }
 
+members_in() { # INFO: the objects of its list, one a line
+    printf '%s' "$1" | sed 's/.*"nodes":\[//' | tr '{' '\n'
+}
+
 member_in() { # INFO ADDRESS: what it says of this node
-    printf '%s' "$1" | tr '{' '\n' | grep -F "\"address\":\"$2\"" | grep -F '"in_sync":' | tail -n 1
+    members_in "$1" | grep -F "\"address\":\"$2\""
 }
 
 status_line() { # NAME ADDRESS PID ROLE IN-SYNC REVISION LAG HEALTH
@@ -205,7 +209,7 @@ print_leader() { # INFO
     local address epoch count
     address=$(printf '%s' "$1" | sed -n 's/.*"leader":"\([^"]*\)".*/\1/p')
     epoch=$(printf '%s' "$1" | sed -n 's/^[^[]*"epoch":\([0-9]*\).*/\1/p')
-    count=$(printf '%s' "$1" | tr '{' '\n' | grep -c '"in_sync":true') || true
+    count=$(members_in "$1" | grep -c '"in_sync":true') || true
     if [ -n "$address" ]; then
         say "leader: ${address}, epoch ${epoch:-?}, $count of $((masters + slaves)) in sync"
     else

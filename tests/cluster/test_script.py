@@ -10,8 +10,8 @@ import socket
 import subprocess
 import threading
 
-from cluster import (BIN, ROOT, Skip, check, equal, free_ports, group, measured, missing, request,
-                     test, wait_until)
+from cluster import (BIN, ROOT, SLOW, Skip, check, equal, free_ports, group, measured, missing,
+                     request, test, wait_until)
 
 SCRIPT = os.path.join(ROOT, "scripts", "start_cluster.sh")
 
@@ -400,6 +400,43 @@ class StartCluster:
               {leader["address"]: "leader"}, "leaders in %s" % out)
         check("leader: %s, epoch %d, " % (leader["address"], leader["epoch"]) in out,
               "the leader's line: %s", out)
+
+    def _leader(self):
+        """The name of who leads, as the status says it, and who else there is, once all is well."""
+        names = {"127.0.0.1:%d" % (self.base + port): name
+                 for port, name in ((1, "master"), (2, "slave"), (3, "slave2"))}
+
+        def settled():
+            run = Run("--status", "--data-dir", self.dir)
+            found = re.search(r"^leader: (\S+), epoch \d+, 3 of 3 in sync$", run.out, re.M)
+            return run.status == 0 and found and names[found.group(1)]
+        leader = wait_until(settled, "three nodes are well and in sync", 40)
+        return leader, [name for name in names.values() if name != leader]
+
+    def _save(self):
+        """A write through the gateway; its revision."""
+        return request("127.0.0.1:%d" % self.base, "POST", "/data/kamaitachi/api/data/v1/save",
+                       {"records": [{"subject": "script", "time": "2026-01-01",
+                                     "data": {"n": 1}}]}, timeout=30 * SLOW).data()["revision"]
+
+    def the_lead_is_handed_over(self):
+        before, others = self._leader()
+        run = Run("--promote", others[0], "--data-dir", self.dir)
+        equal(run.status, 0, "exit status of --promote (%s)" % run.all)
+        check(re.search(r"^%s leads now, after \d+ ms \(before: %s\)$" % (others[0], before),
+                        run.out, re.M), "it says %s", run.out)
+        equal(self._leader()[0], others[0], "who leads")
+        self._save()
+
+    def another_node_leads_when_the_leader_is_killed(self):
+        before, others = self._leader()
+        revision = self._save()
+        run = Run("--kill", before, "--data-dir", self.dir)
+        equal(run.status, 0, "exit status of --kill (%s)" % run.all)
+        check("It led." in run.out, "it says %s", run.out)
+        check(self._save() > revision, "the write after the failover has no later revision")
+        equal(Run("--start", before, "--data-dir", self.dir).status, 0, "exit status of --start")
+        check(self._leader()[0] in others, "%s leads again by itself", before)
 
     def restart_keeps_the_data(self):
         equal(Run("--restart", *self.flags).status, 0, "exit status of --restart")
