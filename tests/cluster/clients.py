@@ -3,13 +3,13 @@
 """Many clients at once, whose requests go down in a history (history.py).
 
 They run in processes of their own, so that whoever judges and breaks things has this process to
-himself: `Clients` starts them and reads their histories while they go on. Each client sends one request
-after the other, `rate` a second, on a connection that stays open:
+himself: `Clients` starts them and reads their histories while they go on. Each client sends one
+request after the other, `rate` a second, on a connection that stays open:
 
-- writers (half of them with Idempotency-Keys, who repeat what came to nothing or is unknown) put unique
-  values into a few keys that they share;
-- readers read them linearizably; strollers at level any; sessions write and read at level session, with the
-  greatest revision that they have seen;
+- writers (half of them with Idempotency-Keys, who repeat what came to nothing or is unknown) put
+  unique values into a few keys that they share;
+- readers read them linearizably; strollers at level any; sessions write and read at level session,
+  with the greatest revision that they have seen;
 - counters read a counter and raise it with if_revision.
 
 A process ends when its standard input is closed, or after `seconds`, whatever comes first.
@@ -27,6 +27,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
+from cluster import SLOW, wait_until  # pylint: disable=wrong-import-position
 from history import NONE, OK, UNKNOWN, Op  # pylint: disable=wrong-import-position
 
 ROLES = ("writer", "keyed", "reader", "stroller", "session", "counter")
@@ -268,7 +269,8 @@ class Clients:
         servers = servers if isinstance(servers, list) else [servers]
         Clients._bases += 1
         order = {"seed": random.randrange(1 << 30), "rate": rate, "keys": keys,
-                 "counters": counters, "strong": strong, "timeout_ms": timeout_ms, "seconds": seconds,
+                 "counters": counters, "strong": strong,
+                 "timeout_ms": timeout_ms, "seconds": seconds,
                  "timeout": timeout_ms / 1000 + 5, "base": Clients._bases * 1000000000,
                  "servers": [(server.addr, server.data_prefix) for server in servers]}
         self.seed = order["seed"]
@@ -304,7 +306,7 @@ class Clients:
         for part in self._parts:
             if part[0].returncode is None:
                 try:
-                    status = part[0].wait(90 * _slow())
+                    status = part[0].wait(90 * SLOW)
                 except subprocess.TimeoutExpired:
                     part[0].kill()
                     status = part[0].wait()
@@ -324,10 +326,12 @@ class Clients:
             self.ops.extend(Op.parse(line) for line in lines)
         return self.ops
 
-    def count(self, kind, since=0):
-        """Good ones of a kind that ended after `since` (of now())."""
-        return sum(1 for op in self.look()
-                   if op.kind == kind and op.outcome == OK and op.end > since)
+    def wait(self, count, kind="write", deadline=30.0):
+        """Until so many more have gone well that began from now on."""
+        since = now()
+        wait_until(lambda: sum(1 for op in self.look() if op.kind == kind and op.outcome == OK and
+                               op.begin > since) >= count,
+                   "%d more %ss go well" % (count, kind), deadline)
 
     def failed(self, kind):
         """Those that came to nothing; a compare-and-set that was too late is none of them."""
@@ -340,10 +344,6 @@ class Clients:
 
 def now():
     return time.monotonic_ns()
-
-
-def _slow():
-    return float(os.environ.get("KT_TEST_SLOW") or 1)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 """A cluster to be broken, what breaks it, and the judgement afterwards.
 
 A Field has data nodes of which each can lead, an etcd of one or three members, a gateway, and with
-wires=True links that can be cut (proxy.py). `judge` ends the clients, heals everything, waits until all
-nodes are level, and then demands: every table of every node the same, the exports of all nodes the
-same bytes, and a history (history.py) in which nothing is wrong.
+wires=True links that can be cut (proxy.py). `judge` ends the clients, heals everything, waits until
+all nodes are level, and then demands: every table of every node the same, the exports of all nodes
+the same bytes, and a history (history.py) in which nothing is wrong.
 """
 
 import contextlib
@@ -19,14 +19,17 @@ import subprocess
 
 import clients as load
 import history
-from cluster import (API, SLOW, Etcd, Failure, Gateway, Node, b64, check, equal, free_ports, missing,
-                     request, wait_until)
+from cluster import (SLOW, Etcd, Failure, Gateway, Node, b64, check, equal, free_ports, missing,
+                     wait_until)
 from proxy import Wires
 
 TTL = 3  # as the harness sets it
 
+# A record that no history knows of.
+PROBE = {"subject": "probe", "time": -1000, "data": {"v": 1}}
+
 # What tells nodes apart, and what each may have cut off in the front at its own time.
-OWN_TABLES = {"meta"}
+OWN_TABLES = {"data.meta", "log.meta", "log.base"}
 CUT_TABLES = {"touched": "seq", "entry": "seq"}
 
 
@@ -99,7 +102,9 @@ class SmallDisk:
             missing("netns", "a small tmpfs needs root and mount")
         self.path = os.path.join(node.dir, "disk")
         os.makedirs(self.path)
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%dm" % megabytes, "none", self.path],
+        self._remove_leftovers()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%dm" % megabytes,
+                               "ktdisk%d" % os.getpid(), self.path],
                               capture_output=True, text=True, check=False)
         if done.returncode != 0:
             missing("netns", "mount: " + done.stderr.strip())
@@ -124,11 +129,21 @@ class SmallDisk:
     def remove(self):
         subprocess.run(["umount", self.path], capture_output=True, check=False)
 
+    @staticmethod
+    def _remove_leftovers():
+        """What a run that was killed has left mounted."""
+        with open("/proc/mounts", encoding="utf-8", errors="replace") as mounts:
+            for line in mounts:
+                name, path = line.split()[:2]
+                if name.startswith("ktdisk") and not os.path.exists("/proc/" + name[6:]):
+                    subprocess.run(["umount", path], capture_output=True, check=False)
+
 
 # --- the cluster ---------------------------------------------------------------------------------
 
 class Field:
-    def __init__(self, bench, masters=1, slaves=2, etcds=1, wires=False, small_disks=(), **settings):
+    def __init__(self, bench, masters=1, slaves=2, etcds=1, wires=False, small_disks=(),
+                 **settings):
         self.bench = bench
         self.etcd = bench.etcd() if etcds == 1 else EtcdGroup(bench, etcds)
         self.wires = Wires(bench) if wires else None
@@ -153,6 +168,8 @@ class Field:
         wait_until(lambda: self.gateway.health()["count"] == len(self.nodes),
                    "the gateway has all nodes", 20)
         wait_until(self.takes_writes, "writes are taken", 20)
+        for node in self.nodes:
+            node.id = node.info()["node_id"]
 
     def add(self, name):
         """One more node, not started yet."""
@@ -162,6 +179,7 @@ class Field:
             front = self.wires.front(name, ports + 1, ports)
             settings.update(port=ports, server_service_addr=front)
         node = Node(self.bench, name, self.endpoints, **settings)
+        node.id = None  # known when it has started
         node.front = node.addr if not self.wires else front
         self.nodes.append(node)
         return node
@@ -201,7 +219,7 @@ class Field:
     def takes_writes(self, server=None):
         """One that no history knows of."""
         return (server or self.gateway).data_post(
-            "save", {"records": [{"subject": "probe", "time": 1, "data": {"v": 1}}]},
+            "save", {"records": [PROBE]},
             {"X-Kamaitachi-Timeout-Ms": "1000"}, timeout=5 * SLOW).status == 200
 
     def wait_writes(self, deadline=20.0):
@@ -213,6 +231,11 @@ class Field:
         members = {one["id"]: one["addr"] for one in config.get("members", [])}
         addrs = {members.get(one, one) for one in config.get("in_sync", [])}
         return sorted(node.name for node in self.nodes if node.front in addrs)
+
+    @staticmethod
+    def waits_for(node, other):
+        """Does a node say that it waits for another?"""
+        return other.id in (node.info()["waiting_for"] or "")
 
     def wait_in_sync(self, names, deadline=20.0):
         wait_until(lambda: self.in_sync() == sorted(names),
@@ -292,7 +315,8 @@ class Field:
         return history.Account(versions)
 
     def compare_tables(self, deadline=20.0):
-        """Every table of every node, by what stands in it; the data may be written a little later."""
+        """Every table of every node, by what stands in it; the data may be written a little
+        later."""
         def same():
             sums = {node.name: table_sums(node) for node in self.nodes}
             first = sums[self.nodes[0].name]
@@ -313,8 +337,8 @@ class Field:
             told[node.name] = answer.body
         first = self.nodes[0].name
         for name, body in told.items():
-            check(body == told[first], "the exports of %s and %s differ: %d and %d bytes", name, first,
-                  len(body), len(told[first]))
+            check(body == told[first], "the exports of %s and %s differ: %d and %d bytes", name,
+                  first, len(body), len(told[first]))
         versions = {}
         for line in told[first].split(b"\n"):
             if line.startswith(b'{"record"'):
@@ -344,7 +368,8 @@ def no_failures(clients, *kinds):
 # --- checksums -----------------------------------------------------------------------------------
 
 class TableSum:
-    """Of a table without a front that may be cut: one digest. Else one for each row, by its number."""
+    """Of a table without a front that may be cut: one digest. Else one for each row, by its
+    number."""
 
     def __init__(self, rows, digest):
         self.rows, self.digest = rows, digest
@@ -377,7 +402,7 @@ def table_sums(node):
             tables = [row[0] for row in connection.execute(
                 "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite%'")]
             for table in tables:
-                if table not in OWN_TABLES:
+                if kind + "." + table not in OWN_TABLES:
                     sums[kind + "." + table] = _sum_of(connection, table)
         finally:
             connection.close()
@@ -396,7 +421,8 @@ def _sum_of(connection, table):
     rows = connection.execute('SELECT %s FROM "%s" ORDER BY %s' % (order, table, order))
     if table in CUT_TABLES:
         at = columns.index(CUT_TABLES[table])
-        digests = {row[at]: hashlib.sha256(repr(row).encode()).hexdigest() for row in rows}
+        digests = {row[at]: int.from_bytes(hashlib.sha256(repr(row).encode()).digest()[:8], "big")
+                   for row in rows}
         return TableSum(len(digests), digests)
     whole, count = hashlib.sha256(), 0
     for row in rows:

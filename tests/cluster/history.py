@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: MIT
 """What clients saw, and whether a cluster that keeps its promises can have shown it to them.
 
-An Op is one request as its client saw it: when it began and ended, by one monotonic clock for all, and
-what came of it. What a write came to is `ok`, `none` (refused: certainly not done) or `unknown`; every
-write carries a value that no other has, so that a read names the write that it saw.
+An Op is one request as its client saw it: when it began and ended, by one monotonic clock for all,
+and what came of it. What a write came to is `ok`, `none` (refused: certainly not done) or
+`unknown`; every write carries a value that no other has, so that a read names the write that it
+saw.
 
 The nodes' own account, all versions of every key in the order of their revisions (`versions`: {key:
 [(revision, value), …]}), is read when all is healed. Both are judged together:
 
 - registers_linearizable: each key is one register to those who read linearizably. By the zones of
-  Gibbons and Korach, "Testing Shared Memories", SIAM J. Comput. 26(4), 1997: a write and its reads are
-  a cluster; its zone reaches from the first end to the last begin among them. With unique values a
-  history is linearizable if and only if no two zones in which these lie in this order (forward) overlap,
-  none of the others (backward) lies within a forward one, and no read ends before its write begins.
-  O(n log n), and it needs no account of the nodes.
+  Gibbons and Korach, "Testing Shared Memories", SIAM J. Comput. 26(4), 1997: a write and its reads
+  are a cluster; its zone reaches from the first end to the last begin among them. With unique
+  values a history is linearizable if and only if no two zones in which these lie in this order
+  (forward) overlap, none of the others (backward) lies within a forward one, and no read ends
+  before its write begins. O(n log n), and it needs no account of the nodes.
 - revisions_follow_time: revisions of writes, and of linearizable reads, never go back in real time.
 - reads_are_exact: what any read at any level saw at revision r is what the account has at r: nobody
   ever reads what vanishes later.
@@ -33,7 +34,8 @@ FOREVER = float("inf")
 
 
 class Op:
-    """One request. Times are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share."""
+    """One request. Times are nanoseconds of CLOCK_MONOTONIC, which all processes of a machine
+    share."""
     __slots__ = ("client", "kind", "level", "key", "value", "revision", "begin", "end", "outcome",
                  "status", "why", "server")
 
@@ -114,7 +116,7 @@ def _register_linearizable(key, ops):
             continue
         seen.add(op.value)
         zone.take(op.begin, op.end)
-    # A write that nobody saw and whose outcome nobody knows can be thought of as done after all else.
+    # A write that nobody saw and whose outcome nobody knows can be thought of as done last.
     standing = [(value, zone) for value, zone in zones.items()
                 if value in seen or zone.write is None or zone.write.outcome == OK]
     return wrong + _zones_conflict(key, standing)
@@ -281,6 +283,6 @@ def all_wrong(ops, versions, counters=()):
     """Everything that can be said against a history and the account that was found in the end."""
     account = Account(versions)
     registers = Account({key: its for key, its in versions.items() if key not in counters})
-    return (registers_linearizable(ops, counters) + revisions_follow_time(ops) + sessions_hold(ops) +
-            reads_are_exact(ops, account) + writes_are_there_once(ops, registers) +
+    return (registers_linearizable(ops, counters) + revisions_follow_time(ops) +
+            sessions_hold(ops) + reads_are_exact(ops, account) + writes_are_there_once(ops, registers) +
             counters_count(ops, account, counters))

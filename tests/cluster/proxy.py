@@ -2,26 +2,29 @@
 # SPDX-License-Identifier: MIT
 """Links between processes that can be cut: one TCP proxy in a process of its own.
 
-Every server that others reach over a link has a *front*: a port whose connections are carried to the
-server's own. A node announces its front (`[server] service_addr`) and listens at its port; nodes and
-gateways are given etcd's front as endpoint. Who has opened a connection is seen from the kernel's tables
-(the owner of the socket among the children of the process that tests, by its working directory), so that
-one front serves all and each pair of processes has links of its own, in both directions, also after
-restarts. Linux only, but neither root nor namespaces.
+Every server that others reach over a link has a *front*: a port whose connections are carried to
+the server's own. A node announces its front (`[server] service_addr`) and listens at its port;
+nodes and gateways are given etcd's front as endpoint. Who has opened a connection is seen from the
+kernel's tables (the owner of the socket among the children of the process that tests, by its
+working directory), so that one front serves all and each pair of processes has links of its own, in
+both directions, also after restarts. Linux only, but neither root nor namespaces.
 
 A link (from who connects, to whose front) is in one of these states:
 
 - open
 - reset: connections break with RST, new ones too
-- silent: nothing is carried any more, as with a firewall that drops. What was sent waits in the buffers and
-  arrives when the link is opened again, as TCP would repeat it: late, and from who may have ended since.
-- no_answers, no_requests: the same in one direction. The request arrives and is done, its answer not.
+- silent: nothing is carried any more, as with a firewall that drops. What was sent waits in the
+  buffers and arrives when the link is opened again, as TCP would repeat it: late, and from who may
+  have ended since.
+- no_answers, no_requests: the same in one direction. The request arrives and is done, its answer
+  not.
 
 and may have a delay in seconds for each piece, either way.
 """
 
 import collections
 import contextlib
+import errno
 import json
 import os
 import selectors
@@ -40,34 +43,82 @@ HELD = 1 << 20  # bytes that one direction of a connection holds at most
 
 # --- inside the proxy's process ------------------------------------------------------------------
 
-def _owner(parent, port, peer_port):
-    """The directory of the child of `parent` that has connected from port to peer_port, or None."""
-    inode = None
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        local, remote = ":%04X" % port, ":%04X" % peer_port
-        for line in table:
-            words = line.split()
-            if words[1].endswith(local) and words[2].endswith(remote):
-                inode = "socket:[%s]" % words[9]
-                break
-    if inode is None:
-        return None
-    for pid in _children(parent):
-        with contextlib.suppress(OSError):
+class _Owners:
+    """Who has opened a connection: the name of the directory in which a child of `parent` runs."""
+
+    def __init__(self, parent):
+        self.parent = parent
+        self.children = []  # as they were last looked at
+        try:
+            self.diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)  # NETLINK_SOCK_DIAG
+            self.diag.settimeout(1)
+        except OSError:
+            self.diag = None
+
+    def of(self, port, peer_port):
+        inode = self._inode(port, peer_port)
+        if not inode:
+            return None
+        name = "socket:[%d]" % inode
+        found = self._find(name)
+        if found is None:
+            self.children = _children(self.parent)
+            found = self._find(name)
+        return found
+
+    def _find(self, name):
+        for pid in self.children:
             folder = "/proc/%d/fd/" % pid
-            for number in os.listdir(folder):
-                with contextlib.suppress(OSError):
-                    if os.readlink(folder + number) == inode:
-                        return os.path.basename(os.readlink("/proc/%d/cwd" % pid))
-    return None
+            with contextlib.suppress(OSError):
+                for number in os.listdir(folder):
+                    with contextlib.suppress(OSError):
+                        if os.readlink(folder + number) == name:
+                            return os.path.basename(os.readlink("/proc/%d/cwd" % pid))
+        return None
+
+    def _inode(self, port, peer_port):
+        """Of the socket at the other end, by sock_diag(7): one look-up. The table in /proc is read
+        where there is none; it holds what lingers of other people's connections too, and may be
+        long."""
+        if self.diag:
+            try:
+                return self._ask_diag(port, peer_port)
+            except OSError:
+                self.diag = None
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            local, remote = ":%04X" % port, ":%04X" % peer_port
+            for line in table:
+                words = line.split()
+                if words[1].endswith(local) and words[2].endswith(remote):
+                    return int(words[9])
+        return 0
+
+    def _ask_diag(self, port, peer_port):
+        here = socket.inet_aton("127.0.0.1") + bytes(12)
+        body = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xffffffff)
+        body += struct.pack("!HH", port, peer_port) + here + here
+        body += struct.pack("=III", 0, 0xffffffff, 0xffffffff)
+        self.diag.send(struct.pack("=IHHII", 16 + len(body), 20, 1, 0, 0) + body)
+        answer = self.diag.recv(4096)
+        kind = struct.unpack_from("=H", answer, 4)[0]
+        if kind == 20:  # SOCK_DIAG_BY_FAMILY; the inode ends struct inet_diag_msg
+            return struct.unpack_from("=I", answer, 16 + 68)[0]
+        error = -struct.unpack_from("=i", answer, 16)[0]
+        if error == errno.ENOENT:
+            return 0
+        raise OSError(error, "sock_diag")
 
 
 def _children(parent):
     pids = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    try:
+        for task in os.listdir("/proc/%d/task" % parent):
+            with open("/proc/%d/task/%s/children" % (parent, task), encoding="ascii") as file:
+                pids += [int(word) for word in file.read().split()]
+    except OSError:
+        for entry in os.listdir("/proc"):
             with contextlib.suppress(OSError, IndexError, ValueError):
-                with open("/proc/%s/stat" % entry, encoding="latin-1") as file:
+                with open("/proc/%d/stat" % int(entry), encoding="latin-1") as file:
                     if int(file.read().rsplit(")", 1)[1].split()[1]) == parent:
                         pids.append(int(entry))
     return pids
@@ -180,7 +231,7 @@ class _Carrier:
 
 class _Proxy:
     def __init__(self, parent):
-        self.parent = parent
+        self.owners = _Owners(parent)
         self.selector = selectors.DefaultSelector()
         self.links = collections.defaultdict(_Link)  # (from, to) -> its state
         self.carriers = set()
@@ -249,7 +300,7 @@ class _Proxy:
             client, (_, client_port) = listener.accept()
         except OSError:
             return
-        link = self.links[_owner(self.parent, client_port, port), name]
+        link = self.links[self.owners.of(client_port, port), name]
         server = socket.socket()
         for sock in (client, server):
             sock.setblocking(False)
@@ -265,7 +316,8 @@ class _Proxy:
 # --- in the process that tests -------------------------------------------------------------------
 
 class Wires:
-    """The proxy and what is cut. Who connects and whose front it is are named by processes' names."""
+    """The proxy and what is cut. Who connects and whose front it is are named by processes'
+    names."""
 
     def __init__(self, bench):
         self.process = subprocess.Popen(
