@@ -74,14 +74,6 @@ enum kt_status kt_store_keep(struct kt_store *store, const struct kt_store_kept 
  * was never in a cluster with etcd. */
 enum kt_status kt_store_read_kept(struct kt_store *store, struct kt_store_kept *ret_kept,
                                   struct kt_buf *memory, struct kt_error *err) KT_MUST_CHECK;
-/* The next three are the older form of the same. Each is durable (fsynced) when it returns. */
-enum kt_status kt_store_set_cluster(struct kt_store *store, const char *cluster_id, bool standalone,
-                                    struct kt_error *err) KT_MUST_CHECK;
-/* The newest cluster configuration as text, and the epoch; a smaller epoch than kept is refused. */
-enum kt_status kt_store_set_kept(struct kt_store *store, struct kt_str config_json, uint64_t epoch,
-                                 struct kt_error *err) KT_MUST_CHECK;
-enum kt_status kt_store_kept(struct kt_store *store, struct kt_buf *ret_config_json,
-                             struct kt_error *err) KT_MUST_CHECK; /* "" = none */
 
 /* --- the log --- */
 struct kt_entry {

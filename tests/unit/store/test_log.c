@@ -195,39 +195,21 @@ static void a_log_that_no_longer_reaches_back_says_gone(void)
     kt_store_close(&store);
 }
 
-static void a_node_keeps_its_identity_and_configuration(void)
+static void a_node_keeps_its_identity(void)
 {
-    struct kt_error err = KT_ERROR_INIT;
     const char *path = help_path();
     struct kt_store *store = help_open(path);
     struct kt_store_identity id, again;
-    struct kt_buf kept;
-    kt_buf_init(&kept, 0);
     kt_store_identity(store, &id);
     CHECK_INT(strlen(id.node_id), KT_ID_LEN);
     CHECK_STR(id.cluster_id, "");
     CHECK(!id.was_in_cluster && !id.was_standalone);
     CHECK_INT(id.epoch, 0);
-    CHECK_OK(kt_store_kept(store, &kept, &err));
-    CHECK_INT(kept.len_bytes, 0);
-    CHECK_OK(kt_store_set_cluster(store, "00000000000000aa", true, &err));
-    CHECK_OK(kt_store_set_cluster(store, "00000000000000ab", false, &err));
-    CHECK_OK(kt_store_set_kept(store, KT_STR("{\"v\":1}"), 7, &err));
-    CHECK_FAILS(kt_store_set_kept(store, KT_STR("{}"), 6, &err), KT_CONFLICT);
-    CHECK_OK(kt_store_set_kept(store, KT_STR("{\"v\":2}"), 7, &err));
-    CHECK_FAILS(kt_store_set_cluster(store, "00000000000000abc", false, &err), KT_BAD_VALUE);
     kt_store_close(&store);
     store = help_open(path);
     kt_store_identity(store, &again);
     CHECK_STR(again.node_id, id.node_id);
-    CHECK_STR(again.cluster_id, "00000000000000ab");
-    CHECK(again.was_in_cluster && again.was_standalone);
-    CHECK_INT(again.epoch, 7);
-    CHECK_OK(kt_store_kept(store, &kept, &err));
-    CHECK_SLICE(kt_buf_str(&kept), "{\"v\":2}");
-    CHECK_FAILS(kt_store_set_kept(store, KT_STR("{}"), 6, &err), KT_CONFLICT);
     kt_store_close(&store);
-    kt_buf_done(&kept);
 }
 
 static void the_commit_position_rides_with_entries_and_never_goes_back(void)
@@ -268,7 +250,7 @@ static const struct kt_test tests[] = {
     TEST(the_epoch_vector_says_which_epoch_an_entry_is_of),
     TEST(entries_are_read_back_as_they_were_in_bounded_pieces),
     TEST(a_log_that_no_longer_reaches_back_says_gone),
-    TEST(a_node_keeps_its_identity_and_configuration),
+    TEST(a_node_keeps_its_identity),
     TEST(the_commit_position_rides_with_entries_and_never_goes_back),
 };
 KT_TEST_MAIN(tests)

@@ -119,7 +119,8 @@ static void ids_that_a_crash_left_out_are_taken_from_the_log(void)
     struct kt_error err = KT_ERROR_INIT;
     const char *path = help_path();
     struct kt_store *store = help_open(path);
-    CHECK_OK(kt_store_set_cluster(store, "00000000000000ab", false, &err));
+    struct kt_store_kept kept = {.cluster_id = "00000000000000ab"};
+    CHECK_OK(kt_store_keep(store, &kept, &err));
     kt_store_close(&store);
     on_file(path, "DELETE FROM meta WHERE name IN ('node_id','cluster_id')");
     store = help_open(path);
