@@ -48,10 +48,10 @@ struct proposal {
     struct kt_submit_result result;
 };
 
-/* Entries that came into the log together. Immutable once it is in the tail, but for `next`, `refs`
- * and `proposals`. */
+/* Entries that came into the log together. Immutable once it is in the tail, but for its place
+ * there, `refs` and `proposals`. */
 struct batch {
-    struct batch *next;
+    struct batch *next, *previous;
     int refs; /* under the mutex */
     uint64_t first_seq;
     size_t count, bytes;

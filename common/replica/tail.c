@@ -57,6 +57,7 @@ static uint64_t last_seq(const struct batch *batch)
 void kt_tail_push(struct kt_replica *replica, struct batch *batch)
 {
     KT_ASSERT(!replica->tail_tail || last_seq(replica->tail_tail) + 1 == batch->first_seq);
+    batch->previous = replica->tail_tail;
     if (replica->tail_tail) {
         replica->tail_tail->next = batch;
     } else {
@@ -125,7 +126,9 @@ void kt_tail_trim(struct kt_replica *replica)
             break;
         }
         replica->tail_head = batch->next;
-        if (!batch->next) {
+        if (batch->next) {
+            batch->next->previous = NULL;
+        } else {
             replica->tail_tail = NULL;
         }
         replica->tail_bytes -= batch->bytes;
@@ -133,16 +136,14 @@ void kt_tail_trim(struct kt_replica *replica)
     }
 }
 
+/* From the newest on: what is looked for is nearly always there. */
 struct batch *kt_tail_find(struct kt_replica *replica, uint64_t seq)
 {
-    struct batch *batch = replica->tail_head;
-    if (replica->tail_tail && seq >= replica->tail_tail->first_seq) {
-        batch = replica->tail_tail; /* the usual case */
+    struct batch *batch = replica->tail_tail;
+    while (batch && batch->first_seq > seq) {
+        batch = batch->previous;
     }
-    while (batch && last_seq(batch) < seq) {
-        batch = batch->next;
-    }
-    return batch && batch->first_seq <= seq && seq <= last_seq(batch) ? batch : NULL;
+    return batch && seq <= last_seq(batch) ? batch : NULL;
 }
 
 int64_t kt_tail_wall_ms(struct kt_replica *replica, uint64_t seq)
