@@ -59,14 +59,18 @@ bool kt_m_set_has(const struct kt_id_set *set, const char *id)
     return false;
 }
 
+/* Of two with one id the one that was registered first: it is the node, the other a copy. */
 const struct kt_service *kt_m_service_in(const struct kt_coord_view *view, const char *id)
 {
+    const struct kt_service *found = NULL;
     for (size_t i = 0; i < view->service_count; i++) {
-        if (view->services[i].role != KT_ROLE_GATEWAY && kt_m_same(view->services[i].id, id)) {
-            return &view->services[i];
+        const struct kt_service *service = &view->services[i];
+        if (service->role != KT_ROLE_GATEWAY && kt_m_same(service->id, id) &&
+            (!found || service->create_revision < found->create_revision)) {
+            found = service;
         }
     }
-    return NULL;
+    return found;
 }
 
 const struct kt_service *kt_m_service_of(const struct kt_machine *machine, const char *id)

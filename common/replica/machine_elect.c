@@ -93,7 +93,11 @@ static bool may_campaign(struct kt_machine *machine)
     const struct kt_coord_view *view = machine->facts.view;
     const struct kt_machine_log *log = machine->facts.log;
     int64_t now_ms = machine->facts.now_ms;
-    if ((!machine->options.electable && !machine->options.standalone) || machine->stopping) {
+    if (machine->stopping) {
+        return false;
+    }
+    if (!machine->options.electable && !machine->options.standalone) {
+        kt_m_wait_for(machine, "a leader: this node is not electable");
         return false;
     }
     if ((machine->disk.half_copy && !KT_PLANTED(half_copy_leads)) || machine->swapping) {
@@ -255,9 +259,13 @@ static void found(struct kt_machine *machine)
         }
     }
     bool at_once = expect > 1 && registered == expect;
-    if (registered < expect || (!at_once && !has_settled(machine))) {
+    if (registered < expect) {
         kt_m_wait_for(machine, "%u data nodes to register ([cluster] expect), %u are there", expect,
                       registered);
+        return;
+    }
+    if (!at_once && !has_settled(machine)) {
+        kt_m_wait_for(machine, "a time in which nobody leads");
         return;
     }
     if (!best || !kt_m_same(best->id, machine->options.id)) {

@@ -269,19 +269,25 @@ void kt_m_take_release(struct kt_machine *machine, uint64_t epoch)
 
 /* --- whom to follow --- */
 
-/* A second node with this id. While it is seen nothing is decided; if it stays, this node ends. */
+/* A second node with this id, and this one was registered later, or is not: nothing is decided
+ * while the other is seen; if that stays, this node ends. The one that was first goes on. */
 static bool has_twin(struct kt_machine *machine)
 {
     const struct kt_coord_view *view = machine->facts.view;
     const struct kt_service *twin = NULL;
-    for (size_t i = 0; i < view->service_count && !twin; i++) {
+    int64_t own_revision = INT64_MAX;
+    for (size_t i = 0; i < view->service_count; i++) {
         const struct kt_service *service = &view->services[i];
-        if (service->role != KT_ROLE_GATEWAY && kt_m_same(service->id, machine->options.id) &&
-            strcmp(service->addr, machine->options.addr) != 0) {
-            twin = service;
+        if (service->role == KT_ROLE_GATEWAY || !kt_m_same(service->id, machine->options.id)) {
+            continue;
+        }
+        if (strcmp(service->addr, machine->options.addr) != 0) {
+            twin = !twin || service->create_revision < twin->create_revision ? service : twin;
+        } else if (view->own_key_present) {
+            own_revision = service->create_revision;
         }
     }
-    if (!twin) {
+    if (!twin || own_revision < twin->create_revision) {
         machine->twin_since_ms = 0;
         return false;
     }

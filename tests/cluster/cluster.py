@@ -476,8 +476,9 @@ class Bench:
     def etcd(self):
         return Etcd(self).start()
 
-    def cluster(self, slaves=2, gateway=True, **settings):
-        return Cluster(self, slaves, gateway, settings)
+    def cluster(self, slaves=2, gateway=True, slaves_lead=True, **settings):
+        """slaves_lead=False: only the master can be elected."""
+        return Cluster(self, slaves, gateway, slaves_lead, settings)
 
     def finish(self):
         """Ends everything; a list of what was not right."""
@@ -514,12 +515,15 @@ class Bench:
 class Cluster:
     """etcd, a master, slaves, a gateway: started and well."""
 
-    def __init__(self, bench, slaves, gateway, settings):
+    def __init__(self, bench, slaves, gateway, slaves_lead, settings):
         self.bench = bench
         self.etcd = bench.etcd()
-        self.master = Node(bench, "master", self.etcd, cluster_expect=1 + slaves, **settings)
-        self.slaves = [Node(bench, "slave" if i == 0 else "slave%d" % (i + 1), self.etcd,
-                            cluster_expect=1 + slaves, **settings) for i in range(slaves)]
+        settings = dict(settings, cluster_expect=1 + slaves)
+        self.master = Node(bench, "master", self.etcd, **settings)
+        if not slaves_lead:
+            settings["cluster_electable"] = "false"
+        self.slaves = [Node(bench, "slave" if i == 0 else "slave%d" % (i + 1), self.etcd, **settings)
+                       for i in range(slaves)]
         self.nodes = [self.master] + self.slaves
         for node in self.nodes:
             node.launch()
@@ -533,14 +537,30 @@ class Cluster:
     def everyone(self):
         return self.nodes + ([self.gateway] if self.gateway else [])
 
-    def leader(self, deadline=20.0):
-        """The node that leads; the master at first, another one when it was away."""
+    def leader(self, deadline=20.0, besides=None):
+        """The node (but for `besides`) that leads; the master at first, another one when it was
+        away."""
         def who():
             for node in self.nodes:
-                if node.is_running() and node.info()["is_leader"]:
+                if node is not besides and node.is_running() and node.info()["is_leader"]:
                     return node
             return None
         return wait_until(who, "a node leads", deadline)
+
+    def follower(self):
+        """One that runs and does not lead."""
+        leader = self.leader()
+        return next(node for node in self.nodes if node is not leader and node.is_running())
+
+    def wait_in_sync(self, nodes, deadline=20.0):
+        """Until these, and no others, are in sync."""
+        wanted = sorted(node.addr for node in nodes)
+
+        def in_sync():
+            config = self.etcd.config()
+            return sorted(member["addr"] for member in config["members"]
+                          if member["id"] in config["in_sync"]) == wanted
+        wait_until(in_sync, "%d nodes are in sync" % len(wanted), deadline)
 
     def hand_to(self, node, deadline=20.0):
         """Until that node leads, by a planned handover if need be."""

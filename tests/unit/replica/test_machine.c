@@ -593,6 +593,64 @@ static void a_fault_of_the_disk_forgets_what_was_under_way(void)
     CHECK_INT(machine.request, 2);
 }
 
+/* A second entry with this node's id, put before or after its own. */
+static void add_twin(int64_t create_revision)
+{
+    follow_b();
+    services[0].create_revision = 5;
+    set_id(services[2].id, 'a');
+    kt_str_copy(services[2].addr, sizeof(services[2].addr), KT_STR("A:1"));
+    services[2].create_revision = create_revision;
+}
+
+static void of_two_nodes_with_one_id_the_later_one_ends(void)
+{
+    add_twin(9);
+    uint64_t before = machine.request;
+    tick_for(3 * TTL_MS);
+    CHECK_INT(machine.role, KT_M_FOLLOWS);
+    CHECK(machine.request > before + 5);
+
+    add_twin(3);
+    before = machine.request;
+    tick_for(2 * TTL_MS - 100);
+    CHECK_INT(machine.role, KT_M_FOLLOWS);
+    CHECK_INT(machine.request, before);
+    CHECK(strstr(machine.waiting_for, "A:1"));
+    tick_for(200);
+    CHECK_INT(machine.role, KT_M_ENDED);
+    CHECK(strstr(machine.ended_why, "empty one"));
+
+    add_twin(9); /* its own entry has run out: it is no longer the first */
+    view.own_key_present = false;
+    before = machine.request;
+    tick_for(TTL_MS);
+    CHECK_INT(machine.request, before);
+}
+
+static void who_waits_for_a_leader_says_what_is_missing(void)
+{
+    begin(1, true);
+    options.electable = false;
+    init();
+    tick(1);
+    CHECK_STR(machine.waiting_for, "a leader: this node is not electable");
+
+    begin(1, true);
+    forget_etcd();
+    memset(&disk, 0, sizeof(disk));
+    options.expect = 1;
+    services[0].state = KT_STATE_EMPTY;
+    services[0].cluster[0] = '\0';
+    init();
+    tick(1);
+    CHECK_STR(machine.waiting_for, "a time in which nobody leads");
+    options.expect = 2;
+    init();
+    tick(1);
+    CHECK(strstr(machine.waiting_for, "2 data nodes to register"));
+}
+
 static const struct kt_test tests[] = {
     TEST(an_entry_waits_for_the_whole_union),
     TEST(an_entry_of_another_epoch_id_acknowledges_nothing),
@@ -617,5 +675,7 @@ static const struct kt_test tests[] = {
     TEST(a_later_epoch_than_the_leaders_ends_a_node_or_is_put_aside_for_a_copy),
     TEST(who_is_missing_and_who_would_lead_is_told),
     TEST(a_fault_of_the_disk_forgets_what_was_under_way),
+    TEST(of_two_nodes_with_one_id_the_later_one_ends),
+    TEST(who_waits_for_a_leader_says_what_is_missing),
 };
 KT_TEST_MAIN(tests)
