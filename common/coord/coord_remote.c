@@ -35,6 +35,7 @@ struct coord_remote {
     struct kt_mutex mutex; /* all that follows */
     struct kt_cond cond;
     bool stopping, withdrawn, has_self, urgent;
+    bool withdrawing; /* the thread is to take the entry out, or does so */
     struct kt_service self;
     struct coord_facts facts;
     bool complete, reachable;
@@ -329,7 +330,10 @@ static void ask(struct coord_remote *coord, const struct kt_service *self, enum 
     kt_http_answer_done(&answer);
     if (action == ASK_DEREGISTER) {
         kt_mutex_lock(&coord->mutex);
-        coord->registered = false; /* if it was not heard, it runs out */
+        /* Not heard: remote_deregister asks once more, then it runs out. */
+        coord->registered = status != KT_OK && status != KT_NOT_FOUND;
+        coord->withdrawing = false;
+        kt_cond_broadcast(&coord->cond);
         kt_mutex_unlock(&coord->mutex);
     } else if (status == KT_OK) {
         note_told(coord, action, &told);
@@ -342,7 +346,7 @@ static void ask(struct coord_remote *coord, const struct kt_service *self, enum 
 static enum action next_action(const struct coord_remote *coord, int64_t now_ms)
 {
     if (coord->withdrawn) {
-        return coord->registered ? ASK_DEREGISTER : ASK_NOTHING;
+        return coord->registered && coord->withdrawing ? ASK_DEREGISTER : ASK_NOTHING;
     }
     if (!coord->has_self || (now_ms < coord->next_mono_ms && !coord->urgent)) {
         return ASK_NOTHING;
@@ -425,8 +429,19 @@ static void remote_withdraw(struct kt_coord *base)
 {
     struct coord_remote *coord = (struct coord_remote *)base;
     kt_mutex_lock(&coord->mutex);
+    coord->withdrawing |= !coord->withdrawn;
     coord->withdrawn = true;
     kt_cond_broadcast(&coord->cond);
+    kt_mutex_unlock(&coord->mutex);
+}
+
+/* A call to take the entry out that is under way gets its time, rather than being cut off. */
+static void finish_withdrawing(struct coord_remote *coord, int64_t deadline_ms)
+{
+    kt_mutex_lock(&coord->mutex);
+    while (coord->registered && coord->withdrawing && kt_now_mono_ms() < deadline_ms) {
+        (void)kt_cond_wait(&coord->cond, &coord->mutex, deadline_ms);
+    }
     kt_mutex_unlock(&coord->mutex);
 }
 
@@ -446,7 +461,10 @@ static void remote_deregister(struct kt_coord *base, int64_t timeout_ms)
 {
     struct coord_remote *coord = (struct coord_remote *)base;
     struct kt_error err = KT_ERROR_INIT;
+    int64_t deadline_ms = kt_now_mono_ms() + timeout_ms;
+    finish_withdrawing(coord, deadline_ms);
     end_thread(coord);
+    timeout_ms = deadline_ms - kt_now_mono_ms();
     if (coord->registered && timeout_ms > 0) {
         struct kt_http_answer answer;
         struct kt_buf body;

@@ -3,6 +3,8 @@
 
 import json
 import os
+import signal
+import time
 
 from cluster import Node, check, equal, group, test, wait_until
 
@@ -255,7 +257,14 @@ def a_node_without_etcd_follows_through_others(bench):
         text = cluster.etcd.get("/kamaitachi/services/data/" + lonely.addr)
         return text and json.loads(text)["via"] == master.info()["node_id"]
     wait_until(has_moved, "the master holds its entry", 20)
-    lonely.terminate()
+    # Who holds its entry may take a moment to hear that it stops.
+    master.signal(signal.SIGSTOP)
+    lonely.signal(signal.SIGTERM)
+    wait_until(lambda: "program stopping" in lonely.log(), "it stops")
+    seen = time.monotonic()
+    wait_until(lambda: time.monotonic() - seen > 0.5, "the master is silent")
+    master.signal(signal.SIGCONT)
+    equal(lonely.wait_exit(), 0, "its exit status")
     equal(cluster.etcd.get("/kamaitachi/services/data/" + lonely.addr), None, "its entry")
 
 
