@@ -404,7 +404,7 @@ def slaves_started_before_the_master_wait_for_it(bench):
     equal(slave.get("/health").status, 503, "health of a slave without a master")
     answer = slave.data_post("save", {"records": []})
     equal(answer.status, 503, "a write without a leader")
-    wait_until(lambda: "an electable node" in slave.info()["waiting_for"],
+    wait_until(lambda: "not electable" in slave.info()["waiting_for"],
                "it says what it waits for")
     master = Node(bench, "master", etcd).start()
     slave.wait_well()
