@@ -213,9 +213,11 @@ static int64_t leader_now_ms(const struct kt_replica *replica)
     return replica->leader_wall_ms + (kt_now_mono_ms() - replica->leader_wall_mono_ms);
 }
 
+/* By the clock of the lease as it is now: a process that stood still may not have stepped yet. */
 static bool leads(struct kt_replica *replica)
 {
-    return atomic_load_explicit(&replica->is_leader, memory_order_relaxed);
+    struct kt_machine_facts facts = kt_replica_facts(replica);
+    return kt_machine_serves_leader(&replica->machine, &facts);
 }
 
 /* The stamp of the oldest entry that has one and is not applied; 0 = all are. Mutex held. */
@@ -278,8 +280,10 @@ static enum kt_status hold_as_follower(struct kt_replica *replica, uint64_t seq,
                 : told && replica->held_wall_ms >= want_ms) {
             return KT_OK;
         }
-        /* Two answers on, the newer of them was asked for after this question came. */
-        if (seq && replica->answers_taken >= answers + 2 && replica->leader_commit < seq) {
+        /* Two answers on, the newer of them was asked for after this question came. A new leader
+         * does not know at first what is committed: what the own log has may well be. */
+        if (seq && replica->answers_taken >= answers + 2 && replica->leader_commit < seq &&
+            replica->log.end_seq < seq) {
             return kt_fail_field(err, KT_BAD_VALUE, "recorded_by",
                                  "recorded_by: revision %llu is beyond the newest, %llu",
                                  (unsigned long long)seq,

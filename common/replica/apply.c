@@ -101,13 +101,8 @@ static enum kt_status apply_batch(struct kt_replica *replica, struct batch *batc
     if (status == KT_OK && batch->proposals) {
         take_answers(batch, from, count, &answers);
     }
-    /* A batch that was cut meanwhile is counted no more. */
-    if (status == KT_OK && from + count == batch->count &&
-        kt_tail_find(replica, batch->first_seq) == batch) {
-        replica->numbered_bytes -= (int64_t)batch->bytes;
-        if (replica->log_waits && replica->queue_head) {
-            kt_cond_signal(&replica->log_cond);
-        }
+    if (status == KT_OK && from + count == batch->count) {
+        kt_tail_uncount(replica, batch);
     }
     if (answers.count > 0) {
         kt_mutex_unlock(&replica->mutex);
@@ -143,7 +138,7 @@ static enum kt_status redo(struct kt_replica *replica, uint64_t applied, uint64_
 static enum kt_status apply_some(struct kt_replica *replica, struct kt_error *err)
 {
     uint64_t applied = kt_store_applied(replica->store);
-    uint64_t commit = replica->machine.commit_seq;
+    uint64_t commit = replica->commit_seq;
     struct batch *batch = kt_tail_find(replica, applied + 1);
     if (batch) {
         return apply_batch(replica, batch, applied, commit, err);
@@ -186,7 +181,7 @@ void kt_replica_apply_main(void *arg)
     int64_t failing_since_ms = 0;
     kt_mutex_lock(&replica->mutex);
     while (!replica->apply_stop) {
-        if (kt_store_applied(replica->store) < replica->machine.commit_seq) {
+        if (kt_store_applied(replica->store) < replica->commit_seq) {
             if (apply_some(replica, &err) == KT_OK) {
                 failing_since_ms = 0;
                 kt_replica_applied(replica);

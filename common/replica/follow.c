@@ -27,7 +27,7 @@ struct fetch {
     struct kt_epoch *vector; /* what the action points to */
     struct kt_fetch_request request;
     uint64_t order; /* orders.number when it was taken */
-    int64_t sent_mono_ms;
+    int64_t sent_mono_ms, patience_ms;
     char url[KT_ADDR_MAX + 64];
     char auth[256];
     struct kt_buf body;
@@ -87,7 +87,11 @@ static enum kt_status prepare(struct kt_replica *replica, struct fetch *fetch, c
     replica->orders.follow = FOLLOW_NOTHING;
     fetch->order = replica->orders.number;
     fill_request(replica, fetch);
+    fetch->patience_ms = patience_ms(replica);
     atomic_store_explicit(&replica->receiving, false, memory_order_relaxed);
+    if (replica->log_stop) {
+        return kt_fail(err, KT_BUSY, "this node is stopping");
+    }
     kt_http_client_reset(replica->client);
     fetch->sent_mono_ms = kt_now_mono_ms();
     kt_mutex_unlock(&replica->mutex);
@@ -261,6 +265,24 @@ static enum kt_status parse_entries(struct fetch *fetch, struct kt_str frames, s
     return KT_OK;
 }
 
+/* The log has the entries, so its vector must be known; only memory can be missing. No mutex. */
+static bool read_vector(struct kt_replica *replica, struct kt_epoch **ret_vector, size_t *ret_count)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    while (kt_store_epochs(replica->store, ret_vector, ret_count, &err) != KT_OK) {
+        kt_mutex_lock(&replica->mutex);
+        bool stop = replica->log_stop;
+        if (!stop) {
+            (void)kt_cond_wait(&replica->log_cond, &replica->mutex, kt_now_mono_ms() + 100);
+        }
+        kt_mutex_unlock(&replica->mutex);
+        if (stop) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Mutex held, given up meanwhile. */
 static void append(struct kt_replica *replica, struct fetch *fetch)
 {
@@ -268,18 +290,24 @@ static void append(struct kt_replica *replica, struct fetch *fetch)
     struct batch *batch = fetch->batch;
     uint64_t last = batch->first_seq + batch->count - 1;
     uint64_t commit = replica->orders.append_commit;
+    const struct kt_machine_log *log = &replica->log;
+    uint64_t newest = log->vector_count > 0 ? log->vector[log->vector_count - 1].epoch : 0;
+    bool begins_epoch = batch->entries[batch->count - 1].epoch > newest;
     struct kt_epoch *vector = NULL;
     size_t vector_count = 0;
     kt_mutex_unlock(&replica->mutex);
     enum kt_status status =
         kt_store_log_append(replica->store, batch->entries, batch->count, commit, &err);
-    if (status == KT_OK) {
-        status = kt_store_epochs(replica->store, &vector, &vector_count, &err);
+    if (status == KT_OK && begins_epoch && !read_vector(replica, &vector, &vector_count)) {
+        status = kt_fail(&err, KT_NO_MEMORY, "the epoch vector");
     }
     kt_mutex_lock(&replica->mutex);
     kt_replica_await_step(replica);
+    replica->orders.changing = false;
     if (status == KT_OK) {
-        kt_replica_put_vector(replica, vector, vector_count);
+        if (begins_epoch) {
+            kt_replica_put_vector(replica, vector, vector_count);
+        }
         replica->log.end_seq = replica->log.synced_seq = last;
         replica->counters.fetched_entries += batch->count;
         kt_tail_push(replica, batch);
@@ -298,6 +326,7 @@ static void cut(struct kt_replica *replica)
     enum kt_status status = kt_store_log_cut(replica->store, after, &err);
     kt_mutex_lock(&replica->mutex);
     kt_replica_await_step(replica);
+    replica->orders.changing = false;
     if (status == KT_OK) {
         kt_log(
             WARN, "replica", "log_cut",
@@ -365,7 +394,7 @@ static void take_answer(struct kt_replica *replica, struct fetch *fetch)
     } else if (replica->orders.cut) {
         cut(replica);
     }
-    replica->orders.append = replica->orders.cut = false;
+    replica->orders.append = replica->orders.cut = replica->orders.changing = false;
     if (taken) {
         note_answer(replica, fetch, received_ms);
     }
@@ -388,7 +417,7 @@ static enum kt_status call_fetch(struct kt_replica *replica, struct fetch *fetch
     struct kt_http_call call;
     struct kt_str frames;
     fill_call(fetch, &call);
-    call.timeout_ms = fetch->request.wait_ms + patience_ms(replica);
+    call.timeout_ms = fetch->request.wait_ms + fetch->patience_ms;
     call.idle_timeout_ms = call.timeout_ms;
     call.on_data = take_data;
     call.on_data_ctx = fetch;
@@ -412,7 +441,7 @@ static enum kt_status call_fetch(struct kt_replica *replica, struct fetch *fetch
 static void wait_for_apply(struct kt_replica *replica)
 {
     while (!replica->log_stop && replica->numbered_bytes > UNAPPLIED_BYTES_MAX &&
-           kt_store_applied(replica->store) < replica->machine.commit_seq) {
+           kt_store_applied(replica->store) < replica->commit_seq && !replica->orders.lead) {
         (void)kt_cond_wait(&replica->log_cond, &replica->mutex, kt_now_mono_ms() + 100);
     }
 }
@@ -507,6 +536,7 @@ static void take_copy(struct kt_replica *replica, struct fetch *fetch)
     kt_mutex_unlock(&replica->mutex);
     enum kt_status status = kt_copy_taker_finish(fetch->taker, &err);
     kt_mutex_lock(&replica->mutex);
+    replica->orders.changing = false;
     if (status != KT_OK) {
         kt_replica_fault(replica, "the copy of the leader's data could not be taken over", &err);
         kt_replica_step_facts(replica);

@@ -174,7 +174,8 @@ static void replica_main(void *arg)
         if (!replica->keep_failed) {
             tell_service(replica);
         }
-        if (!replica->view_changed && !replica->fault && !replica->stopping) {
+        bool fault = replica->fault && !replica->orders.changing;
+        if (!replica->view_changed && !fault && !replica->stopping) {
             (void)kt_cond_wait(&replica->replica_cond, &replica->mutex,
                                kt_now_mono_ms() + KT_REPLICA_TICK_MS);
         }
@@ -268,6 +269,7 @@ static enum kt_status init_machine(struct kt_replica *replica,
     if (status == KT_OK) {
         fill_machine_options(replica, identity, options);
         kt_machine_init(&replica->machine, options, disk, identity->commit_seq, kt_now_mono_ms());
+        replica->commit_seq = identity->commit_seq;
         replica->log.first_seq = kt_store_log_first(replica->store);
         replica->log.end_seq = replica->log.synced_seq = identity->end_seq;
         replica->stamp_floor_ms = kt_store_log_last_wall_ms(replica->store);
@@ -467,7 +469,10 @@ void kt_replica_stop(struct kt_replica *replica)
     kt_mutex_unlock(&replica->mutex);
     join(replica, &replica->replica_thread, &replica->stopping, &replica->replica_cond);
     join(replica, &replica->etcd_thread, &replica->etcd_stop, &replica->etcd_cond);
+    kt_mutex_lock(&replica->mutex);
+    replica->log_stop = true; /* first: a call that begins now sees it */
     kt_http_client_cancel(replica->client);
+    kt_mutex_unlock(&replica->mutex);
     join(replica, &replica->log_thread, &replica->log_stop, &replica->log_cond);
     join(replica, &replica->apply_thread, &replica->apply_stop, &replica->apply_cond);
     join(replica, &replica->trim_thread, &replica->trim_stop, &replica->trim_cond);

@@ -55,6 +55,7 @@ struct batch {
     int refs; /* under the mutex */
     uint64_t first_seq;
     size_t count, bytes;
+    bool counted;    /* its bytes are in numbered_bytes */
     int64_t wall_ms; /* of its first entry */
     struct kt_entry *entries;
     struct kt_apply_result *results; /* NULL on a follower */
@@ -106,6 +107,7 @@ struct kt_replica {
     struct kt_machine machine;
     struct kt_machine_log log;
     struct kt_epoch *vector; /* log.vector */
+    uint64_t commit_seq;     /* the machine's, once what comes before it is on disk */
     struct kt_coord_view *view;
     bool view_changed, stopping, log_stop, apply_stop, trim_stop, etcd_stop;
     bool closing;             /* takes no new changes; what it took is finished first */
@@ -140,6 +142,7 @@ struct kt_replica {
         struct kt_m_action fetch;
         struct kt_epoch *vector; /* heap, as the fetch had it */
         bool append, cut, swap;  /* asked for in the log thread's own step */
+        bool changing;           /* one of them is under way: a fault is told behind it */
         uint64_t append_commit, cut_seq;
         uint64_t number; /* rises with every change of the order to follow */
     } orders;
@@ -238,6 +241,8 @@ struct batch *kt_batch_new(size_t count, bool with_proposals); /* NULL = no memo
 void kt_batch_unref(struct batch *batch);
 /* Takes the reference; the log ends with it now. */
 void kt_tail_push(struct kt_replica *replica, struct batch *batch);
+/* It is applied, or gone from the tail: numbered_bytes is without it. */
+void kt_tail_uncount(struct kt_replica *replica, struct batch *batch);
 /* Forgets what lies behind seq; its proposals are unknown. */
 void kt_tail_cut(struct kt_replica *replica, uint64_t seq);
 /* Forgets applied entries beyond the tail's bound. */

@@ -114,6 +114,20 @@ static void unlist(struct kt_replica *replica, const struct held_fetch *held)
     }
 }
 
+/* A node that has ended takes no events any more, but who fetches from it is to hear that its epoch
+ * is over: the promise ends with it. Mutex held. */
+static bool answer_ended(struct kt_replica *replica, struct held_fetch *held)
+{
+    const struct kt_machine *machine = &replica->machine;
+    if (machine->role == KT_M_ENDED) {
+        bool is_over = strcmp(held->request->cluster, machine->disk.cluster) == 0 &&
+                       held->request->epoch <= machine->over_epoch;
+        held->answer.kind = is_over ? KT_M_ANSWER_RELEASED : KT_M_ANSWER_REFUSED;
+        held->done = true;
+    }
+    return held->done;
+}
+
 /* Gives the request to the machine and waits for what it says; false: nothing came. Mutex held. */
 static bool ask_machine(struct kt_replica *replica, struct held_fetch *held,
                         enum kt_m_event_kind kind, int64_t deadline_ms)
@@ -124,6 +138,10 @@ static bool ask_machine(struct kt_replica *replica, struct held_fetch *held,
     memset(&event, 0, sizeof(event));
     event.kind = kind;
     event.fetch = &fetch;
+    kt_replica_await_step(replica);
+    if (answer_ended(replica, held)) {
+        return true;
+    }
     held->next = replica->held;
     replica->held = held;
     kt_replica_step(replica, &event);
@@ -154,6 +172,9 @@ static enum kt_status read_frames(struct kt_replica *replica, uint64_t after, in
     kt_mutex_unlock(&replica->mutex);
     enum kt_status status =
         kt_store_log_read(replica->store, after, until, (size_t)bytes, &entries, err);
+    if (status == KT_OK && entries.count > 0 && entries.items[0].seq != after + 1) {
+        status = kt_fail(err, KT_UNAVAILABLE, "the log was cut meanwhile: ask again");
+    }
     for (size_t i = 0; status == KT_OK && i < entries.count; i++) {
         kt_fetch_frame_append(&entries.items[i], dest);
     }

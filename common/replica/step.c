@@ -193,15 +193,39 @@ void kt_replica_fault(struct kt_replica *replica, const char *what, const struct
 
 /* --- actions for the etcd thread --- */
 
+static bool is_same_config(const struct kt_coord_view *a, const struct kt_coord_view *b)
+{
+    return a->config.present == b->config.present &&
+           (!a->config.present || (a->config.mod_revision == b->config.mod_revision &&
+                                   strcmp(a->config.text, b->config.text) == 0));
+}
+
+/* What the log thread has not sent yet is not sent any more, and a call under way ends. */
+static void drop_follow(struct kt_replica *replica)
+{
+    replica->orders.follow = FOLLOW_NOTHING;
+    replica->orders.number++;
+    kt_http_client_cancel(replica->client);
+}
+
 static void call_txn(struct kt_replica *replica)
 {
     const struct kt_machine_txn *txn = &replica->machine.txn;
-    /* Sent again it compares with what it compared with first. */
-    if (strcmp(replica->calls.txn_nonce, txn->config.nonce) != 0) {
+    struct kt_coord_view *before = replica->calls.txn_view;
+    bool is_new = strcmp(replica->calls.txn_nonce, txn->config.nonce) != 0;
+    /* Sent again it compares with the configuration with which it compared first. The leader key is
+     * taken as it is now: etcd cannot be asked for "absent or mine", and one that was mine at first
+     * and is gone would be compared with for ever. */
+    if (is_new || is_same_config(before, replica->view)) {
         kt_str_copy(replica->calls.txn_nonce, sizeof(replica->calls.txn_nonce),
                     kt_str(txn->config.nonce));
         kt_coord_view_unref(&replica->calls.txn_view);
         replica->calls.txn_view = kt_coord_view_ref(replica->view);
+    }
+    if (txn->is_campaign) {
+        drop_follow(replica); /* rule E3 */
+        /* It would delete the key that is won. */
+        replica->calls.remove_leader = false;
     }
     replica->calls.config = txn->config;
     replica->calls.is_campaign = txn->is_campaign;
@@ -239,12 +263,10 @@ static void order_lead(struct kt_replica *replica)
     replica->orders.lead = true;
     replica->orders.lead_epoch = machine->disk.epoch;
     memcpy(replica->orders.epoch_id, machine->disk.kept.epoch_id, sizeof(replica->orders.epoch_id));
-    replica->orders.follow = FOLLOW_NOTHING;
-    replica->orders.number++;
+    drop_follow(replica);
     replica->started_said = false;
     replica->counters.elections_won++;
     replica->clock_count = 0;
-    kt_http_client_cancel(replica->client);
     kt_cond_signal(&replica->log_cond);
     kt_log(INFO, "replica", "won", "epoch=%llu epoch_id=%s cluster=%s log_end=%llu",
            (unsigned long long)machine->disk.epoch, machine->disk.kept.epoch_id,
@@ -348,6 +370,9 @@ static void answer(struct kt_replica *replica, const struct kt_m_action *action)
         if (held->vector) {
             memcpy(held->vector, answer->vector, answer->vector_count * sizeof(*held->vector));
             held->answer.vector_count = answer->vector_count;
+        } else {
+            /* Without the vector it would say that the two have nothing in common. */
+            held->answer.kind = KT_M_ANSWER_REFUSED;
         }
     }
     held->now_wall_ms = told_wall_ms(replica);
@@ -371,6 +396,7 @@ static void give_copy(struct kt_replica *replica, const struct kt_m_action *acti
 
 static void commit(struct kt_replica *replica, uint64_t seq)
 {
+    replica->commit_seq = seq > replica->commit_seq ? seq : replica->commit_seq;
     kt_store_log_note_commit(replica->store, seq);
     kt_cond_signal(&replica->apply_cond);
     kt_cond_broadcast(&replica->changed_cond);
@@ -379,9 +405,7 @@ static void commit(struct kt_replica *replica, uint64_t seq)
 static void stopped(struct kt_replica *replica, const char *why)
 {
     replica->orders.lead = false;
-    replica->orders.follow = FOLLOW_NOTHING;
-    replica->orders.number++;
-    kt_http_client_cancel(replica->client);
+    drop_follow(replica);
     kt_cond_broadcast(&replica->wall_cond);
     kt_log(ERROR, "replica", "stopped", "why=\"%s\"", why);
     kt_replica_note(replica, replica->addr, "stopped", "%s", why);
@@ -420,15 +444,15 @@ static void carry_out(struct kt_replica *replica, const struct kt_m_action *acti
         answer(replica, action);
         break;
     case KT_M_APPEND:
-        replica->orders.append = true;
+        replica->orders.append = replica->orders.changing = true;
         replica->orders.append_commit = action->seq;
         break;
     case KT_M_CUT:
-        replica->orders.cut = true;
+        replica->orders.cut = replica->orders.changing = true;
         replica->orders.cut_seq = action->seq;
         break;
     case KT_M_SWAP_COPY:
-        replica->orders.swap = true;
+        replica->orders.swap = replica->orders.changing = true;
         break;
     case KT_M_GIVE_COPY:
         give_copy(replica, action);
@@ -443,6 +467,7 @@ static void carry_out(struct kt_replica *replica, const struct kt_m_action *acti
         kt_cond_signal(&replica->etcd_cond);
         break;
     case KT_M_DEREGISTER:
+        drop_follow(replica);
         replica->calls.deregister = true;
         kt_cond_signal(&replica->etcd_cond);
         break;
@@ -452,15 +477,19 @@ static void carry_out(struct kt_replica *replica, const struct kt_m_action *acti
     }
 }
 
-/* One step and its actions; `stepping` is set. */
+/* One step and its actions; `stepping` is set. Once a KEEP has failed nothing is done that may rest
+ * on what is not on disk. */
 static void run(struct kt_replica *replica, const struct kt_m_event *event)
 {
     struct kt_machine_facts facts = kt_replica_facts(replica);
     kt_machine_step(&replica->machine, event, &facts);
     for (size_t i = 0; i < replica->machine.action_count; i++) {
-        carry_out(replica, &replica->machine.actions[i]);
-        if (replica->keep_failed) {
-            break; /* nothing may rest on what is not on disk; the fault below ends it */
+        const struct kt_m_action *action = &replica->machine.actions[i];
+        bool ends = action->kind == KT_M_STEP_DOWN || action->kind == KT_M_DELETE_LEADER ||
+                    action->kind == KT_M_STOPPED ||
+                    (action->kind == KT_M_ANSWER && action->answer.kind == KT_M_ANSWER_RELEASED);
+        if (!replica->keep_failed || ends) {
+            carry_out(replica, action);
         }
     }
 }
@@ -474,25 +503,16 @@ static void run_fault(struct kt_replica *replica)
     event.kind = KT_M_LOG_FAULT;
     event.why = why;
     replica->fault = false;
-    bool failed = replica->keep_failed;
-    replica->keep_failed = false;
-    struct kt_machine_facts facts = kt_replica_facts(replica);
-    kt_machine_step(&replica->machine, &event, &facts);
-    for (size_t i = 0; i < replica->machine.action_count; i++) {
-        const struct kt_m_action *action = &replica->machine.actions[i];
-        bool ends = action->kind == KT_M_STEP_DOWN || action->kind == KT_M_ANSWER ||
-                    action->kind == KT_M_DELETE_LEADER || action->kind == KT_M_STOPPED;
-        if (!failed || ends) {
-            carry_out(replica, action);
-        }
-    }
-    replica->keep_failed = replica->keep_failed || failed;
+    run(replica, &event);
 }
 
 static bool may_step(struct kt_replica *replica)
 {
     if (replica->keep_failed && kt_now_mono_ms() >= replica->keep_again_mono_ms) {
         keep(replica);
+        if (!replica->keep_failed) {
+            commit(replica, replica->machine.commit_seq); /* of a step that ended half */
+        }
     }
     return !replica->keep_failed;
 }
@@ -504,6 +524,10 @@ void kt_replica_await_step(struct kt_replica *replica)
         (void)kt_cond_wait(&replica->step_cond, &replica->mutex, kt_now_mono_ms() + 1000);
         replica->step_waiters--;
     }
+    /* Not everyone who waits steps afterwards, and would wake the next. */
+    if (replica->step_waiters > 0) {
+        kt_cond_signal(&replica->step_cond);
+    }
 }
 
 void kt_replica_step(struct kt_replica *replica, const struct kt_m_event *event)
@@ -513,7 +537,8 @@ void kt_replica_step(struct kt_replica *replica, const struct kt_m_event *event)
     if (may_step(replica)) {
         run(replica, event);
     }
-    if (replica->fault) {
+    /* The machine forgets what it asked the log for: not while that is being done. */
+    if (replica->fault && !replica->orders.changing) {
         run_fault(replica);
     }
     kt_replica_publish(replica);

@@ -66,6 +66,18 @@ void kt_tail_push(struct kt_replica *replica, struct batch *batch)
     replica->tail_tail = batch;
     replica->tail_bytes += batch->bytes;
     replica->numbered_bytes += (int64_t)batch->bytes;
+    batch->counted = true;
+}
+
+void kt_tail_uncount(struct kt_replica *replica, struct batch *batch)
+{
+    if (batch->counted) {
+        batch->counted = false;
+        replica->numbered_bytes -= (int64_t)batch->bytes;
+        if (!replica->log_waits || replica->queue_head) {
+            kt_cond_signal(&replica->log_cond);
+        }
+    }
 }
 
 static void answer_unknown(struct batch *batch, uint64_t commit_seq, const char *why)
@@ -90,7 +102,8 @@ void kt_tail_unknown(struct kt_replica *replica, const char *why)
     }
 }
 
-/* A batch of which only a part stays is forgotten whole: the log still has that part. */
+/* A tail ends with the log: if only a part of a batch stays, all before it is forgotten as well,
+ * and applied from the log. */
 void kt_tail_cut(struct kt_replica *replica, uint64_t seq)
 {
     struct batch **at = &replica->tail_head, *before = NULL;
@@ -98,22 +111,22 @@ void kt_tail_cut(struct kt_replica *replica, uint64_t seq)
         before = *at;
         at = &(*at)->next;
     }
+    if (*at && (*at)->first_seq <= seq) {
+        at = &replica->tail_head;
+        before = NULL;
+    }
     struct batch *gone = *at;
     *at = NULL;
     replica->tail_tail = before;
     while (gone) {
         struct batch *next = gone->next;
-        answer_unknown(gone, seq,
-                       "the entry was cut from the log: another leader went on "
-                       "without it");
+        answer_unknown(gone, 0,
+                       "the entry was cut from the log, or cannot be followed any "
+                       "more: another leader went on");
         replica->tail_bytes -= gone->bytes;
-        replica->numbered_bytes -= (int64_t)gone->bytes;
+        kt_tail_uncount(replica, gone);
         kt_batch_unref(gone);
         gone = next;
-    }
-    if (!replica->tail_head) {
-        replica->tail_bytes = 0;
-        replica->numbered_bytes = 0;
     }
 }
 
@@ -132,6 +145,7 @@ void kt_tail_trim(struct kt_replica *replica)
             replica->tail_tail = NULL;
         }
         replica->tail_bytes -= batch->bytes;
+        kt_tail_uncount(replica, batch);
         kt_batch_unref(batch);
     }
 }

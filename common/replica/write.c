@@ -26,6 +26,26 @@ static int64_t next_stamp(struct kt_replica *replica)
     return replica->stamp_floor_ms;
 }
 
+static void raise_to(int64_t *floor_ms, int64_t wall_ms)
+{
+    *floor_ms = wall_ms > *floor_ms ? wall_ms : *floor_ms;
+}
+
+/* Beyond what earlier leaders stamped, and beyond what they told this node to be past. Mutex held.
+ */
+static void raise_floor(struct kt_replica *replica)
+{
+    int64_t *floor_ms = &replica->stamp_floor_ms;
+    raise_to(floor_ms, kt_store_log_last_wall_ms(replica->store));
+    raise_to(floor_ms, replica->held_wall_ms + 1);
+    if (replica->level.set) {
+        raise_to(floor_ms, replica->level.wall_ms + 1);
+    }
+    if (replica->next_level.set) {
+        raise_to(floor_ms, replica->next_level.wall_ms + 1);
+    }
+}
+
 /* Entries move into memory of the batch's own, as they are sent. No mutex. */
 static enum kt_status make_frames(struct batch *batch, struct kt_error *err)
 {
@@ -115,7 +135,7 @@ static void put_batch(struct kt_replica *replica, struct batch *batch, struct kt
     }
     replica->log.end_seq = last;
     replica->in_flight_wall_ms = 0;
-    uint64_t commit = replica->machine.commit_seq;
+    uint64_t commit = replica->commit_seq;
     if (replica->held && batch->frames.len > 0) {
         kt_replica_step_facts(replica); /* they get it while it goes to the own disk */
     }
@@ -137,6 +157,7 @@ static void put_batch(struct kt_replica *replica, struct batch *batch, struct kt
         replica->log.end_seq = replica->log.synced_seq;
         kt_replica_cut_vector(replica, replica->log.end_seq);
         kt_replica_fault(replica, "a batch could not be written", &err);
+        kt_cond_broadcast(&replica->synced_cond);
         kt_replica_step_facts(replica);
         kt_tail_cut(replica, replica->log.synced_seq);
     }
@@ -239,6 +260,7 @@ void kt_replica_lead_epoch(struct kt_replica *replica)
     size_t count = 0;
     memcpy(epoch_id, replica->orders.epoch_id, sizeof(epoch_id));
     replica->orders.lead = false;
+    raise_floor(replica);
     int64_t wall_ms = next_stamp(replica);
     kt_mutex_unlock(&replica->mutex);
     struct batch *batch = make_epoch_start(replica, seq, wall_ms, epoch, epoch_id, &err);
