@@ -3,6 +3,7 @@
  * is news), a full copy, the message of a leader that hands over.
  */
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/envelope.h"
 #include "replica/replica_impl.h"
@@ -104,6 +105,31 @@ static void note_clock(struct kt_replica *replica, const struct kt_fetch_request
     replica->clocks[i].clock_skew_ms = fetch->now_wall_ms - kt_now_wall_ms();
 }
 
+static bool has_forgotten(const struct kt_replica *replica, const char *node)
+{
+    const struct kt_machine *machine = &replica->machine;
+    for (size_t i = 0; i < machine->peer_count && machine->role == KT_M_LEADS; i++) {
+        if (strcmp(machine->peers[i].id, node) == 0) {
+            return machine->peers[i].forgot;
+        }
+    }
+    return false;
+}
+
+/* Rule S4: once, when it is seen. Mutex held. */
+static void note_forgot(struct kt_replica *replica, const struct kt_fetch_request *fetch)
+{
+    const struct kt_member *member =
+        kt_cluster_config_member(&replica->machine.disk.kept, fetch->node);
+    const char *addr = member ? member->addr : fetch->node;
+    kt_log(ERROR, "replica", "follower_forgot",
+           "addr=%s node=%s after=%llu do=\"it no longer has what it acknowledged: see whether its "
+           "disk is sound or its files were set back, then start it with -rejoin\"",
+           addr, fetch->node, (unsigned long long)fetch->after);
+    kt_replica_note(replica, addr, "forgot", "it acknowledged more than revision %llu before",
+                    (unsigned long long)fetch->after);
+}
+
 static void unlist(struct kt_replica *replica, const struct held_fetch *held)
 {
     for (struct held_fetch **at = &replica->held; *at; at = &(*at)->next) {
@@ -144,7 +170,11 @@ static bool ask_machine(struct kt_replica *replica, struct held_fetch *held,
     }
     held->next = replica->held;
     replica->held = held;
+    bool had_forgotten = has_forgotten(replica, fetch.node);
     kt_replica_step(replica, &event);
+    if (!had_forgotten && has_forgotten(replica, fetch.node)) {
+        note_forgot(replica, held->request);
+    }
     while (!held->done && !replica->log_stop &&
            kt_cond_wait(&held->answered, &replica->mutex, deadline_ms)) {
     }

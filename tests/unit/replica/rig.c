@@ -19,23 +19,71 @@ static void fatal(const char *what, const struct kt_error *err)
 
 /* --- nodes --- */
 
-/* A fetch must not meet a replica that is being freed. */
-static void serve(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
+typedef void (*serve_fn)(struct kt_replica *replica, struct kt_http_request *request,
+                         struct kt_http_response *response);
+
+static bool is_refused(struct rig_node *node, struct kt_str body)
 {
-    struct rig_node *node = ctx;
+    bool refused = atomic_load(&node->cut_off);
+    for (size_t n = 0; n < RIG_NODES; n++) {
+        refused = refused || (atomic_load(&node->refuses[n]) &&
+                              kt_str_find(body, kt_str(rig.nodes[n].id)) >= 0);
+    }
+    return refused;
+}
+
+/* A request must not meet a replica that is being freed. */
+static void serve(struct rig_node *node, serve_fn fn, struct kt_http_request *request,
+                  struct kt_http_response *response)
+{
     kt_mutex_lock(&node->guard);
-    struct kt_replica *replica = node->cut_off ? NULL : node->replica;
+    struct kt_replica *replica = is_refused(node, request->body) ? NULL : node->replica;
     node->busy += replica != NULL;
     kt_mutex_unlock(&node->guard);
     if (!replica) {
         response->status = 503;
         return;
     }
-    kt_replica_serve_fetch(replica, request, response);
+    fn(replica, request, response);
     kt_mutex_lock(&node->guard);
     node->busy--;
     kt_cond_broadcast(&node->idle);
     kt_mutex_unlock(&node->guard);
+}
+
+static void serve_fetch(void *ctx, struct kt_http_request *request,
+                        struct kt_http_response *response)
+{
+    serve(ctx, kt_replica_serve_fetch, request, response);
+}
+
+static void serve_copy(void *ctx, struct kt_http_request *request,
+                       struct kt_http_response *response)
+{
+    serve(ctx, kt_replica_serve_copy, request, response);
+}
+
+static void serve_campaign(void *ctx, struct kt_http_request *request,
+                           struct kt_http_response *response)
+{
+    serve(ctx, kt_replica_serve_campaign, request, response);
+}
+
+static void make_routes(struct rig_node *node)
+{
+    static const struct {
+        const char *path;
+        void (*handler)(void *ctx, struct kt_http_request *, struct kt_http_response *);
+    } paths[] = {{"/replication/v1/fetch", serve_fetch},
+                 {"/replication/v1/copy", serve_copy},
+                 {"/replication/v1/campaign", serve_campaign}};
+    for (size_t i = 0; i < KT_ARRAY_LEN(paths); i++) {
+        node->routes[i].methods = KT_HTTP_POST;
+        node->routes[i].path = paths[i].path;
+        node->routes[i].access = KT_ACCESS_PUBLIC;
+        node->routes[i].handler = paths[i].handler;
+    }
+    node->router = (struct kt_http_router){node->routes, KT_ARRAY_LEN(paths), node, NULL};
 }
 
 static void open_node(size_t n)
@@ -50,11 +98,7 @@ static void open_node(size_t n)
     snprintf(node->name, sizeof(node->name), "node%zu", n);
     kt_mutex_init(&node->guard, "rig", KT_RANK_NODE);
     kt_cond_init(&node->idle);
-    node->route.methods = KT_HTTP_POST;
-    node->route.path = "/replication/v1/fetch";
-    node->route.access = KT_ACCESS_PUBLIC;
-    node->route.handler = serve;
-    node->router = (struct kt_http_router){&node->route, 1, node, NULL};
+    make_routes(node);
     struct kt_http_server_options options;
     memset(&options, 0, sizeof(options));
     options.listen = "127.0.0.1";
@@ -133,7 +177,10 @@ enum kt_status rig_try_start(size_t n, bool standalone, struct kt_error *err)
         kt_store_close(&node->store);
         return status;
     }
+    struct kt_store_identity identity;
+    kt_store_identity(node->store, &identity);
     kt_mutex_lock(&node->guard);
+    memcpy(node->id, identity.node_id, sizeof(node->id));
     node->replica = replica;
     kt_mutex_unlock(&node->guard);
     if (kt_replica_start(replica, err) != KT_OK) {
@@ -174,6 +221,21 @@ void rig_stop(size_t n)
     kt_mutex_unlock(&node->guard);
     kt_replica_free(&replica);
     kt_store_close(&node->store);
+}
+
+static bool append_stands(void *ctx)
+{
+    size_t n = *(size_t *)ctx;
+    uint64_t end = 0, epoch = 0;
+    kt_store_log_end(rig.nodes[n].store, &end, &epoch);
+    return rig_status(n)->end_seq > end;
+}
+
+void rig_lose_leader(size_t n)
+{
+    rig_stall(n, false);
+    KT_ASSERT(rig_until(append_stands, &n, "an append under way"));
+    kt_coord_fake_drop_lease(rig.fake, rig.nodes[n].addr);
 }
 
 void rig_close(void)

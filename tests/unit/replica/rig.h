@@ -24,11 +24,13 @@ struct rig_node {
     char path[320], addr[64], name[16];
     struct kt_http_server *server;
     struct kt_http_router router;
-    struct kt_http_route route;
+    struct kt_http_route routes[3];
     struct kt_mutex guard;
     struct kt_cond idle;
-    int busy;            /* fetches under way */
-    atomic_bool cut_off; /* its own server refuses fetches */
+    int busy;                       /* requests under way */
+    atomic_bool cut_off;            /* its own server refuses all of them */
+    atomic_bool refuses[RIG_NODES]; /* … those of these nodes */
+    char id[KT_ID_LEN + 1];
     struct kt_store *store;
     struct kt_replica *replica; /* NULL while it is stopped */
     struct kt_thread staller;
@@ -53,6 +55,9 @@ enum kt_status rig_try_start(size_t n, bool standalone, struct kt_error *err);
 enum kt_status rig_make_fake(void *fake, const struct kt_coord_options *options,
                              struct kt_coord **ret_coord, struct kt_error *err);
 void rig_stop(size_t n); /* the replica ends, then the store is closed */
+/* The lease of `n` is gone while an append of its own is under way: until rig_go_on it can neither
+ * lead nor campaign. Some write must come meanwhile. */
+void rig_lose_leader(size_t n);
 /* Node 0 leads and nodes 1..count-1 have all it has. */
 void rig_start_cluster(size_t count);
 
