@@ -173,7 +173,7 @@ main() {
     install_programs "$root/build-asan" "$root/build-asan/bin"
     suite unit_sanitized meson_tests "$root/build-asan" 5
     # shellcheck disable=SC2046 # a flag or nothing
-    suite cluster_sanitized cluster_tests "$root/build-asan/bin" 4 \
+    suite cluster_sanitized cluster_tests "$root/build-asan/bin" 4 --sanitized \
         $(if [ "$quick" = yes ]; then printf -- --quick; fi)
     suite conformance_sanitized conformance_tests "$root/build-asan/bin" 4
     [ "$quick" = yes ] || thread_sanitizer

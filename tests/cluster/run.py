@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Runs the cluster tests: real etcd, real executables.
 
-usage: run.py [--bin DIR] [--slow FACTOR] [--quick] [--lanes N] [--list] [WORD…]
+usage: run.py [--bin DIR] [--slow FACTOR] [--quick] [--sanitized] [--lanes N] [--list] [WORD…]
 
 Only tests whose module or name contains one of the words run. --quick leaves out those that their
-module names in SLOW_TESTS. --lanes N runs N tests (or groups) side by side, each in a process of its
+module names in SLOW_TESTS, --sanitized those in PLAIN_TESTS (True: all of it), which under a
+sanitizer would run none of our code that others do not run. --lanes N runs N tests (or groups) side by side, each in a process of its
 own: most of them wait most of the time. Those that their module names in ALONE_TESTS, for they hold
 something against a time, come afterwards, one by one. Each test prints ok, FAIL or skip; the last
 line is the sum.
@@ -29,6 +30,7 @@ def parse_arguments():
     parser.add_argument("--bin")
     parser.add_argument("--slow", default="1")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--sanitized", action="store_true")
     parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("words", nargs="*")
@@ -180,11 +182,11 @@ def names_of(unit):
     return ([cls.__name__] if cls else []) + [name for name, _ in tests]
 
 
-def chosen_units(cluster, options, slow):
+def chosen_units(cluster, options, left_out):
     """What is to run, in order: (None, [(name, function)]) or (class, [(name, method), …])."""
     groups, units = {}, []
     for module, name, function, cls in cluster.TESTS:
-        if options.quick and (name in slow or (cls and cls.__name__ in slow)):
+        if left_out & {module, name, cls and cls.__name__}:
             continue
         if options.words and not any(word in module + "." + name for word in options.words) and not (
                 cls and any(word in cls.__name__ for word in options.words)):
@@ -207,13 +209,16 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     import cluster
-    slow, alone = set(), set()
+    slow, alone, plain = set(), set(), set()
     for file in sorted(os.listdir(HERE)):
         if file.startswith("test_") and file.endswith(".py"):
             module = importlib.import_module(file[:-3])
             slow |= set(getattr(module, "SLOW_TESTS", ()))
             alone |= set(getattr(module, "ALONE_TESTS", ()))
-    units = chosen_units(cluster, options, slow)
+            names = getattr(module, "PLAIN_TESTS", ())
+            plain |= {module.__name__} if names is True else set(names)
+    units = chosen_units(cluster, options, (slow if options.quick else set()) |
+                         (plain if options.sanitized else set()))
     if options.list:
         for cls, tests in units:
             print("\n".join(name for name, _ in tests))

@@ -13,6 +13,7 @@ import sys
 from cluster import BIN, ROOT, Skip, check, equal, group, request, test, wait_until, SLOW
 
 SLOW_TESTS = ["measures_lines_and_writes_the_report", "an_interrupted_run_leaves_nothing_running"]
+PLAIN_TESTS = SLOW_TESTS  # Python's business
 
 HARNESS = os.path.join(ROOT, "bench", "harness", "main.py")
 

@@ -10,6 +10,7 @@ from cluster import BIN, Failure, ROOT, check, equal, test
 
 SLOW_TESTS = ["every_key_of_the_%s_is_file_then_environment_then_flag" % program
               for program in ("slave", "gateway")]
+PLAIN_TESTS = SLOW_TESTS  # the same code over other tables, in hundreds of processes
 PROGRAMS = ["master", "slave", "gateway"]
 FLAGS = {("server", "port"): "-port", ("store", "db"): "-db", ("log", "level"): "-log-level"}
 # Texts with a grammar of their own: two good ones, and one that is refused.

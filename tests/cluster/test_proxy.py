@@ -44,6 +44,8 @@ for line in sys.stdin:
         print(type(error).__name__, flush=True)
 """
 
+PLAIN_TESTS = True  # no process of ours runs
+
 
 class Program:
     """A child with a directory of its own, after which the proxy names it; what it says."""

@@ -79,7 +79,7 @@ def quiet(node):
 
 @test
 def a_large_import_broken_ten_times_has_every_record_once(bench):
-    megabytes = int(os.environ.get("KT_TEST_IMPORT_MB") or 100)
+    megabytes = int(os.environ.get("KT_TEST_IMPORT_MB") or (100 if SLOW == 1 else 30))
     count = max(2, megabytes * 1000000 // len(block(1)))
     cluster = bench.cluster(slaves=1, log_level="info")
     gateway, node = cluster.gateway, cluster.master
