@@ -242,6 +242,13 @@ enum kt_status kt_fs_sync_dir(const char *path, struct kt_error *err)
     return KT_OK;
 }
 
+int64_t kt_fs_free_beside(const char *path)
+{
+    size_t len = parent_len(path);
+    KT_AUTOFREE char *parent = len ? kt_strndup(path, len) : kt_strdup(".");
+    return parent ? kt_os_free_bytes(parent) : -1;
+}
+
 struct kt_file {
     int fd;
     char path[];

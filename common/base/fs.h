@@ -34,6 +34,8 @@ enum kt_status kt_fs_sync_dir(const char *path, struct kt_error *err) KT_MUST_CH
 /* The directory that `path` lies in. */
 enum kt_status kt_fs_sync_parent(const char *path, struct kt_error *err) KT_MUST_CHECK;
 int64_t kt_fs_size(const char *path); /* -1 when absent */
+/* What a process without privileges may still write beside `path`; -1 when unknown. */
+int64_t kt_fs_free_beside(const char *path);
 
 /* A new file that is written from its beginning to its end (create; KT_BUSY when the path exists),
  * or one that is read so (open). Closing does not make it durable; sync does, but not its name:

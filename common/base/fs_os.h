@@ -26,6 +26,7 @@ int kt_os_close(int fd);
 int kt_os_remove(const char *path);
 int kt_os_rename(const char *from, const char *to); /* replaces */
 int kt_os_sync_dir(const char *path);
+int64_t kt_os_free_bytes(const char *directory); /* -1 = unknown */
 
 /* Opens (creating) and locks. HELD: *ret_fd is open for kt_os_lock_read. */
 enum kt_os_lock { KT_OS_LOCK_TAKEN, KT_OS_LOCK_HELD, KT_OS_LOCK_FAILED };

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 bool kt_os_is_separator(char c)
@@ -112,6 +113,16 @@ int kt_os_sync_dir(const char *path)
     errno = code;
     /* File systems that cannot sync a directory say EINVAL and order renames themselves. */
     return result != 0 && code == EINVAL ? 0 : result;
+}
+
+int64_t kt_os_free_bytes(const char *directory)
+{
+    struct statvfs info;
+    if (statvfs(directory, &info) != 0) {
+        return -1;
+    }
+    uint64_t bytes = (uint64_t)info.f_bavail * (uint64_t)info.f_frsize;
+    return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
 }
 
 /* A lock on a file that was removed or replaced meanwhile locks nothing. */

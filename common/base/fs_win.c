@@ -185,6 +185,16 @@ int kt_os_sync_dir(const char *path)
     return -1;
 }
 
+int64_t kt_os_free_bytes(const char *directory)
+{
+    KT_AUTOFREE wchar_t *wide = widen(directory);
+    ULARGE_INTEGER bytes;
+    if (!wide || !GetDiskFreeSpaceExW(wide, &bytes, NULL, NULL)) {
+        return -1;
+    }
+    return bytes.QuadPart > INT64_MAX ? INT64_MAX : (int64_t)bytes.QuadPart;
+}
+
 /* Locks bind readers here, so the locked byte lies far behind the text. */
 enum kt_os_lock kt_os_lock_open(const char *path, int *ret_fd)
 {

@@ -20,7 +20,7 @@
  * Owns:    the objects, until close, finish or abort.
  * Fails:   KT_BUSY (KT_COPIES_OUT_MAX are being given; one is being taken already), KT_CONFLICT
  *          (the mark of a copy is not set; a whole one waits for the swap), KT_CORRUPT (not sound,
- *          or not a copy of this cluster), KT_IO, KT_NO_MEMORY.
+ *          or not a copy of this cluster), KT_IO (too little room, too), KT_NO_MEMORY.
  */
 #ifndef KT_STORE_COPY_H
 #define KT_STORE_COPY_H

@@ -9,7 +9,8 @@
 #include <string.h>
 
 #define SLICE_BYTES (2u << 20)
-#define HOLD_MS 300000 /* for the taker to check it, to start again and to fetch */
+#define SPARE_BYTES (8u << 20) /* must stay free beside the file */
+#define HOLD_MS 300000         /* for the taker to check it, to start again and to fetch */
 
 struct kt_copy_out {
     struct kt_store *store;
@@ -108,6 +109,19 @@ static enum kt_status fix_moment(struct kt_copy_out *out, struct kt_error *err)
     return status;
 }
 
+/* A full disk would cost the giver more than a copy is worth: it may be the leader. */
+static enum kt_status check_room(const struct kt_copy_out *out, struct kt_error *err)
+{
+    int64_t unused = kt_fs_free_beside(out->path);
+    if (unused < 0 || (uint64_t)unused > out->size_bytes + out->size_bytes / 4 + SPARE_BYTES) {
+        return KT_OK;
+    }
+    return kt_fail(err, KT_IO,
+                   "%s would need %llu bytes and leave too little of the %lld that are free; free "
+                   "space on its file system",
+                   out->path, (unsigned long long)out->size_bytes, (long long)unused);
+}
+
 static enum kt_status take_epochs(struct kt_copy_out *out, struct kt_error *err)
 {
     enum kt_status status = kt_store_epochs(out->store, &out->epochs, &out->epoch_count, err);
@@ -128,6 +142,9 @@ static enum kt_status begin(struct kt_copy_out *out, struct kt_error *err)
     enum kt_status status = db_open(out->store->path, DB_READER, &out->from, err);
     if (status == KT_OK) {
         status = fix_moment(out, err);
+    }
+    if (status == KT_OK) {
+        status = check_room(out, err);
     }
     if (status == KT_OK) {
         status = take_epochs(out, err);

@@ -439,7 +439,10 @@ void kt_store_close(struct kt_store **store)
     }
     struct kt_error err = KT_ERROR_INIT;
     struct kt_store *s = *store;
-    KT_ASSERT(!s->waiters);
+    KT_ASSERT(!s->waiters && s->taking != COPY_LOADING);
+    for (int i = 0; i < KT_COPIES_OUT_MAX; i++) {
+        KT_ASSERT(!s->copies_out[i].open); /* nobody reads a store that is being closed */
+    }
     /* Both only spare work at the next start, so a failure here loses nothing. */
     uint64_t noted = atomic_load(&s->noted_commit);
     uint64_t commit = noted < s->identity.end_seq ? noted : s->identity.end_seq;

@@ -112,6 +112,13 @@ static void reading_keeps_its_bound(void)
     kt_buf_done(&buf);
 }
 
+static void the_room_on_a_disk_is_known(void)
+{
+    CHECK(kt_fs_free_beside(at("no_such_file")) > 0);
+    CHECK(kt_fs_free_beside("no_directory_above_it") > 0);
+    CHECK_INT(kt_fs_free_beside(at("no_such_directory/x")), -1);
+}
+
 static void absent_files_are_not_found(void)
 {
     struct kt_buf buf = {0};
@@ -420,6 +427,7 @@ static const struct kt_test tests[] = {
     TEST(what_is_written_durably_is_read),
     TEST(reading_keeps_its_bound),
     TEST(a_file_is_written_synced_and_read_in_pieces),
+    TEST(the_room_on_a_disk_is_known),
     TEST(absent_files_are_not_found),
     TEST(files_are_renamed_over_others_and_removed),
     TEST(a_failed_write_leaves_the_old_file_alone),
