@@ -478,7 +478,7 @@ class Bench:
 
     def cluster(self, slaves=2, gateway=True, slaves_lead=True, **settings):
         """slaves_lead=False: only the master can be elected."""
-        return Cluster(self, slaves, gateway, slaves_lead, settings)
+        return Cluster(self, slaves, gateway, settings, slaves_lead)
 
     def finish(self):
         """Ends everything; a list of what was not right."""
@@ -515,7 +515,7 @@ class Bench:
 class Cluster:
     """etcd, a master, slaves, a gateway: started and well."""
 
-    def __init__(self, bench, slaves, gateway, slaves_lead, settings):
+    def __init__(self, bench, slaves, gateway, settings, slaves_lead=True):
         self.bench = bench
         self.etcd = bench.etcd()
         settings = dict(settings, cluster_expect=1 + slaves)
