@@ -253,6 +253,7 @@ struct kt_machine {
     bool stopping, draining;
     char target[KT_ID_LEN + 1];
     int64_t drain_until_ms;
+    int64_t handed_until_ms; /* handed over to `target`: nobody else is released before */
 
     struct kt_m_action actions[KT_M_ACTIONS_MAX];
     size_t action_count;

@@ -345,7 +345,10 @@ static struct kt_machine_peer *admit(struct kt_machine *machine, const struct kt
     bool agrees = machine->role == KT_M_LEADS &&
                   (fetch->epoch == machine->disk.epoch || KT_PLANTED(other_epochs_accepted));
     if (!agrees) {
-        bool is_over = fetch->epoch <= machine->over_epoch;
+        /* Rule H2: the others come again, and find the next leader or are free then. */
+        bool is_for_another = machine->facts.now_ms < machine->handed_until_ms &&
+                              !kt_m_same(fetch->node, machine->target);
+        bool is_over = fetch->epoch <= machine->over_epoch && !is_for_another;
         (void)answer(machine, fetch, is_over ? KT_M_ANSWER_RELEASED : KT_M_ANSWER_REFUSED);
         return NULL;
     }

@@ -97,8 +97,9 @@ enum kt_status kt_replica_handover(struct kt_replica *replica, const char *to,
                 status = kt_fail(err, KT_TIMEOUT, "%s has not taken over yet", ret_to);
             }
         }
-        if (status == KT_OK) {
-            kt_str_copy(ret_to, KT_ADDR_MAX, kt_str(replica->view->leader.addr));
+        if (status == KT_OK && strcmp(replica->view->leader.id, id) != 0) {
+            status = kt_fail(err, KT_CONFLICT, "%s was asked to lead, but %s leads now", ret_to,
+                             replica->view->leader.addr);
         }
     }
     kt_mutex_unlock(&replica->mutex);

@@ -423,6 +423,13 @@ static void follow_b(void)
     CHECK(find(KT_M_FETCH));
 }
 
+/* What it is told who fetches now. */
+static int answer_to(char who, uint64_t after)
+{
+    fetch(who, after);
+    return find(KT_M_ANSWER) ? (int)find(KT_M_ANSWER)->answer.kind : -1;
+}
+
 static void a_handover_with_a_target_releases_the_target_alone(void)
 {
     struct kt_m_event event = {.kind = KT_M_HANDOVER_ASKED};
@@ -451,6 +458,11 @@ static void a_handover_with_a_target_releases_the_target_alone(void)
         }
     }
     CHECK_INT(answers, 1);
+    /* Who comes again meanwhile must not be quicker than the target. */
+    CHECK_INT(answer_to('c', 1), KT_M_ANSWER_REFUSED);
+    CHECK_INT(answer_to('b', 1), KT_M_ANSWER_RELEASED);
+    tick(600);
+    CHECK_INT(answer_to('c', 1), KT_M_ANSWER_RELEASED);
 }
 
 static void a_handover_to_who_has_not_all_is_given_up(void)
