@@ -15,11 +15,6 @@
 /* After a fault of the disk, so that a broken one does not end an epoch at every tick. */
 #define FAULT_PAUSE_MS 500
 
-bool kt_m_same(const char *a, const char *b)
-{
-    return strcmp(a, b) == 0;
-}
-
 struct kt_m_action *kt_m_act(struct kt_machine *machine, enum kt_m_action_kind kind)
 {
     KT_ASSERT(machine->action_count < KT_M_ACTIONS_MAX);
@@ -66,7 +61,9 @@ const struct kt_service *kt_m_service_in(const struct kt_coord_view *view, const
     for (size_t i = 0; i < view->service_count; i++) {
         const struct kt_service *service = &view->services[i];
         if (service->role != KT_ROLE_GATEWAY && kt_m_same(service->id, id) &&
-            (!found || service->create_revision < found->create_revision)) {
+            (!found || (found->state == KT_STATE_DIVERGED && service->state != KT_STATE_DIVERGED) ||
+             (service->state != KT_STATE_DIVERGED &&
+              service->create_revision < found->create_revision))) {
             found = service;
         }
     }
@@ -76,6 +73,18 @@ const struct kt_service *kt_m_service_in(const struct kt_coord_view *view, const
 const struct kt_service *kt_m_service_of(const struct kt_machine *machine, const char *id)
 {
     return kt_m_service_in(machine->facts.view, id);
+}
+
+const struct kt_service *kt_m_own_entry(const struct kt_machine *machine)
+{
+    const struct kt_coord_view *view = machine->facts.view;
+    for (size_t i = 0; i < view->service_count && view->own_key_present; i++) {
+        if (view->services[i].role != KT_ROLE_GATEWAY &&
+            strcmp(view->services[i].addr, machine->options.addr) == 0) {
+            return &view->services[i];
+        }
+    }
+    return NULL;
 }
 
 bool kt_m_is_newer(uint64_t epoch_a, uint64_t version_a, uint64_t epoch_b, uint64_t version_b)
@@ -138,6 +147,7 @@ void kt_m_hand_over(struct kt_machine *machine, const char *to, const char *why)
     machine->role = KT_M_FOLLOWS;
     machine->draining = false;
     machine->short_of_members = false;
+    machine->forget[0] = '\0';
     machine->epoch_start_seq = 0;
     machine->quiet_since_ms = machine->facts.now_ms;
     /* The campaign compares the whole configuration: a forgotten update of it can't do harm. */
@@ -231,8 +241,12 @@ static void learn_config(struct kt_machine *machine)
     if (machine->role == KT_M_LEADS && config->epoch > machine->disk.epoch) {
         kt_m_step_down(machine, "another node has won a later epoch");
     }
-    if (kt_m_is_newer(config->epoch, config->version, machine->disk.kept.epoch,
-                      machine->disk.kept.version)) {
+    /* Two of one epoch number: etcd has lost one of them, the other leads. */
+    bool replaced = config->epoch == machine->disk.kept.epoch && view->leader.present &&
+                    view->leader.epoch == config->epoch && machine->role == KT_M_FOLLOWS &&
+                    !kt_m_same(config->epoch_id, machine->disk.kept.epoch_id);
+    if (replaced || kt_m_is_newer(config->epoch, config->version, machine->disk.kept.epoch,
+                                  machine->disk.kept.version)) {
         adopt(machine, config);
     }
 }

@@ -189,7 +189,8 @@ struct kt_machine_peer {
     bool has_acked;
     uint64_t acked;
     int64_t heard_ms, level_ms;
-    uint64_t sent_end; /* where the log ended at the newest answer, and when that was */
+    /* Where log and commit position were at the newest answer, and when that was. */
+    uint64_t sent_end, sent_commit;
     int64_t sent_ms;
     struct {
         uint64_t request;
@@ -201,7 +202,7 @@ struct kt_machine_peer {
     int64_t waits_until_ms;
     struct kt_m_fetch fetch; /* the held one, without its vector */
     bool forgot;             /* an acknowledgement went back (rule S4) */
-    int64_t near_ms;         /* when it last had the commit position; 0 = never */
+    int64_t near_ms;         /* it has what was committed then; 0 = never */
     bool candidate;
     int64_t candidate_since_ms, candidate_after_ms;
 };
@@ -244,7 +245,8 @@ struct kt_machine {
     uint64_t promise_epoch, released_epoch;
     int64_t eligible_since_ms, campaign_after_ms, quiet_since_ms, twin_since_ms;
     int64_t recover_until_ms;
-    bool hurry; /* told to campaign */
+    bool was_first; /* of those with this id; as long as its entry stands */
+    bool hurry;     /* told to campaign */
     int64_t delete_after_ms, renew_after_ms;
     bool reset_bound; /* the note of a clean stop is still on disk */
     bool stepped;     /* at least once */

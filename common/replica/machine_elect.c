@@ -26,6 +26,7 @@ static const struct kt_service *newest_kept(const struct kt_machine *machine,
     for (size_t i = 0; i < view->service_count; i++) {
         const struct kt_service *service = &view->services[i];
         if (is_data_of_cluster(machine, service) && service->kept.version > 0 &&
+            service->state != KT_STATE_DIVERGED &&
             (!newest || kt_m_is_newer(service->kept.epoch, service->kept.version,
                                       newest->kept.epoch, newest->kept.version))) {
             newest = service;
@@ -47,10 +48,10 @@ static bool is_usable(const struct kt_machine *machine)
 /* Does etcd show this node's entry as it is? Others go by it when nobody leads. */
 static bool is_entry_exact(const struct kt_machine *machine)
 {
-    const struct kt_service *own = kt_m_service_of(machine, machine->options.id);
+    const struct kt_service *own = kt_m_own_entry(machine);
     const struct kt_machine_disk *disk = &machine->disk;
-    return own && machine->facts.view->own_key_present && own->kept.version == disk->kept.version &&
-           own->kept.epoch == disk->kept.epoch && own->kept.growth_count == disk->growth.count &&
+    return own && own->kept.version == disk->kept.version && own->kept.epoch == disk->kept.epoch &&
+           own->kept.growth_count == disk->growth.count &&
            own->end_seq == machine->facts.log->synced_seq &&
            (own->state == KT_STATE_COPYING) == disk->half_copy;
 }
@@ -73,6 +74,8 @@ void kt_m_note_quiet(struct kt_machine *machine)
     const struct kt_coord_view *view = machine->facts.view;
     bool someone_leads = view->leader.present && !view->leader.mine &&
                          !kt_m_same(view->leader.id, machine->options.id);
+    /* A loss is accepted for this one time in which nobody leads. */
+    machine->recover_until_ms = someone_leads ? 0 : machine->recover_until_ms;
     bool recovering = machine->facts.now_ms < machine->recover_until_ms;
     if (!view->complete || !view->reachable || someone_leads || machine->role == KT_M_LEADS ||
         !is_entry_exact(machine) || (machine->disk.kept.version == 0 && sees_data(machine)) ||
@@ -287,7 +290,7 @@ static void found(struct kt_machine *machine)
 static void lead_alone(struct kt_machine *machine)
 {
     const struct kt_coord_view *view = machine->facts.view;
-    const struct kt_service *own = kt_m_service_of(machine, machine->options.id);
+    const struct kt_service *own = kt_m_own_entry(machine);
     struct kt_cluster_config config;
     struct kt_id_set in_sync = {.count = 0};
     uint64_t epoch = machine->disk.epoch, version = machine->disk.kept.version;
@@ -345,7 +348,9 @@ static const struct kt_service *best_of(const struct kt_machine *machine,
     for (size_t i = 0; i < view->service_count; i++) {
         const struct kt_service *service = &view->services[i];
         if (is_data_of_cluster(machine, service) && (!set || kt_m_set_has(set, service->id)) &&
-            service->electable && service->state == KT_STATE_WHOLE &&
+            service->electable &&
+            (service->state == KT_STATE_WHOLE ||
+             (KT_PLANTED(half_copy_leads) && service->state == KT_STATE_COPYING)) &&
             (!best || precedes(service, best, true))) {
             best = service;
         }
@@ -413,7 +418,9 @@ void kt_m_consider_campaign(struct kt_machine *machine)
         machine->eligible_since_ms = 0;
         return;
     }
-    if (is_usable(machine) && !recover && !machine->options.standalone) {
+    /* Who is in sync needs nobody's leave to lead. */
+    bool leave = recover && !kt_cluster_config_in_sync(&machine->disk.kept, machine->options.id);
+    if (is_usable(machine) && !leave && !machine->options.standalone) {
         campaign_by_config(machine);
         return;
     }

@@ -269,30 +269,35 @@ void kt_m_take_release(struct kt_machine *machine, uint64_t epoch)
 
 /* --- whom to follow --- */
 
-/* A second node with this id, and this one was registered later, or is not: nothing is decided
- * while the other is seen; if that stays, this node ends. The one that was first goes on. */
-static bool has_twin(struct kt_machine *machine)
+static const struct kt_service *twin_of(const struct kt_machine *machine)
 {
     const struct kt_coord_view *view = machine->facts.view;
-    const struct kt_service *twin = NULL;
-    int64_t own_revision = INT64_MAX;
     for (size_t i = 0; i < view->service_count; i++) {
         const struct kt_service *service = &view->services[i];
-        if (service->role == KT_ROLE_GATEWAY || !kt_m_same(service->id, machine->options.id)) {
-            continue;
-        }
-        if (strcmp(service->addr, machine->options.addr) != 0) {
-            twin = !twin || service->create_revision < twin->create_revision ? service : twin;
-        } else if (view->own_key_present) {
-            own_revision = service->create_revision;
+        if (service->role != KT_ROLE_GATEWAY && service->state != KT_STATE_DIVERGED &&
+            kt_m_same(service->id, machine->options.id) &&
+            strcmp(service->addr, machine->options.addr) != 0) {
+            return service;
         }
     }
-    if (!twin || own_revision < twin->create_revision) {
+    return NULL;
+}
+
+/* Rule I1. A second node with this id that was there first: nothing is decided while it is seen; if
+ * it stays, this node ends. Who has once seen its own entry alone was first. */
+static bool has_twin(struct kt_machine *machine)
+{
+    const struct kt_service *twin = twin_of(machine);
+    const struct kt_service *own = kt_m_own_entry(machine);
+    machine->was_first = own && (machine->was_first || !twin);
+    if (!twin || machine->was_first || KT_PLANTED(twin_ignored)) {
         machine->twin_since_ms = 0;
         return false;
     }
+    /* While etcd is away no entry vanishes, and afterwards each has a ttl again. */
     int64_t now_ms = machine->facts.now_ms;
-    machine->twin_since_ms = machine->twin_since_ms ? machine->twin_since_ms : now_ms;
+    bool counts = machine->facts.view->reachable && machine->facts.view->own_key_present;
+    machine->twin_since_ms = machine->twin_since_ms && counts ? machine->twin_since_ms : now_ms;
     kt_m_wait_for(machine, "the entry of %s, which has the same node id, to vanish", twin->addr);
     if (now_ms - machine->twin_since_ms > TWIN_TTLS * kt_m_ttl_ms(machine)) {
         char why[300];

@@ -14,13 +14,19 @@
 #include "replica/machine.h"
 #include "replica/machine_plants.h"
 
+#include <string.h>
+
 #define KT_M_RESEND_MS 200
 #define KT_M_HANDED_MS 500 /* for who is handed the lead, before others are released too */
 
 struct kt_m_action *kt_m_act(struct kt_machine *machine, enum kt_m_action_kind kind);
 void kt_m_set(char *dest, size_t size, const char *text);
 void kt_m_wait_for(struct kt_machine *machine, const char *fmt, ...) KT_PRINTF(2, 3);
-bool kt_m_same(const char *a, const char *b);
+/* Of two random ids the first characters differ mostly. */
+static inline bool kt_m_same(const char *a, const char *b)
+{
+    return a[0] == b[0] && strcmp(a, b) == 0;
+}
 int64_t kt_m_ttl_ms(const struct kt_machine *machine);
 bool kt_m_set_has(const struct kt_id_set *set, const char *id);
 /* A data node's entry in the view; NULL = none. */
@@ -28,6 +34,8 @@ const struct kt_service *kt_m_service_of(const struct kt_machine *machine, const
 const struct kt_service *kt_m_service_in(const struct kt_coord_view *view, const char *id);
 bool kt_m_is_newer(uint64_t epoch_a, uint64_t version_a, uint64_t epoch_b, uint64_t version_b);
 uint64_t kt_m_end_epoch(const struct kt_machine_log *log);
+/* This process's own entry, under its current lease; NULL = it is not in the view. */
+const struct kt_service *kt_m_own_entry(const struct kt_machine *machine);
 /* Is the view's configuration the kept one? */
 bool kt_m_config_is_kept(const struct kt_machine *machine);
 

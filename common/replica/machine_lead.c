@@ -142,28 +142,50 @@ static bool should_go(const struct kt_machine *machine, const char *id)
     if (kt_m_same(id, machine->options.id)) {
         return false;
     }
-    return !member || !member->electable || kt_m_same(id, machine->forget) ||
-           is_silent(machine, id);
+    return !member || !member->electable || is_silent(machine, id);
+}
+
+/* A change of the configuration in the making: a copy is made when there is the first. */
+struct change {
+    struct kt_machine *machine;
+    const struct kt_cluster_config *now; /* the kept one, then the copy */
+    bool any, grown;
+};
+
+static struct kt_cluster_config *edit(struct change *change)
+{
+    struct kt_cluster_config *config = &change->machine->txn.config;
+    if (!change->any) {
+        *config = change->machine->disk.kept;
+        change->now = config;
+        change->any = true;
+    }
+    return config;
 }
 
 /* Rule S1. */
-static bool shrink(struct kt_machine *machine, struct kt_cluster_config *config)
+static void shrink(struct change *change)
 {
-    struct kt_id_set stay = {.count = 0};
-    for (size_t i = 0; i < config->in_sync_count; i++) {
-        if (!should_go(machine, config->in_sync[i])) {
-            kt_m_set(stay.ids[stay.count++], KT_ID_LEN + 1, config->in_sync[i]);
-        }
+    struct kt_machine *machine = change->machine;
+    const struct kt_cluster_config *now = change->now;
+    size_t stay = 0;
+    for (size_t i = 0; i < now->in_sync_count; i++) {
+        stay += !should_go(machine, now->in_sync[i]);
     }
-    bool any = stay.count < config->in_sync_count;
-    bool may = stay.count >= config->min_in_sync || KT_PLANTED(shrinks_below_min);
+    bool any = stay < now->in_sync_count;
+    bool may = stay >= now->min_in_sync || KT_PLANTED(shrinks_below_min);
     machine->short_of_members = any && !may;
     if (!any || !may) {
-        return false;
+        return;
     }
-    memcpy(config->in_sync, stay.ids, sizeof(config->in_sync));
-    config->in_sync_count = stay.count;
-    return true;
+    struct kt_cluster_config *config = edit(change);
+    size_t count = config->in_sync_count;
+    config->in_sync_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!should_go(machine, config->in_sync[i])) {
+            memmove(config->in_sync[config->in_sync_count++], config->in_sync[i], KT_ID_LEN + 1);
+        }
+    }
 }
 
 /* May this peer be waited for, and added once it has everything? */
@@ -188,26 +210,26 @@ static bool is_caught_up(const struct kt_machine *machine, const struct kt_machi
     return peer->has_acked && peer->acked >= machine->commit_seq && peer->acked >= start;
 }
 
-static bool grow(struct kt_machine *machine, struct kt_cluster_config *config)
+static void grow(struct change *change)
 {
-    bool grown = false;
-    machine->disk.growth.count = 0;
+    struct kt_machine *machine = change->machine;
     for (size_t i = 0; i < machine->peer_count; i++) {
         const struct kt_machine_peer *peer = &machine->peers[i];
-        if (kt_cluster_config_in_sync(config, peer->id) ||
-            config->in_sync_count >= machine->options.max_in_sync || !is_eligible(machine, peer) ||
-            !is_caught_up(machine, peer) ||
+        if (kt_cluster_config_in_sync(change->now, peer->id) ||
+            change->now->in_sync_count >= machine->options.max_in_sync ||
+            !is_eligible(machine, peer) || !is_caught_up(machine, peer) ||
             (!peer->candidate && !KT_PLANTED(no_candidates) &&
              !KT_PLANTED(growth_before_caught_up)) ||
             is_silent(machine, peer->id)) {
             continue;
         }
-        kt_m_set(config->in_sync[config->in_sync_count++], KT_ID_LEN + 1, peer->id);
+        struct kt_cluster_config *config = edit(change);
         struct kt_id_set *growth = &machine->disk.growth;
+        growth->count = change->grown ? growth->count : 0;
+        kt_m_set(config->in_sync[config->in_sync_count++], KT_ID_LEN + 1, peer->id);
         kt_m_set(growth->ids[growth->count++], KT_ID_LEN + 1, peer->id);
-        grown = true;
+        change->grown = true;
     }
-    return grown;
 }
 
 static bool member_stands(const struct kt_member *member, const struct kt_service *service)
@@ -216,65 +238,75 @@ static bool member_stands(const struct kt_member *member, const struct kt_servic
            member->priority == service->priority;
 }
 
-/* Rule C5. An id that is there twice waits until one of the two is gone. */
-static bool change_members(struct kt_machine *machine, struct kt_cluster_config *config)
+static bool is_double(const struct kt_machine *machine, const struct kt_service *service)
 {
     const struct kt_coord_view *view = machine->facts.view;
-    bool changed = false;
     for (size_t i = 0; i < view->service_count; i++) {
-        const struct kt_service *service = &view->services[i];
-        const struct kt_member *member = kt_cluster_config_member(config, service->id);
-        if (service->role == KT_ROLE_GATEWAY || service->state == KT_STATE_DIVERGED ||
-            (service->cluster[0] && !kt_m_same(service->cluster, machine->disk.cluster)) ||
-            kt_m_service_of(machine, service->id) != service ||
-            kt_m_same(service->id, machine->forget) ||
-            (!member && config->member_count >= KT_MEMBERS_MAX) ||
-            (member && member_stands(member, service))) {
-            continue;
-        }
-        kt_m_put_member(config, service);
-        changed = true;
-    }
-    return changed;
-}
-
-static bool forget(struct kt_machine *machine, struct kt_cluster_config *config)
-{
-    const char *id = machine->forget;
-    if (!id[0] || kt_m_same(id, machine->options.id) || kt_cluster_config_in_sync(config, id)) {
-        return false;
-    }
-    for (size_t i = 0; i < config->member_count; i++) {
-        if (kt_m_same(config->members[i].id, id)) {
-            config->members[i] = config->members[--config->member_count];
+        const struct kt_service *other = &view->services[i];
+        if (other != service && other->role != KT_ROLE_GATEWAY &&
+            other->state != KT_STATE_DIVERGED && kt_m_same(other->id, service->id)) {
             return true;
         }
     }
-    machine->forget[0] = '\0'; /* done */
     return false;
+}
+
+/* Rule C5. An id that is there twice waits until one of the two is gone. */
+static void change_members(struct change *change)
+{
+    const struct kt_machine *machine = change->machine;
+    const struct kt_coord_view *view = machine->facts.view;
+    for (size_t i = 0; i < view->service_count; i++) {
+        const struct kt_service *service = &view->services[i];
+        const struct kt_member *member = kt_cluster_config_member(change->now, service->id);
+        if (service->role == KT_ROLE_GATEWAY || service->state == KT_STATE_DIVERGED ||
+            (service->cluster[0] && !kt_m_same(service->cluster, machine->disk.cluster)) ||
+            kt_m_same(service->id, machine->forget) ||
+            (!member && change->now->member_count >= KT_MEMBERS_MAX) ||
+            (member && member_stands(member, service)) || is_double(machine, service)) {
+            continue;
+        }
+        kt_m_put_member(edit(change), service);
+    }
+}
+
+static void forget(struct change *change)
+{
+    struct kt_machine *machine = change->machine;
+    const char *id = machine->forget;
+    if (!id[0] || kt_m_same(id, machine->options.id) ||
+        kt_cluster_config_in_sync(change->now, id)) {
+        return;
+    }
+    for (size_t i = 0; i < change->now->member_count; i++) {
+        if (kt_m_same(change->now->members[i].id, id)) {
+            struct kt_cluster_config *config = edit(change);
+            config->members[i] = config->members[--config->member_count];
+            return;
+        }
+    }
+    machine->forget[0] = '\0'; /* done */
 }
 
 static void change_config(struct kt_machine *machine)
 {
-    struct kt_cluster_config *config = &machine->txn.config;
-    struct kt_id_set growth_before = machine->disk.growth;
+    struct change change = {.machine = machine, .now = &machine->disk.kept};
     if (machine->txn.active || !kt_m_config_is_kept(machine)) {
         return;
     }
-    *config = machine->disk.kept;
-    bool shrunk = shrink(machine, config);
-    bool grown = grow(machine, config);
-    bool changed = change_members(machine, config);
-    changed = forget(machine, config) || changed;
-    if (!shrunk && !grown && !changed) {
-        machine->disk.growth = growth_before;
+    shrink(&change);
+    grow(&change);
+    change_members(&change);
+    forget(&change);
+    if (!change.any) {
         return;
     }
+    struct kt_cluster_config *config = edit(&change);
     config->version++;
     machine->options.random_id(machine->options.random_ctx, config->nonce);
-    if (grown && KT_PLANTED(union_not_kept)) {
+    if (change.grown && KT_PLANTED(union_not_kept)) {
         machine->disk.growth.count = 0;
-    } else if (grown) {
+    } else if (change.grown) {
         kt_m_act(machine, KT_M_KEEP); /* rule C4 */
     }
     kt_m_send_txn(machine, false);
@@ -285,6 +317,7 @@ static void change_config(struct kt_machine *machine)
 static void note_sent(struct kt_machine *machine, struct kt_machine_peer *peer, uint64_t request)
 {
     peer->sent_end = machine->facts.log->end_seq;
+    peer->sent_commit = machine->commit_seq;
     peer->sent_ms = machine->facts.now_ms;
     peer->sent[peer->sent_next].request = request;
     peer->sent[peer->sent_next].ms = machine->facts.now_ms;
@@ -371,6 +404,9 @@ static struct kt_machine_peer *admit(struct kt_machine *machine, const struct kt
         kt_m_set(peer->session, sizeof(peer->session), fetch->session);
         memset(peer->sent, 0, sizeof(peer->sent));
     }
+    if (kt_m_same(fetch->node, machine->forget)) {
+        machine->forget[0] = '\0'; /* it is back */
+    }
     peer->request = fetch->request;
     peer->heard_ms = machine->facts.now_ms;
     peer->waits = false;
@@ -441,8 +477,11 @@ static void take_ack(struct kt_machine *machine, struct kt_machine_peer *peer,
     } else if (peer->sent_ms > peer->level_ms && fetch->after >= peer->sent_end) {
         peer->level_ms = peer->sent_ms;
     }
+    /* Under steady writes what it has is always a little behind by the time it says so. */
     if (fetch->after >= machine->commit_seq) {
         peer->near_ms = now_ms;
+    } else if (peer->sent_ms > peer->near_ms && fetch->after >= peer->sent_commit) {
+        peer->near_ms = peer->sent_ms;
     }
     consider_candidate(machine, peer);
 }
@@ -564,6 +603,22 @@ static bool still_leads(struct kt_machine *machine)
     return true;
 }
 
+/* Has the target, or else each of in_sync that is heard, a fetch held? It is released by its
+ * answer: one that comes later may find nobody. */
+static bool all_wait(const struct kt_machine *machine, const char *to)
+{
+    const struct kt_cluster_config *kept = &machine->disk.kept;
+    for (size_t i = 0; i < kept->in_sync_count; i++) {
+        const char *id = kept->in_sync[i];
+        const struct kt_machine_peer *peer = peer_of(machine, id);
+        bool counts = to[0] ? kt_m_same(id, to) : !kt_m_same(id, machine->options.id);
+        if (counts && peer && !is_silent(machine, id) && !peer->waits) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Rules H1 and H2. */
 static void drain(struct kt_machine *machine)
 {
@@ -574,7 +629,8 @@ static void drain(struct kt_machine *machine)
         !target || (target->has_acked && target->acked >= log->end_seq && is_sure(machine, to));
     /* Who campaigns must not see the entry any more, or it would wait for who has gone. */
     bool is_out = !machine->stopping || !machine->facts.view->own_key_present;
-    bool is_done = machine->commit_seq >= log->end_seq && is_level && is_out;
+    bool is_done =
+        machine->commit_seq >= log->end_seq && is_level && is_out && all_wait(machine, to);
     if (!is_done && machine->facts.now_ms < machine->drain_until_ms) {
         return;
     }
@@ -584,6 +640,7 @@ static void drain(struct kt_machine *machine)
     }
     if (KT_PLANTED(serving_while_resigning)) {
         kt_m_delete_leader(machine);
+        kt_m_release_held(machine, NULL);
         kt_m_act(machine, KT_M_RELEASE);
         return;
     }

@@ -61,7 +61,8 @@
     X(pause_counts_as_silence)                                                                     \
     X(shrinks_below_min)                                                                           \
     X(settled_by_revision)                                                                         \
-    X(idle_leader_key_kept)
+    X(idle_leader_key_kept)                                                                        \
+    X(twin_ignored)
 
 #define KT_PLANT_ENUM(name) KT_PLANT_##name,
 enum kt_plant { KT_PLANT_none, KT_PLANTS(KT_PLANT_ENUM) KT_PLANT_COUNT };

@@ -29,6 +29,16 @@ static bool is_another_cluster(const struct node *node)
     return true;
 }
 
+/* Has it applied what is no more? */
+void check_past(struct node *node)
+{
+    bool same = node->applied <= w->committed_end;
+    for (uint64_t seq = node->first_seq; seq <= node->applied && same; seq++) {
+        same = same_entry(&node->log[seq], &w->committed[seq]);
+    }
+    node->of_lost_past = w->lost_past && !same;
+}
+
 /* After `recover` the history is what the new leader has. */
 static void accept_loss(const struct node *node)
 {
@@ -41,13 +51,14 @@ static void accept_loss(const struct node *node)
     for (uint64_t seq = common + 1; seq <= w->committed_end; seq++) {
         w->op_seq[w->committed[seq].op] = 0;
     }
+    w->lost_past = true;
     w->committed_end = common;
     w->acked_max = w->acked_max < common ? w->acked_max : common;
     w->read_max = w->read_max < common ? w->read_max : common;
-    for (int client = 0; client < CLIENTS; client++) {
-        w->clients[client].need = w->clients[client].session = 0;
+    for (int slot = 0; slot < SLOTS; slot++) {
+        check_past(&w->nodes[slot]);
     }
-    w->recovering = false;
+    clients_forget();
 }
 
 /* Acknowledged is present on every later leader. */
@@ -55,13 +66,18 @@ void check_lead(const struct node *node)
 {
     if (w->acked_max > 0 && is_another_cluster(node)) {
         w->over = true;
+        w->others++;
         return;
+    }
+    if (node->copy_of >= 0) {
+        fail("node %d, a copied disk, leads", node->slot);
     }
     if (node->machine.disk.half_copy) {
         fail("node %d leads with half a copy", node->slot);
     }
     if (w->recovering) {
         accept_loss(node);
+        w->recovering = false;
     }
     if (node->end_seq < w->acked_max) {
         fail("node %d leads with a log up to %" PRIu64 "; acknowledged is %" PRIu64, node->slot,
@@ -157,6 +173,10 @@ static void take_committed(const struct node *node, uint64_t seq)
         fail("write %u is done twice: %" PRIu64 " and %" PRIu64, entry->op, w->op_seq[entry->op],
              seq);
     }
+    if (seq <= w->op_need[entry->op]) {
+        fail("write %u is committed as %" PRIu64 ", and began when %" PRIu64 " was there",
+             entry->op, seq, w->op_need[entry->op]);
+    }
     if (w->op_refused[entry->op]) {
         fail("write %u was refused, and is committed as %" PRIu64, entry->op, seq);
     }
@@ -177,7 +197,7 @@ void check_commit(const struct node *node, uint64_t from, uint64_t to)
             fail("node %d commits %" PRIu64 " with %zu in sync", node->slot, to, kept);
         }
     }
-    for (uint64_t seq = from; seq <= to && !w->failed; seq++) {
+    for (uint64_t seq = from; seq <= to && !w->failed && !node->of_lost_past; seq++) {
         if (seq > w->committed_end) {
             take_committed(node, seq);
         } else if (!same_entry(&node->log[seq], &w->committed[seq])) {
@@ -198,17 +218,116 @@ void check_ack(uint32_t op, uint64_t seq, uint64_t need)
     }
 }
 
+/* Never below what it has committed itself: such a node has diverged, and must say so. */
+void check_cut(const struct node *node, uint64_t seq)
+{
+    if (seq < node->applied) {
+        fail("node %d cuts behind %" PRIu64 ", and has committed up to %" PRIu64, node->slot, seq,
+             node->applied);
+    }
+}
+
+/* --- liveness --- */
+
+static bool can_lead(const struct node *node)
+{
+    return node->there && node->copy_of < 0 && node->alive && !node->machine.ended_why[0] &&
+           node->electable && !node->machine.disk.half_copy;
+}
+
+static bool is_newer(const struct kt_cluster_config *a, const struct kt_cluster_config *b)
+{
+    return a->epoch > b->epoch || (a->epoch == b->epoch && a->version > b->version);
+}
+
+static const struct kt_machine_disk *newest_kept(void)
+{
+    const struct kt_machine_disk *newest = NULL;
+    for (int slot = 0; slot < SLOTS; slot++) {
+        const struct node *node = &w->nodes[slot];
+        if (node->there && node->copy_of < 0 && !node->machine.ended_why[0] &&
+            node->disk.kept.version && (!newest || is_newer(&node->disk.kept, &newest->kept))) {
+            newest = &node->disk;
+        }
+    }
+    return newest;
+}
+
+/* Is the set that must be there: one of in_sync where a configuration stands, else the whole union
+ * of the newest kept one and somebody of it to lead? */
+bool is_set_there(void)
+{
+    const struct keys *keys = w->etcd.keys;
+    const struct kt_machine_disk *newest = newest_kept();
+    size_t leaders = 0, gone = 0;
+    bool usable = keys->config.present && !(newest && is_newer(&newest->kept, &keys->config.value));
+    if (!usable && !newest) {
+        return true; /* all are empty: they found a cluster */
+    }
+    const struct kt_cluster_config *config = usable ? &keys->config.value : &newest->kept;
+    for (size_t i = 0; i < config->in_sync_count; i++) {
+        int slot = slot_of_id(config->in_sync[i]);
+        leaders += slot >= 0 && can_lead(&w->nodes[slot]);
+        gone += slot < 0 || w->nodes[slot].machine.ended_why[0];
+    }
+    for (size_t i = 0; !usable && i < newest->growth.count; i++) {
+        int slot = slot_of_id(newest->growth.ids[i]);
+        leaders += slot >= 0 && can_lead(&w->nodes[slot]);
+        gone += slot < 0 || w->nodes[slot].machine.ended_why[0];
+    }
+    return leaders > 0 && (usable || gone == 0);
+}
+
+/* Who may be in sync is, when there was time enough. */
+void check_gets_in_sync(int slot)
+{
+    const struct node *node = &w->nodes[slot];
+    const struct kt_cluster_config *config = &w->etcd.keys->config.value;
+    if (can_lead(node) && config->in_sync_count < 3 &&
+        !kt_cluster_config_in_sync(config, node->id)) {
+        fail("node %d does not get in sync", slot);
+    }
+}
+
 bool all_caught_up(void)
 {
     int leader = leader_slot();
     for (int slot = 0; slot < SLOTS && leader >= 0; slot++) {
         const struct node *node = &w->nodes[slot];
-        if (node->there && !node->machine.ended_why[0] &&
+        if (node->there && node->copy_of < 0 && !node->machine.ended_why[0] &&
             (!node->alive || node->applied + 50 < w->nodes[leader].applied)) {
             return false;
         }
     }
     return leader >= 0;
+}
+
+static void check_data(const struct node *node)
+{
+    if (node->of_lost_past || node->machine.disk.half_copy) {
+        return;
+    }
+    for (uint64_t seq = node->first_seq; seq <= node->applied; seq++) {
+        if (!same_entry(&node->log[seq], &w->committed[seq])) {
+            fail("node %d has another entry %" PRIu64 " than was committed", node->slot, seq);
+            return;
+        }
+    }
+}
+
+static void check_node_at_end(const struct node *node, const struct node *leader)
+{
+    if (!node->alive || node->machine.ended_why[0]) {
+        return;
+    }
+    if (node->applied + 200 < leader->applied) {
+        fail("node %d does not catch up: %" PRIu64 " of %" PRIu64 " (%s)", node->slot,
+             node->applied, leader->applied, node->machine.waiting_for);
+    }
+    if (w->now_ms > w->healed_ms + 8000 && !w->short_end && !w->options.scenario) {
+        check_gets_in_sync(node->slot);
+    }
+    check_data(node);
 }
 
 /* After the last fault: writes are taken again, and who is there has the same data. */
@@ -219,15 +338,6 @@ void check_end(void)
     }
     int leader = leader_slot();
     if (!w->first_ack_ms) {
-        const struct kt_cluster_config *config = &w->etcd.keys->config.value;
-        for (size_t i = 0; i < config->in_sync_count; i++) {
-            if (slot_of_id(config->in_sync[i]) < 0) {
-                return; /* who must be there is gone for good */
-            }
-        }
-        if (w->node_wiped && w->etcd_set_back) {
-            return;
-        }
         const char *why = "";
         for (int slot = 0; slot < SLOTS; slot++) {
             if (w->nodes[slot].alive && w->nodes[slot].machine.waiting_for[0]) {
@@ -235,9 +345,7 @@ void check_end(void)
                 why = w->nodes[slot].machine.waiting_for;
             }
         }
-        if (w->ended == 0) {
-            fail("no write is taken after the last fault (waiting for %s)", why);
-        }
+        fail("no write is taken after the last fault (waiting for %s)", why);
         return;
     }
     /* ttl + 1.5 s is the mark for the 99th percentile; a run by itself may be unlucky. */
@@ -249,11 +357,8 @@ void check_end(void)
         fail("a forgotten node is still a member");
     }
     for (int slot = 0; slot < SLOTS && leader >= 0; slot++) {
-        struct node *node = &w->nodes[slot];
-        if (node->there && node->alive && !node->machine.ended_why[0] &&
-            node->applied + 200 < w->nodes[leader].applied) {
-            fail("node %d does not catch up: %" PRIu64 " of %" PRIu64 " (%s)", slot, node->applied,
-                 w->nodes[leader].applied, node->machine.waiting_for);
+        if (w->nodes[slot].there && w->nodes[slot].copy_of < 0) {
+            check_node_at_end(&w->nodes[slot], &w->nodes[leader]);
         }
     }
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TIMEOUT_MS 1500
+#define TIMEOUT_MS 1000 /* a gateway's patience with one attempt */
 
 static int guess_target(enum op_kind kind)
 {
@@ -46,31 +46,43 @@ static void begin(int number)
     client->busy = true;
     client->maybe = false;
     client->invoked_ms = w->now_ms;
-    client->kind = one_in(3) ? (one_in(2) ? OP_LINEARIZABLE : OP_SESSION) : OP_WRITE;
+    bool steady = w->now_ms < w->steady_until_ms;
+    client->kind = !steady && one_in(3) ? (one_in(2) ? OP_LINEARIZABLE : OP_SESSION) : OP_WRITE;
     client->need = client->kind == OP_SESSION ? client->session : w->acked_max;
     if (client->kind == OP_LINEARIZABLE && w->read_max > client->need) {
         client->need = w->read_max;
     }
     client->op = 0;
     if (client->kind == OP_WRITE) {
+        /* What a read has seen is older than a write that begins behind it. */
+        client->need = w->read_max > client->need ? w->read_max : client->need;
         if (w->ops + 1 >= OPS_MAX) {
             client->busy = false;
             return;
         }
         client->op = ++w->ops;
+        w->op_need[client->op] = client->need;
     }
     attempt(number);
+}
+
+static void next_turn(int number, int64_t delay_ms)
+{
+    post(delay_ms, EV_CLIENT, number, NULL)->number = ++w->clients[number].turn;
 }
 
 void clients_start(void)
 {
     for (int number = 0; number < CLIENTS; number++) {
-        post(between(0, 200), EV_CLIENT, number, NULL);
+        next_turn(number, between(0, 200));
     }
 }
 
-void client_next(int number)
+void client_next(int number, uint64_t turn)
 {
+    if (turn != w->clients[number].turn) {
+        return;
+    }
     if (w->clients[number].busy) {
         attempt(number);
     } else {
@@ -82,13 +94,28 @@ static void finish(int number)
 {
     w->clients[number].busy = false;
     w->clients[number].attempt++;
-    post(between(5, one_in(4) ? 400 : 60), EV_CLIENT, number, NULL);
+    bool steady = w->now_ms < w->steady_until_ms;
+    next_turn(number, steady ? between(0, 4) : between(5, one_in(4) ? 400 : 60));
 }
 
 static void retry(int number)
 {
     w->clients[number].attempt++; /* of the last one nothing is heard any more */
-    post(between(30, 100), EV_CLIENT, number, NULL);
+    next_turn(number, between(30, 100));
+}
+
+/* A loss was accepted: what was seen before counts no more, nor what is on its way. */
+void clients_forget(void)
+{
+    for (int number = 0; number < CLIENTS; number++) {
+        struct client *client = &w->clients[number];
+        client->need = client->session = 0;
+        w->op_need[client->op] = 0;
+        client->maybe = true;
+        if (client->busy) {
+            retry(number);
+        }
+    }
 }
 
 static void take_ok(int number, uint64_t revision)
@@ -107,6 +134,8 @@ static void take_ok(int number, uint64_t revision)
             w->first_ack_ms = w->now_ms;
             trace("writes are taken again");
         }
+    } else if (revision > w->committed_end) {
+        fail("a read at revision %" PRIu64 " sees what is not committed", revision);
     } else if (revision < client->need) {
         fail("a %s read at revision %" PRIu64 " does not see %" PRIu64
              ", which was there before it began (node %d)",

@@ -92,6 +92,7 @@ static void drop_lease(int64_t id)
         return;
     }
     lease->alive = false;
+    node_drop_copies(lease->slot);
     struct keys *next = change();
     bool changed = false;
     for (size_t i = 0; i < next->service_count;) {
@@ -158,13 +159,19 @@ void etcd_set_down(bool down)
     }
 }
 
+static void kill_leases(void)
+{
+    for (int64_t id = 1; id <= w->etcd.lease_count; id++) {
+        w->etcd.leases[id - 1].alive = false;
+        node_drop_copies(w->etcd.leases[id - 1].slot);
+    }
+}
+
 void etcd_wipe(void)
 {
     trace("etcd   lost its disk");
     w->etcd_set_back = true;
-    for (int64_t id = 1; id <= w->etcd.lease_count; id++) {
-        w->etcd.leases[id - 1].alive = false;
-    }
+    kill_leases();
     struct keys *next = calloc(1, sizeof(*next));
     KT_ASSERT(next);
     next->refs = 1;
@@ -186,9 +193,7 @@ void etcd_restore(void)
     }
     trace("etcd   is restored from a backup");
     w->etcd_set_back = true;
-    for (int64_t id = 1; id <= w->etcd.lease_count; id++) {
-        w->etcd.leases[id - 1].alive = false;
-    }
+    kill_leases();
     struct keys *next = keys_copy(w->etcd.backup);
     next->number = ++w->etcd.numbers;
     next->service_count = 0;
@@ -230,6 +235,11 @@ static bool take_txn(struct keys *next, const struct call *call)
         kt_str_copy(next->leader.id, sizeof(next->leader.id), kt_str(call->service.id));
         kt_str_copy(next->leader.addr, sizeof(next->leader.addr), kt_str(call->service.addr));
     }
+    if (!next->config.present && next->revision < w->align_revision) {
+        trace("etcd   goes on at revision %" PRId64, w->align_revision);
+        next->revision = w->align_revision; /* others write to this etcd, too */
+        w->align_revision = 0;
+    }
     bool grown =
         call->kind == CALL_UPDATE && call->config.in_sync_count > next->config.value.in_sync_count;
     next->config.present = true;
@@ -238,6 +248,9 @@ static bool take_txn(struct keys *next, const struct call *call)
     trace("etcd   config v%" PRIu64 " epoch %" PRIu64 " leader %d in_sync %zu",
           call->config.version, call->config.epoch, slot_of_id(call->config.leader),
           call->config.in_sync_count);
+    if (call->kind == CALL_CAMPAIGN) {
+        win_came_to_pass(call->slot);
+    }
     if (grown) {
         check_growth(&w->nodes[call->slot], &call->config);
         growth_came_to_pass(call->slot);
@@ -346,6 +359,9 @@ void etcd_take(struct call *call)
         answer(call);
         return;
     }
+    if (call->kind == CALL_WITHDRAW) {
+        node_drop_copies(call->slot);
+    }
     struct keys *next = change();
     call->done = call->kind == CALL_PUT          ? put_service(next, call)
                  : call->kind == CALL_DELETE     ? delete_leader(next, call)
@@ -373,6 +389,12 @@ void etcd_call(struct call *call)
         delay += w->late_growth_ms;
         w->late_growth_ms = 0;
         growth_is_late();
+    }
+    if (call->kind == CALL_CAMPAIGN && w->wipe_at_campaign) {
+        w->wipe_at_campaign = false;
+        campaign_was_lost(call->slot, call->compared_revision);
+        free(call);
+        return;
     }
     if (call->kind == CALL_CAMPAIGN) {
         delay += w->late_campaign_ms;

@@ -2,7 +2,7 @@
 /* The driver around the machine: it carries out actions in their order, and has disk, lease clock
  * and calls to etcd as the real ones have them. A crash may come between any two persist steps.
  */
-#include "sim.h"
+#include "plan.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,6 +21,18 @@ int slot_of_id(const char *id)
 {
     for (int slot = 0; slot < SLOTS; slot++) {
         if (w->nodes[slot].there && strcmp(w->nodes[slot].id, id) == 0) {
+            return slot;
+        }
+    }
+    return -1;
+}
+
+/* Answers go back on the connection on which the fetch came. */
+int slot_of_session(const char *session)
+{
+    for (int slot = 0; slot < SLOTS; slot++) {
+        const struct node *node = &w->nodes[slot];
+        if (node->there && strcmp(node->machine.options.session, session) == 0) {
             return slot;
         }
     }
@@ -89,6 +101,7 @@ void node_lose_unsynced(struct node *node)
 static void cut_head(struct node *node)
 {
     uint64_t keep = w->options.log_keep;
+    keep += keep && w->healed_ms ? 200 : 0;
     if (keep && node->applied > keep && node->first_seq < node->applied - keep) {
         node->first_seq = node->applied - keep;
     }
@@ -123,8 +136,7 @@ void node_look(struct node *node, struct kt_machine_facts *facts, struct kt_mach
         view->leader.present && node->lease.id && view->leader.lease == node->lease.id;
     view->own_key_present = false;
     for (size_t i = 0; i < view->service_count; i++) {
-        if (strcmp(view->services[i].addr, node->addr) == 0 && node->lease.id &&
-            view->services[i].lease == node->lease.id) {
+        if (view->services[i].lease == node->lease.id && node->lease.id) {
             view->own_key_present = true;
         }
     }
@@ -132,7 +144,8 @@ void node_look(struct node *node, struct kt_machine_facts *facts, struct kt_mach
     facts->view = view;
     facts->lease_end_ms = node->lease.id ? node->lease.end_ms : 0;
     facts->log = log;
-    facts->receiving = false;
+    facts->receiving =
+        node->machine.request == node->receiving_request && w->now_ms < node->receiving_until_ms;
 }
 
 struct call *new_call(struct node *node, enum call_kind kind)
@@ -236,6 +249,9 @@ static void send_fetch(struct node *node, const struct kt_m_action *action, enum
         fail("node %d fetches while it %s", node->slot,
              node->machine.disk.half_copy ? "copies" : "campaigns");
     }
+    if (node->copy_of >= 0) {
+        fail("node %d, a copied disk, fetches", node->slot);
+    }
     if (kind == MSG_COPY_ASK) {
         node->copy_asked = action->request;
         free_message(node->copy);
@@ -245,13 +261,25 @@ static void send_fetch(struct node *node, const struct kt_m_action *action, enum
     send_message(message);
 }
 
+/* It comes in for so long; the one who asked knows. */
+static void send_large(struct message *message, uint64_t request, int64_t slow_ms)
+{
+    struct node *to = &w->nodes[message->to];
+    if (slow_ms > 0) {
+        to->receiving_request = request;
+        to->receiving_until_ms = w->now_ms + slow_ms + 5;
+    }
+    send_slowly(message, slow_ms);
+}
+
 static void send_answer(struct node *node, const struct kt_m_action *action)
 {
-    int to = slot_of_id(action->to);
+    int to = slot_of_session(action->answer.session);
     if (to < 0) {
         return;
     }
     struct message *message = new_message(MSG_ANSWER, node->slot, to);
+    int64_t slow_ms = 0;
     struct kt_m_answer *answer = &message->answer;
     *answer = action->answer;
     if (answer->kind == KT_M_ANSWER_ENTRIES) {
@@ -264,6 +292,8 @@ static void send_answer(struct node *node, const struct kt_m_action *action)
             memcpy(message->entries, &node->log[answer->first_seq],
                    message->entry_count * sizeof(struct entry));
             answer->last_epoch = message->entries[message->entry_count - 1].epoch;
+            bool slow = !w->healed_ms && !w->options.scenario && w->slow_slot < 0 && one_in(500);
+            slow_ms = slow ? between(300, 4000) : 0;
         }
     } else if (answer->kind == KT_M_ANSWER_DIFFERS) {
         message->vector = malloc(answer->vector_count * sizeof(struct kt_epoch) + 1);
@@ -271,7 +301,7 @@ static void send_answer(struct node *node, const struct kt_m_action *action)
         memcpy(message->vector, answer->vector, answer->vector_count * sizeof(struct kt_epoch));
         answer->vector = message->vector;
     }
-    send_message(message);
+    send_large(message, answer->request, slow_ms);
 }
 
 static void append(struct node *node, uint64_t commit_seq)
@@ -288,6 +318,7 @@ static void cut(struct node *node, uint64_t seq)
 {
     trace("node %d cuts %" PRIu64 " … %" PRIu64, node->slot, seq + 1, node->end_seq);
     w->cuts++;
+    check_cut(node, seq);
     node->end_seq = node->synced_seq = seq;
     note_vector(node);
     if (node->applied > seq) {
@@ -300,7 +331,7 @@ static void cut(struct node *node, uint64_t seq)
 
 static void give_copy(struct node *node, const struct kt_m_action *action)
 {
-    int to = slot_of_id(action->to);
+    int to = slot_of_session(action->fetch.session);
     if (to < 0) {
         return;
     }
@@ -315,7 +346,10 @@ static void give_copy(struct node *node, const struct kt_m_action *action)
     message->applied = node->applied;
     memcpy(message->fetch.session, action->fetch.session, sizeof(message->fetch.session));
     memcpy(message->giver, node->id, sizeof(message->giver));
-    send_message(message);
+    message->giver_incarnation = node->incarnation;
+    bool slow = !w->healed_ms && one_in(4);
+    send_large(message, message->request,
+               w->copy_delay_ms + (slow ? between(0, 7000) : between(0, 300)));
 }
 
 /* The worst that taking a copy may do to what was there: half of it is in place when it crashes. */
@@ -330,6 +364,15 @@ static void begin_swap(struct node *node)
     node->in_hand = NULL;
     w->copies++;
     trace("node %d takes a copy up to %zu", node->slot, node->copy->entry_count);
+    if (one_in(2)) {
+        /* As the real node does it: it begins again, and finishes the swap as it opens its files.
+         * Until then it has its old ones. */
+        node->alive = false;
+        node->incarnation++;
+        node->op_count = 0;
+        post(between(20, 800), EV_FAULT, -1, NULL)->number = DO_SWAP + (uint64_t)node->slot;
+        return;
+    }
     post(between(5, 800), EV_COPIED, node->slot, NULL);
     node->end_seq = node->synced_seq = node->applied = node->disk_commit = 0;
     node->vector_count = 0;
@@ -438,7 +481,9 @@ static void carry_out(struct node *node, const struct kt_m_action *action)
         give_copy(node, action);
         break;
     case KT_M_RELEASE:
-        release(node, action);
+        if (w->options.releases) {
+            release(node, action);
+        }
         break;
     case KT_M_CAMPAIGN_NOW:
         tell_to_campaign(node, action);
@@ -452,8 +497,8 @@ static void carry_out(struct node *node, const struct kt_m_action *action)
         break;
     case KT_M_STOPPED:
         trace("node %d ends: %s", node->slot, action->why);
-        w->ended++;
-        if (!w->etcd_set_back) {
+        w->ended += node->copy_of < 0;
+        if (!w->etcd_set_back && !w->lost_past && node->copy_of < 0) {
             fail("node %d ends: %s", node->slot, action->why);
         }
         break;
@@ -503,14 +548,13 @@ static void take_sync(struct node *node, uint64_t number)
     node_step_facts(node);
 }
 
-static void take_copied(struct node *node)
+static void put_copy(struct node *node)
 {
-    struct kt_m_event event = {.kind = KT_M_COPIED};
     struct message *copy = node->copy;
-    if (!copy || crashes(node)) {
-        return;
-    }
     node->copy = NULL;
+    node->end_seq = 0;
+    node->vector_count = 0;
+    node->of_lost_past = false;
     for (size_t i = 0; i < copy->entry_count; i++) {
         add_entry(node, &copy->entries[i]);
     }
@@ -524,8 +568,27 @@ static void take_copied(struct node *node)
     free_message(copy);
     check_commit(node, 1, node->disk_commit);
     node->applied = node->disk_commit;
+}
+
+static void take_copied(struct node *node)
+{
+    struct kt_m_event event = {.kind = KT_M_COPIED};
+    if (!node->copy || crashes(node)) {
+        return;
+    }
+    put_copy(node);
     if (!crashes(node)) {
         node_step(node, &event);
+    }
+}
+
+void node_finish_swap(int slot)
+{
+    struct node *node = &w->nodes[slot];
+    if (!node->alive && node->copy) {
+        put_copy(node);
+        node->disk.half_copy = false;
+        node_start(slot);
     }
 }
 
@@ -595,7 +658,8 @@ static void take_op(struct node *node, const struct message *message)
         bool serves = kt_machine_serves_linearizable(&node->machine, &facts);
         reply(&op, node->slot, serves ? REPLY_OK : REPLY_NONE, node->applied);
     } else {
-        bool serves = !ended && !node->machine.disk.half_copy && node->applied >= message->revision;
+        bool serves = !ended && !node->machine.disk.half_copy && !node->of_lost_past &&
+                      node->copy_of < 0 && node->applied >= message->revision;
         reply(&op, node->slot, serves ? REPLY_OK : REPLY_NONE, node->applied);
     }
 }
@@ -615,8 +679,10 @@ static void take_message(struct node *node, struct message *message)
         event.answer = &message->answer;
         break;
     case MSG_COPY:
-        if (strcmp(message->fetch.session, node->machine.options.session) != 0) {
-            free_message(message); /* it came on a connection of an earlier process */
+        /* It came on a connection of an earlier process, or broke off with its giver. */
+        if (strcmp(message->fetch.session, node->machine.options.session) != 0 ||
+            message->giver_incarnation != w->nodes[message->from].incarnation) {
+            free_message(message);
             node->in_hand = NULL;
             return;
         }
@@ -648,6 +714,14 @@ static void refuse_connection(struct node *node, struct message *message)
         struct waiting_op op = {
             .client = message->client, .attempt = message->attempt, .op = message->op};
         reply(&op, node->slot, REPLY_NONE, 0);
+    } else if ((message->kind == MSG_FETCH || message->kind == MSG_COPY_ASK) && !one_in(8)) {
+        /* The caller's own driver says so. */
+        struct message *refused = new_message(MSG_ANSWER, message->from, message->from);
+        refused->answer.kind = KT_M_ANSWER_REFUSED;
+        refused->answer.epoch = message->fetch.epoch;
+        refused->answer.request = message->fetch.request;
+        memcpy(refused->answer.session, message->fetch.session, sizeof(refused->answer.session));
+        post(1, EV_MESSAGE, message->from, refused);
     }
     free_message(message);
 }

@@ -59,7 +59,7 @@ void node_keep_entry(struct node *node)
         return;
     }
     node->service.call = 0;
-    if (!node->lease.id || node->withdrawn || node->machine.ended_why[0]) {
+    if (!node->lease.id || node->withdrawn) {
         return;
     }
     node_look(node, &facts, &log);

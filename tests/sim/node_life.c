@@ -11,6 +11,9 @@ static void new_identity(struct node *node)
 {
     random_id(NULL, node->id);
     memset(&node->disk, 0, sizeof(node->disk));
+    free_message(node->copy);
+    node->copy = NULL;
+    node->of_lost_past = false;
     node->first_seq = 1;
     node->end_seq = node->synced_seq = node->disk_commit = node->applied = 0;
     node->vector_count = 0;
@@ -21,6 +24,8 @@ void node_init(int slot)
     struct node *node = &w->nodes[slot];
     node->slot = slot;
     node->there = true;
+    node->copy_of = -1;
+    node->rejoin = one_in(3);
     snprintf(node->addr, sizeof(node->addr), "n%d:1", slot);
     node->electable = true;
     if (!w->options.exact_clocks) {
@@ -42,6 +47,7 @@ void node_start(int slot)
     memcpy(options.addr, node->addr, sizeof(options.addr));
     random_id(NULL, options.session);
     options.electable = node->electable;
+    options.rejoin = node->rejoin;
     options.priority = node->priority;
     options.expect = (uint32_t)w->options.expect;
     options.min_in_sync = (uint32_t)w->options.min_in_sync;
@@ -62,10 +68,44 @@ void node_start(int slot)
     node->syncing = false;
     node->op_count = 0;
     node->applied = node->disk_commit < node->end_seq ? node->disk_commit : node->end_seq;
+    check_past(node);
     kt_machine_init(&node->machine, &options, &node->disk, node->applied, local_ms(node));
     trace("node %d starts, log ends at %" PRIu64 ", commit %" PRIu64 ", epoch %" PRIu64, slot,
           node->end_seq, node->applied, node->disk.epoch);
     post(0, EV_TICK, slot, NULL);
+}
+
+/* The disk of a living node is copied, and a second node started on it. */
+void node_copy_disk(int slot, int of)
+{
+    struct node *node = &w->nodes[slot];
+    const struct node *from = &w->nodes[of];
+    node_init(slot);
+    trace("node %d starts on a copy of node %d's disk", slot, of);
+    node->copy_of = of;
+    memcpy(node->id, from->id, sizeof(node->id));
+    node->disk = from->disk;
+    memcpy(node->log, from->log, (from->synced_seq + 1) * sizeof(node->log[0]));
+    memcpy(node->vector, from->vector, from->vector_count * sizeof(node->vector[0]));
+    node->vector_count = from->vector_count;
+    node->first_seq = from->first_seq;
+    node->end_seq = node->synced_seq = from->synced_seq;
+    node->disk_commit = from->disk_commit;
+    node->of_lost_past = from->of_lost_past;
+    node_lose_unsynced(node);
+    node_start(slot);
+}
+
+/* What nobody can tell from the original once that is gone. */
+void node_drop_copies(int of)
+{
+    for (int slot = 0; slot < SLOTS; slot++) {
+        if (w->nodes[slot].there && w->nodes[slot].copy_of == of) {
+            node_crash(slot);
+            w->nodes[slot].there = false;
+            etcd_revoke_of(slot);
+        }
+    }
 }
 
 void node_crash(int slot)
@@ -75,6 +115,7 @@ void node_crash(int slot)
         return;
     }
     trace("node %d is killed", slot);
+    node_drop_copies(slot);
     node->alive = false;
     node->incarnation++;
     node->crash_in = 0;

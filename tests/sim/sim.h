@@ -10,7 +10,7 @@
  * node_etcd.c  lease clock, entry and views; node_life.c  start, crash, wipe
  * clients.c  writes and reads, what they may see
  * check.c    the invariants
- * plan.c     which faults come when
+ * plan.h     which faults come when: faults.c, stories.c, plan.c
  * main.c     runs, seeds, plants
  *
  * Threads: one.
@@ -121,6 +121,7 @@ struct message {
     size_t entry_count;
     uint64_t first_seq, applied; /* COPY */
     char giver[KT_ID_LEN + 1];
+    uint64_t giver_incarnation;
     struct kt_epoch *vector; /* DIFFERS */
     enum op_kind op_kind;
     int client;
@@ -173,6 +174,11 @@ struct node {
     int64_t pause_at_call_ms; /* it falls asleep for so long at its next call for its lease */
     int crash_in;             /* persist steps until it crashes; 0 = not */
     bool fail_sync;
+    bool rejoin;
+    int copy_of;                /* a copied disk of that node's; -1 = not one */
+    bool of_lost_past;          /* it holds what was given up when a loss was accepted */
+    uint64_t receiving_request; /* an answer or a copy comes in slowly */
+    int64_t receiving_until_ms;
 
     /* On disk. */
     struct kt_machine_disk disk;
@@ -223,6 +229,7 @@ struct client {
     uint64_t attempt;
     int target;
     bool maybe;    /* an attempt may have been done */
+    uint64_t turn; /* its next one; others have been overtaken */
     uint64_t need; /* a revision that must be seen: acknowledged before it began */
     uint64_t session;
     int64_t invoked_ms;
@@ -233,6 +240,7 @@ struct options {
     int64_t lag_timeout_ms;
     uint64_t log_keep;
     bool outsider; /* the last node is cut off at first */
+    bool releases; /* a step-down is said to all, too */
     int scenario;  /* 0 = faults by chance */
     int story;     /* -1 = none */
     bool exact_clocks;
@@ -258,6 +266,7 @@ struct world {
     uint32_t ops;
     uint64_t op_seq[OPS_MAX];
     bool op_refused[OPS_MAX];
+    uint64_t op_need[OPS_MAX]; /* its place comes behind that one */
     struct {
         uint64_t epoch;
         char id[KT_ID_LEN + 1];
@@ -268,12 +277,25 @@ struct world {
     bool short_end;                           /* ends soon after writes are taken again */
     int64_t late_growth_ms, late_campaign_ms; /* such a call is so late; a story's */
     int64_t kill_at_growth_ms; /* the leader dies for so long as its growth comes to pass */
+    int64_t kill_at_win_ms;    /* who wins, and all but story_slot, die for so long */
+    bool lonely_win;           /* nobody else hears of the next win */
+    bool wipe_at_campaign;     /* the next campaign is lost, and etcd's disk with it */
+    int64_t align_revision;    /* the first configuration after that stands at this revision */
+    int64_t copy_delay_ms;     /* of every copy */
+    int64_t away_ms;           /* of whom DO_KILL_LEADER of plan.c kills */
+    int64_t steady_until_ms;   /* clients write without a pause, */
+    int slow_slot;             /* and this node's links are slow; -1 = none */
+    int story_slot;
     bool etcd_set_back, node_wiped;
     int64_t last_ack_ms, longest_gap_ms; /* from a scenario's fault on */
     int64_t first_ack_ms;                /* of a write begun after the last fault; 0 = none */
     uint64_t acks, reads, steps, commits, copies, cuts, epochs, ended;
     bool recovering; /* a loss is accepted */
-    char forgotten[KT_ID_LEN + 1];
+    bool lost_past;  /* it was */
+    bool operated;   /* an operator had to help */
+    int64_t recover_again_ms;
+    uint64_t recoveries, others, rejoins, all_lost;
+    char forgotten[KT_ID_LEN + 1], dropped[KT_ID_LEN + 1];
     bool over; /* nothing can be said any more */
     bool failed, tracing;
     char why[300];
@@ -288,6 +310,7 @@ void random_id(void *ctx, char dest[KT_ID_LEN + 1]);
 struct event *post(int64_t delay_ms, enum event_kind kind, int slot, void *data);
 bool next_event(struct event *ret_event);
 void send_message(struct message *message); /* takes it */
+void send_slowly(struct message *message, int64_t extra_ms);
 struct message *new_message(enum message_kind kind, int from, int to);
 void free_message(struct message *message);
 bool is_cut(int from, int to);
@@ -333,12 +356,18 @@ int slot_of_addr(const char *addr);
 int slot_of_id(const char *id);
 int64_t local_ms(const struct node *node);
 void node_recover(int slot);
+void node_copy_disk(int slot, int of);
+void node_drop_copies(int of);
+void node_finish_swap(int slot);
+int slot_of_session(const char *session);
+void growth_came_to_pass(int leader);
 void node_forget(int slot, const char *id);
 int leader_slot(void); /* -1 = nobody leads */
 
 /* clients.c */
 void clients_start(void);
-void client_next(int client);
+void clients_forget(void);
+void client_next(int client, uint64_t turn);
 void client_reply(const struct message *message);
 void client_timeout(int client, uint64_t attempt);
 
@@ -347,17 +376,22 @@ void check_lead(const struct node *node);
 void check_commit(const struct node *node, uint64_t from, uint64_t to);
 void check_ack(uint32_t op, uint64_t seq, uint64_t need);
 bool all_caught_up(void);
+bool is_set_there(void);
+void check_gets_in_sync(int slot);
+void check_past(struct node *node);
+void check_cut(const struct node *node, uint64_t seq);
 void check_shrink(const struct node *node, const struct kt_cluster_config *config);
 void check_growth(const struct node *leader, const struct kt_cluster_config *config);
 void check_lease(int slot, int64_t lease);
 void check_end(void);
 
-/* plan.c */
+/* plan.c, stories.c */
 #define SCENARIOS 21
 const char *scenario_name(int scenario);
 void plan_run(void);
-void growth_came_to_pass(int leader);
 void growth_is_late(void);
+void win_came_to_pass(int winner);
+void campaign_was_lost(int slot, int64_t compared_revision);
 void take_fault(const struct event *event);
 
 #endif

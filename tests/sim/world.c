@@ -134,9 +134,12 @@ static struct message *copy_message(const struct message *message)
     return copy;
 }
 
-static int64_t delay_ms(void)
+static int64_t delay_ms(int from, int to)
 {
     int64_t delay = between(0, 3);
+    if (from == w->slow_slot || to == w->slow_slot) {
+        delay += between(4, 12);
+    }
     if (w->now_ms < w->lossy_until_ms && one_in(5)) {
         delay += between(1, one_in(4) ? 6000 : 600);
     } else if (one_in(200)) {
@@ -145,8 +148,13 @@ static int64_t delay_ms(void)
     return delay;
 }
 
-/* Clients are never cut off: they are many, and elsewhere. */
 void send_message(struct message *message)
+{
+    send_slowly(message, 0);
+}
+
+/* Clients are never cut off: they are many, and elsewhere. */
+void send_slowly(struct message *message, int64_t extra_ms)
 {
     bool client = message->kind == MSG_OP || message->kind == MSG_REPLY;
     bool lossy = w->now_ms < w->lossy_until_ms;
@@ -155,9 +163,10 @@ void send_message(struct message *message)
         return;
     }
     if (!client && lossy && one_in(6)) {
-        post(delay_ms(), EV_MESSAGE, message->to, copy_message(message));
+        post(delay_ms(message->from, message->to), EV_MESSAGE, message->to, copy_message(message));
     }
-    post(delay_ms(), EV_MESSAGE, message->kind == MSG_REPLY ? -1 : message->to, message);
+    int64_t delay = client ? delay_ms(-1, -1) : delay_ms(message->from, message->to);
+    post(delay + extra_ms, EV_MESSAGE, message->kind == MSG_REPLY ? -1 : message->to, message);
 }
 
 /* --- trace --- */

@@ -319,7 +319,10 @@ static void a_stop_withdraws_hands_over_and_is_bound_by_nothing(void)
     CHECK(find(KT_M_WITHDRAW));
     CHECK(!find(KT_M_STEP_DOWN));
     view.own_key_present = false;
-    tick(10);
+    tick(10); /* nobody would learn of it: no fetch is held */
+    CHECK(!find(KT_M_STEP_DOWN));
+    fetch('b', 1);
+    fetch('c', 1);
     CHECK(find(KT_M_STEP_DOWN));
     CHECK(find(KT_M_DELETE_LEADER));
     CHECK(find(KT_M_DEREGISTER));
@@ -594,6 +597,34 @@ static void who_is_missing_and_who_would_lead_is_told(void)
     CHECK_STR(best, "a:1");
 }
 
+static void a_loss_is_accepted_for_one_time_without_a_leader(void)
+{
+    struct kt_m_event recover = {.kind = KT_M_RECOVER_ASKED};
+    begin(1, true);
+    disk.kept.in_sync_count = view.config.value.in_sync_count = 1;
+    set_id(disk.kept.in_sync[0], 'c');
+    view.config.value = disk.kept;
+    services[0].kept.version = services[0].kept.epoch = 1;
+    view.service_count = 2;
+    init();
+    tick_for(2 * TTL_MS);
+    CHECK(!machine.txn.active);
+    step(&recover);
+    view.leader.present = true; /* c is back for a moment */
+    set_id(view.leader.id, 'c');
+    tick(50);
+    view.leader.present = false;
+    tick_for(2 * TTL_MS);
+    CHECK(!machine.txn.active);
+    step(&recover);
+    tick_for(TTL_MS);
+    CHECK(!machine.txn.active);
+    tick_for(TTL_MS / 5);
+    CHECK(machine.txn.active);
+    CHECK_INT(machine.txn.config.in_sync_count, 1);
+    CHECK_STR(machine.txn.config.in_sync[0], options.id);
+}
+
 static void a_fault_of_the_disk_forgets_what_was_under_way(void)
 {
     struct kt_m_event fault = {.kind = KT_M_LOG_FAULT, .why = "full"};
@@ -605,39 +636,41 @@ static void a_fault_of_the_disk_forgets_what_was_under_way(void)
     CHECK_INT(machine.request, 2);
 }
 
-/* A second entry with this node's id, put before or after its own. */
-static void add_twin(int64_t create_revision)
+static void add_twin(void)
 {
-    follow_b();
-    services[0].create_revision = 5;
     set_id(services[2].id, 'a');
     kt_str_copy(services[2].addr, sizeof(services[2].addr), KT_STR("A:1"));
-    services[2].create_revision = create_revision;
 }
 
 static void of_two_nodes_with_one_id_the_later_one_ends(void)
 {
-    add_twin(9);
+    follow_b(); /* alone at first */
+    add_twin();
     uint64_t before = machine.request;
     tick_for(3 * TTL_MS);
     CHECK_INT(machine.role, KT_M_FOLLOWS);
     CHECK(machine.request > before + 5);
 
-    add_twin(3);
+    view.own_key_present = false; /* its entry has run out: it is no longer the first */
     before = machine.request;
-    tick_for(2 * TTL_MS - 100);
+    tick_for(TTL_MS);
+    CHECK_INT(machine.request, before);
+
+    follow_b();
+    init();
+    add_twin();
+    before = machine.request;
+    tick_for(2 * TTL_MS);
+    view.reachable = false; /* while etcd is away the other entry can't vanish */
+    tick_for(2 * TTL_MS);
+    view.reachable = true;
+    tick_for(2 * TTL_MS);
     CHECK_INT(machine.role, KT_M_FOLLOWS);
     CHECK_INT(machine.request, before);
     CHECK(strstr(machine.waiting_for, "A:1"));
     tick_for(200);
     CHECK_INT(machine.role, KT_M_ENDED);
     CHECK(strstr(machine.ended_why, "empty one"));
-
-    add_twin(9); /* its own entry has run out: it is no longer the first */
-    view.own_key_present = false;
-    before = machine.request;
-    tick_for(TTL_MS);
-    CHECK_INT(machine.request, before);
 }
 
 static void who_waits_for_a_leader_says_what_is_missing(void)
@@ -686,6 +719,7 @@ static const struct kt_test tests[] = {
     TEST(a_start_over_a_copied_log_keeps_its_epoch),
     TEST(a_later_epoch_than_the_leaders_ends_a_node_or_is_put_aside_for_a_copy),
     TEST(who_is_missing_and_who_would_lead_is_told),
+    TEST(a_loss_is_accepted_for_one_time_without_a_leader),
     TEST(a_fault_of_the_disk_forgets_what_was_under_way),
     TEST(of_two_nodes_with_one_id_the_later_one_ends),
     TEST(who_waits_for_a_leader_says_what_is_missing),
