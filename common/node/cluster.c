@@ -15,6 +15,7 @@
 #define LOOK_INTERVAL_MS 50
 #define RESERVE_MS 100 /* for the answer to arrive while its client still waits */
 #define MISSING_BYTES 1200
+#define EVENTS_AT_ONCE 8 /* half a MB each, for anybody who asks */
 
 /* --- info --- */
 
@@ -185,19 +186,10 @@ void kt_node_cluster_leader(void *ctx, struct kt_http_request *request,
 
 /* --- events --- */
 
-void kt_node_cluster_events(void *ctx, struct kt_http_request *request,
-                            struct kt_http_response *response)
+static void write_events(struct kt_node *node, struct kt_replica_event *events,
+                         struct kt_http_response *response)
 {
-    struct kt_node *node = ctx;
-    struct kt_replica_event *events = kt_calloc(KT_REPLICA_EVENTS_MAX, sizeof(*events));
-    struct kt_error err = KT_ERROR_INIT;
     struct kt_jw jw;
-    (void)request;
-    if (!events) {
-        (void)kt_fail(&err, KT_NO_MEMORY, "out of memory");
-        kt_envelope_error(response, &err);
-        return;
-    }
     size_t count = kt_replica_events(node->replica, events, KT_REPLICA_EVENTS_MAX);
     response->untagged = true;
     kt_envelope_begin(response, &jw);
@@ -217,7 +209,28 @@ void kt_node_cluster_events(void *ctx, struct kt_http_request *request,
     kt_jw_array_end(&jw);
     kt_jw_object_end(&jw);
     kt_envelope_end(&jw);
+}
+
+void kt_node_cluster_events(void *ctx, struct kt_http_request *request,
+                            struct kt_http_response *response)
+{
+    struct kt_node *node = ctx;
+    struct kt_replica_event *events = NULL;
+    struct kt_error err = KT_ERROR_INIT;
+    enum kt_status status = KT_OK;
+    (void)request;
+    if (atomic_fetch_add(&node->events_running, 1) >= EVENTS_AT_ONCE) {
+        status = kt_fail(&err, KT_BUSY, "%d others ask for events", EVENTS_AT_ONCE);
+    } else if (!(events = kt_calloc(KT_REPLICA_EVENTS_MAX, sizeof(*events)))) {
+        status = kt_fail(&err, KT_UNAVAILABLE, "out of memory");
+    }
+    if (status == KT_OK) {
+        write_events(node, events, response);
+    } else {
+        kt_envelope_error(response, &err);
+    }
     kt_free(events);
+    atomic_fetch_sub(&node->events_running, 1);
 }
 
 /* --- what an operator asks --- */

@@ -49,6 +49,7 @@ struct kt_node {
     _Atomic int feeds_waiting;               /* workers that wait for a change */
     _Atomic int revision_waits;              /* workers that wait for X-Kamaitachi-Min-Revision */
     _Atomic int exports_running;             /* relaxed: a bound, not an order */
+    _Atomic int events_running;
 
     struct kt_thread keeper;
     struct kt_mutex keeper_mutex;

@@ -476,3 +476,40 @@ def recover_is_the_way_out_when_who_was_in_sync_is_gone(bench):
     master.terminate()
     master.start()
     wait_until(lambda: in_sync(slave) == both, "both are in sync after a restart", 30)
+
+
+@test
+def recover_is_asked_of_the_most_advanced_node(bench):
+    cluster = bench.cluster(slaves=2, gateway=False)
+    master, second, third = cluster.nodes
+    wait_until(lambda: len(in_sync(master)) == 3, "all are in sync", 20)
+    third.kill()
+    wait_until(lambda: len(in_sync(master)) == 2, "two are in sync", 20)
+    master.save(records=[{"subject": "s1", "time": 1, "data": {"x": 1}}])
+    second.wait_revision(master.revision())
+    second.kill()
+    wait_until(lambda: in_sync(master) == [master.addr], "one is in sync", 20)
+    master.save(records=[{"subject": "s2", "time": 1, "data": {"x": 2}}])
+    gone = master.info()["node_id"]
+    master.kill()
+    for node in (second, third):
+        node.launch()
+        node.wait_answers()
+    wait_until(lambda: cluster.etcd.service_key(master.addr) is None and
+               cluster.etcd.get("/kamaitachi/cluster/leader") is None, "the master is gone", 20)
+
+    def is_sent_on():
+        answer = third.post("/cluster/recover", {"accept_loss": True})
+        refused(answer, 421, "not_leader", "")
+        return answer
+    answer = wait_until(is_sent_on, "the less advanced one names the other", 20)
+    equal(answer.headers.get("x-kamaitachi-leader"), second.addr, "X-Kamaitachi-Leader")
+    data = second.post("/cluster/recover", {"accept_loss": True}).data()
+    equal(data["address"], second.addr, "who leads")
+    for node in (second, third):
+        node.wait_well(30)
+    wait_until(lambda: second.post("/cluster/forget", {"id": gone}).status == 200,
+               "the gone node is forgotten")
+    second.save(records=[{"subject": "s3", "time": 1, "data": {"x": 3}}])
+    third.wait_revision(second.revision())
+    equal(third.snapshot(ids="x")["total"], 2, "subjects")
