@@ -6,9 +6,9 @@
  * export.c    export                  level.c    how fresh an answer must be
  * changes.c   the feed of changes
  * generic.c   the first Kamaitachi's generic series
- * ops.c       health, version     keeper.c   self-probe, members' hosts
+ * ops.c       health, version         metrics.c  what is counted
  * cluster.c   who is there, failover, recover, forget
- * register.c  entries for nodes that cannot reach etcd
+ * register.c  entries for nodes without etcd      keeper.c   self-probe, members' hosts
  *
  * Threads: fields are set before the server starts, but for `server` itself: a request may come
  *          before its start has returned. `draining` is an atomic flag.
@@ -127,6 +127,7 @@ void kt_node_health(void *ctx, struct kt_http_request *request, struct kt_http_r
 void kt_node_live(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_ready(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_version(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
+void kt_node_metrics(void *ctx, struct kt_http_request *request, struct kt_http_response *response);
 void kt_node_cluster_info(void *ctx, struct kt_http_request *request,
                           struct kt_http_response *response);
 void kt_node_cluster_leader(void *ctx, struct kt_http_request *request,

@@ -32,6 +32,7 @@ const struct kt_http_route kt_node_routes[] = {
     {KT_HTTP_GET, "/health/live", KT_ACCESS_PUBLIC, false, kt_node_live, false},
     {KT_HTTP_GET, "/health/ready", KT_ACCESS_PUBLIC, false, kt_node_ready, false},
     {KT_HTTP_GET, "/version", KT_ACCESS_PUBLIC, false, kt_node_version, false},
+    {KT_HTTP_GET, "/metrics", KT_ACCESS_PUBLIC, false, kt_node_metrics, false},
     {KT_HTTP_GET, "/cluster/info", KT_ACCESS_PUBLIC, false, kt_node_cluster_info, false},
     {KT_HTTP_GET, "/cluster/leader", KT_ACCESS_PUBLIC, false, kt_node_cluster_leader, false},
     {KT_HTTP_GET, "/cluster/events", KT_ACCESS_PUBLIC, false, kt_node_cluster_events, false},

@@ -118,8 +118,8 @@ UNBUILT = [row for path in ("/monitor/circuitbreaker", "/",
                             API + "/snapshot/x", API + "/snapshot%3Flimit=1", API + "/snapshot;x=1",
                             "/KAMAITACHI/api/data/v1/snapshot", "/health/x")
            for row in group("GET", path, (None, "404 not_found"), where=EVERYWHERE)] + [
-               row for path in ("/metrics", "/monitor/status")
-               for row in group("GET", path, (None, "404 not_found"), where=ALL)] + group(
+               row for row in group("GET", "/monitor/status", (None, "404 not_found"),
+                                    where=ALL)] + group(
                "POST", API + "/nothing", ({}, "404 not_found"), where=ALL) + group(
                    "POST", "/nothing", ({}, "404 not_found"), where=OWN) + group(
                        "GET", "/datax", (None, "404 not_found"), where=OWN)
@@ -132,13 +132,13 @@ PATHS = group(
         "/" + "a" * 2000)], where=EVERYWHERE)
 
 NO_PARAMETERS = [row for path in ("/health", "/health/live", "/health/ready", "/version",
-                                  "/cluster/info", "/cluster/leader", API + "/stats")
+                                  "/cluster/info", "/cluster/leader", "/metrics",
+                                  API + "/stats")
                  for row in group("GET", path, ("pretty=1", "400 unknown_field pretty"),
                                   ("a%zz=1", "400 bad_value a%zz"),
                                   where=(NODE, OWN, FOLLOWER))] + [
-                     row for path in ("/metrics", "/monitor/status")
-                     for row in group("GET", path, ("pretty=1", "400 unknown_field pretty"),
-                                      where=OWN)]
+                     row for row in group("GET", "/monitor/status",
+                                          ("pretty=1", "400 unknown_field pretty"), where=OWN)]
 
 TABLE = (SNAPSHOT + PERIOD + SELECTIONS + BATCH + LISTINGS + CHANGES + EXPORT + SAVE + DELETE +
          IMPORT + GENERIC + HEADERS + METHODS + WHO_MAY + UNBUILT + PATHS + NO_PARAMETERS)

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 
@@ -319,6 +320,33 @@ class Operators:
         stats = leader.stats()["replication"]
         equal((stats["in_sync_count"], len(stats["peers"]), stats["elections_won"] >= 1),
               (3, 2, True), "in_sync_count, peers, elections_won")
+
+    def metrics_are_prometheus_text_and_say_the_same(self):
+        leader = self._leader()
+        answer = leader.get("/metrics")
+        equal((answer.status, answer.headers["content-type"]),
+              (200, "text/plain; version=0.0.4; charset=utf-8"), "status, type")
+        values, kinds = {}, {}
+        for line in answer.body.decode().splitlines():
+            sample = re.fullmatch(r'(kamaitachi_node_\w+)(?:\{node="([0-9a-f]{16})"\})? (-?\d+)', line)
+            comment = re.fullmatch(r"# (HELP|TYPE) (kamaitachi_node_\w+) (.+)", line)
+            check(sample or comment, "no metric: %s", line)
+            if comment and comment.group(1) == "TYPE":
+                check(comment.group(2) not in kinds, "%s comes twice", comment.group(2))
+                kinds[comment.group(2)] = comment.group(3)
+            if sample:
+                check(sample.group(1) in kinds, "%s has no type", sample.group(1))
+                values[sample.group(1, 2)] = int(sample.group(3))
+        for name, kind in kinds.items():
+            equal(kind, "counter" if name.endswith("_total") else "gauge", "type of " + name)
+        followers = [n.info()["node_id"] for n in self.nodes if n is not leader]
+        for name, expected in (("is_leader", 1), ("in_sync_count", 3), ("min_in_sync", 1),
+                               ("ready", 1), ("epoch", leader.info()["epoch"])):
+            equal(values["kamaitachi_node_" + name, None], expected, name)
+        for name in followers:
+            equal(values["kamaitachi_node_peer_in_sync", name], 1, "in_sync of a follower")
+        quiet = next(n for n in self.nodes if n is not leader).get("/metrics").body.decode()
+        check("\nkamaitachi_node_is_leader 0\n" in quiet, "a follower leads")
 
     def failover_without_a_target_goes_to_one_in_sync(self):
         leader = self._leader()
