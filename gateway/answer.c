@@ -67,9 +67,15 @@ void kt_answer_begin_head(struct kt_exchange *exchange, int status)
 void kt_answer_own(struct kt_exchange *exchange, struct kt_own_job *job)
 {
     struct kt_buf *out = &exchange->loop->out;
+    struct kt_error err = KT_ERROR_INIT;
     uv_buf_t pieces[2];
 
     exchange->job = NULL;
+    if (kt_buf_status(&job->answer_head) != KT_OK || kt_buf_status(&job->answer_body) != KT_OK) {
+        (void)kt_fail(&err, KT_NO_MEMORY, "no memory for the answer");
+        kt_exchange_fail(exchange, &err);
+        return;
+    }
     if (job->close) {
         exchange->conn->close_after = true;
     }

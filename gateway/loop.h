@@ -142,6 +142,7 @@ struct kt_exchange {
     unsigned leaders_lost, reroutes;
     uint8_t key_len;
     bool parked, again, buffer_kept;
+    bool keyless; /* it was sent without a key: none may be added any more */
 
     /* The answer. */
     struct kt_h1_scan answer_scan;
@@ -163,7 +164,7 @@ struct kt_loop_counters { /* written by the loop, read by anyone: relaxed */
     /* For a leader: now, by what came of it, and the longest (ms). */
     _Atomic uint64_t waiting, waits_served, waits_failed, waits_refused, waits_left,
         wait_longest_ms;
-    _Atomic uint64_t keys_added, repeats;
+    _Atomic uint64_t keys_added, keys_refused, repeats;
 };
 
 struct kt_loop_inbox {
@@ -213,6 +214,7 @@ struct kt_loop {
         leader_hint[KT_ADDR_MAX]; /* whom a 421 named since the table's leader changed; "" = none */
     uint64_t key_bits[KT_KEY_BITS]; /* random, not used yet: the first key_bits_left */
     size_t key_bits_left;
+    int64_t keyless_until_ms;
     int64_t drain_deadline_ms;
     uint32_t upstream_cap;              /* connections per node on this loop */
     int64_t kept_bytes, kept_bytes_max; /* request bodies */

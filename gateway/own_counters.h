@@ -35,6 +35,7 @@
     X(waits_refused, false, "Requests that could not wait because too many did.")                  \
     X(waits_left, false, "Requests whose client left while they waited for a leader.")             \
     X(keys_added, false, "Writes that were given an Idempotency-Key.")                             \
+    X(keys_refused, false, "Added keys that the leader refused: the write was sent without.")      \
     X(repeats, false, "Writes sent again under their key because an attempt may have done them.")
 
 struct kt_own_sums {

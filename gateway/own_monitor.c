@@ -51,6 +51,7 @@ static void write_repeats(struct kt_jw *jw, const struct kt_own_sums *sums)
     kt_jw_kv_u64(jw, "stale", sums->stale);
     kt_jw_kv_u64(jw, "rerouted", sums->rerouted);
     kt_jw_kv_u64(jw, "keys_added", sums->keys_added);
+    kt_jw_kv_u64(jw, "keys_refused", sums->keys_refused);
     kt_jw_kv_u64(jw, "writes", sums->repeats);
     kt_jw_object_end(jw);
 }

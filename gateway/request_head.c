@@ -176,8 +176,14 @@ static void make_key(struct kt_exchange *exchange)
 
 static uint32_t put_key(struct kt_exchange *exchange, struct kt_buf *out)
 {
-    if (exchange->route.kind != KT_CLASS_WRITE ||
+    struct kt_loop *loop = exchange->loop;
+
+    if (exchange->route.kind != KT_CLASS_WRITE || exchange->keyless ||
         exchange->request.head.known[KT_H1_IDEMPOTENCY_KEY].data) {
+        return 0;
+    }
+    if (exchange->key_len == 0 && kt_loop_now(loop) < loop->keyless_until_ms) {
+        exchange->keyless = true; /* for good: an attempt that had none can't be told by one */
         return 0;
     }
     if (exchange->key_len == 0) {

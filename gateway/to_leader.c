@@ -14,6 +14,7 @@
 
 #include "gateway/exchange.h"
 
+#include "base/log.h"
 #include "gateway/upstream.h"
 #include "json/read.h"
 
@@ -27,6 +28,8 @@
 /* Of an answer that says no Retry-After. */
 #define LATER_MS 1000
 #define ANSWER_DEPTH 16
+/* No key is added for so long after one was refused. */
+#define KEYLESS_MS 1000
 
 bool kt_leader_waited_for(const struct kt_exchange *exchange)
 {
@@ -216,8 +219,11 @@ static enum answer read_answer(const struct kt_exchange *exchange)
         if (writes(exchange) && !none && (unknown || !has_key(exchange))) {
             return ANSWER_TAKEN;
         }
-        return kt_str_eq_nocase(known[KT_H1_ROLE], KT_STR("leader")) ? ANSWER_LATER
-                                                                     : ANSWER_NOT_LEADING;
+        /* A node may have begun to lead between its refusal and its header. */
+        return kt_str_eq_nocase(known[KT_H1_ROLE], KT_STR("leader")) &&
+                       !kt_waiting_is_young(exchange->loop)
+                   ? ANSWER_LATER
+                   : ANSWER_NOT_LEADING;
     case 504:
         return writes(exchange) && unknown && has_key(exchange) ? ANSWER_UNKNOWN : ANSWER_TAKEN;
     default:
@@ -225,12 +231,24 @@ static enum answer read_answer(const struct kt_exchange *exchange)
     }
 }
 
-/* The node's own words, for whoever is told at last that nobody took it. */
-static void note_refusal(struct kt_exchange *exchange)
+static const struct kt_json_value *member(const struct kt_json_value *object, const char *name,
+                                          enum kt_json_type type)
+{
+    const struct kt_json_value *value = NULL;
+
+    if (object && kt_json_type(object) == KT_JSON_OBJECT) {
+        value = kt_json_member(object, name);
+    }
+    return value && kt_json_type(value) == type ? value : NULL;
+}
+
+/* The node's own words, for whoever is told at last that nobody took it. `ret_of_key`: it is the
+ * key that the node refuses. */
+static void note_refusal(struct kt_exchange *exchange, bool *ret_of_key)
 {
     struct kt_io *io = &exchange->upstream->io;
     struct kt_str body = kt_str_n(io->in + io->start + exchange->answer_head_len, 0);
-    const struct kt_json_value *root, *text = NULL;
+    const struct kt_json_value *root = NULL, *text, *field;
     struct kt_json *json = NULL;
     enum kt_status status = exchange->maybe_done ? KT_OUTCOME_UNKNOWN : KT_UNAVAILABLE;
 
@@ -239,9 +257,11 @@ static void note_refusal(struct kt_exchange *exchange)
     }
     if (body.len > 0 && kt_json_parse(body, ANSWER_DEPTH, &json, NULL) == KT_OK) {
         root = kt_json_root(json);
-        text = kt_json_type(root) == KT_JSON_OBJECT ? kt_json_member(root, "status_msg") : NULL;
     }
-    if (text && kt_json_type(text) == KT_JSON_STRING) {
+    text = member(root, "status_msg", KT_JSON_STRING);
+    field = member(member(root, "error", KT_JSON_OBJECT), "field", KT_JSON_STRING);
+    *ret_of_key = field && kt_str_eq(kt_json_string(field), KT_STR("Idempotency-Key"));
+    if (text) {
         (void)kt_fail(&exchange->last_error, status, "node %s: %.*s", exchange->peer->node->addr,
                       (int)kt_json_string(text).len, kt_json_string(text).data);
     } else {
@@ -249,21 +269,6 @@ static void note_refusal(struct kt_exchange *exchange)
                       exchange->peer->node->addr, exchange->answer.status);
     }
     kt_json_free(&json);
-}
-
-static void take_hint(struct kt_exchange *exchange)
-{
-    struct kt_loop *loop = exchange->loop;
-    struct kt_str hint = exchange->answer.head.known[KT_H1_LEADER];
-
-    forget_hint(loop, exchange->peer->node->addr);
-    if (exchange->answer.status == 421 && hint.len > 0 && hint.len < sizeof(loop->leader_hint) &&
-        !kt_str_eq_text(hint, exchange->peer->node->addr)) {
-        kt_str_copy(loop->leader_hint, sizeof(loop->leader_hint), hint);
-        if (!find_by_addr(loop, loop->leader_hint)) {
-            loop->leader_hint[0] = '\0';
-        }
-    }
 }
 
 /* The node's connection is good for the next one when all of its refusal is here. */
@@ -279,6 +284,41 @@ static void put_aside(struct kt_exchange *exchange)
     }
     kt_upstream_release(exchange, whole && all_sent && !exchange->send_broken &&
                                       exchange->answer.head.keep_alive);
+}
+
+/* Too many keys are remembered, or the clocks differ by minutes: better done without a key, and
+ * then never repeated, than not done. */
+static bool go_without_key(struct kt_exchange *exchange)
+{
+    struct kt_loop *loop = exchange->loop;
+    struct kt_peer *peer = exchange->peer;
+
+    if (exchange->key_len == 0 || exchange->maybe_done || exchange->answer.status != 503) {
+        return false;
+    }
+    kt_log(WARN, "proxy", "key_refused", "why=\"%s\"", exchange->last_error.message);
+    KT_COUNT(loop, keys_refused);
+    loop->keyless_until_ms = kt_loop_now(loop) + KEYLESS_MS;
+    exchange->key_len = 0;
+    exchange->keyless = true;
+    put_aside(exchange);
+    kt_dispatch_to(exchange, peer, false);
+    return true;
+}
+
+static void take_hint(struct kt_exchange *exchange)
+{
+    struct kt_loop *loop = exchange->loop;
+    struct kt_str hint = exchange->answer.head.known[KT_H1_LEADER];
+
+    forget_hint(loop, exchange->peer->node->addr);
+    if (exchange->answer.status == 421 && hint.len > 0 && hint.len < sizeof(loop->leader_hint) &&
+        !kt_str_eq_text(hint, exchange->peer->node->addr)) {
+        kt_str_copy(loop->leader_hint, sizeof(loop->leader_hint), hint);
+        if (!find_by_addr(loop, loop->leader_hint)) {
+            loop->leader_hint[0] = '\0';
+        }
+    }
 }
 
 static int64_t later_ms(const struct kt_exchange *exchange)
@@ -351,7 +391,7 @@ bool kt_leader_instead(struct kt_exchange *exchange)
 {
     enum answer answer = read_answer(exchange);
     int64_t delay_ms = answer == ANSWER_LATER ? later_ms(exchange) : 0;
-    bool again = kt_exchange_may_repeat(exchange), soon;
+    bool again = kt_exchange_may_repeat(exchange), soon, of_key;
 
     if (!kt_leader_waited_for(exchange)) {
         return instead_operators(exchange);
@@ -362,12 +402,17 @@ bool kt_leader_instead(struct kt_exchange *exchange)
     if (answer == ANSWER_TAKEN) {
         return false;
     }
-    take_hint(exchange);
+    if (answer == ANSWER_NOT_LEADING) {
+        take_hint(exchange);
+    }
     if (answer == ANSWER_UNKNOWN) {
         exchange->maybe_done = true;
         again = may_ask_again(exchange);
     }
-    note_refusal(exchange);
+    note_refusal(exchange, &of_key);
+    if (of_key && again && go_without_key(exchange)) {
+        return true;
+    }
     soon = kt_waiting_left_ms(exchange) >= delay_ms + KT_ANOTHER_MS;
     if (again && answer != ANSWER_LATER && exchange->loop->leader_hint[0] &&
         exchange->reroutes < REROUTES_MAX) {

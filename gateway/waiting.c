@@ -18,6 +18,8 @@
 #define PAUSE_MAX_MS 50
 /* A leader that was not well is looked at so often, while somebody waits for it. */
 #define PROBE_MS 100
+/* What a leader refuses in its first moments it refuses because they are. */
+#define YOUNG_MS 1500
 /* An election may last a ttl, and some seconds more when it goes wrong once. */
 #define BEYOND_TTL_MS 5000
 
@@ -358,7 +360,13 @@ static bool is_new(struct kt_loop *loop)
     }
     kt_str_copy(waiting->leader_id, sizeof(waiting->leader_id), kt_str(id));
     waiting->epoch = epoch;
+    waiting->term_ms = kt_loop_now(loop);
     return true;
+}
+
+bool kt_waiting_is_young(struct kt_loop *loop)
+{
+    return kt_loop_now(loop) - loop->waiting.term_ms < YOUNG_MS;
 }
 
 /* Who newly leads may not take anything yet: a scout goes ahead. */

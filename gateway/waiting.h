@@ -36,6 +36,7 @@ struct kt_waiting {
     int64_t closed_ms;         /* since when */
     /* Who leads, by the newest table, and how often that has changed. */
     uint64_t terms, epoch;
+    int64_t term_ms;               /* when it did */
     char leader_id[KT_ID_LEN + 1]; /* "" = nobody, or nobody that is registered */
 };
 
@@ -45,6 +46,8 @@ bool kt_waiting_may_go(struct kt_exchange *exchange);
 /* The leader is not there, or refused this one: it waits, or is failed when its time is over or too
  * many wait. With delay_ms only this one waits, for so long: the node leads, and said later. */
 void kt_waiting_enter(struct kt_exchange *exchange, int64_t delay_ms);
+/* Did the leader change a moment ago? */
+bool kt_waiting_is_young(struct kt_loop *loop);
 /* For how long it may still wait; what is given up at that moment was never sent. */
 int64_t kt_waiting_left_ms(const struct kt_exchange *exchange);
 /* A node that leads took a request. */

@@ -173,17 +173,20 @@ static bool judge_new(struct applier *a, const struct kt_entry *entry,
                       struct kt_apply_result *result)
 {
     char message[160];
-    int64_t made_ms;
-    if (is_gateways(entry->key) && gateway_time(entry->key, &made_ms) &&
-        (made_ms <= entry->wall_ms - GATEWAY_WINDOW_MS ||
-         made_ms >= entry->wall_ms + GATEWAY_WINDOW_MS)) {
+    int64_t made_ms, most = a->settings.max_keys;
+    bool added = is_gateways(entry->key) && gateway_time(entry->key, &made_ms);
+    if (added && (made_ms <= entry->wall_ms - GATEWAY_WINDOW_MS ||
+                  made_ms >= entry->wall_ms + GATEWAY_WINDOW_MS)) {
         snprintf(message, sizeof(message),
                  "Idempotency-Key: its time is %lld s off the cluster's; see to the clocks",
                  (long long)((made_ms - entry->wall_ms) / 1000));
         apply_refuse(result, KT_UNAVAILABLE, "Idempotency-Key", message);
         return false;
     }
-    if (a->request_count >= a->settings.max_keys) {
+    if (added) {
+        most -= most / 2; /* keys that gateways add never crowd out those that clients chose */
+    }
+    if (a->request_count >= most) {
         snprintf(message, sizeof(message), "Idempotency-Key: %lld keys are remembered already",
                  (long long)a->request_count);
         apply_refuse(result, KT_UNAVAILABLE, "Idempotency-Key", message);

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from cluster import API, SLOW, Answer, Gateway, Node, check, equal, free_ports, group
+from cluster import API, SLOW, Answer, Gateway, Node, check, equal, free_ports, group, test
 
 TIMEOUT = "X-Kamaitachi-Timeout-Ms"
 SNAPSHOT = API + "/snapshot"
@@ -311,3 +311,21 @@ class BrokenLine:
     def reads_do_not_notice(self):
         for _ in range(20):
             equal(self.gateway.snapshot(subjects=["first"])["total"], 1, "rows")
+
+
+@test
+def writes_are_done_without_a_key_when_no_more_are_remembered(bench):
+    """Keys of gateways have half of the room; a client's own has the rest."""
+    cluster = bench.cluster(slaves=0, limits_idempotency_keys=4)
+    gateway = cluster.gateway
+    gateway.expected_log.append("key_refused")
+    for value in range(8):
+        gateway.save(records=[{"subject": "s", "time": value, "data": {"x": value}}])
+    equal(gateway.snapshot(subjects=["s"])["data"][0]["data"]["x"], 7, "the last write")
+    equal(cluster.master.stats()["total_records"], 8, "records")
+    check(gateway.get("/monitor/status").data()["repeats"]["keys_refused"] >= 1, "keys refused")
+    for key, status in (("a", 200), ("b", 200), ("c", 503)):
+        answer = gateway.data_post("save", {"records": [
+            {"subject": "t", "time": 0, "data": {"x": 1}}]},
+            {"Idempotency-Key": key, TIMEOUT: "1000"})
+        equal(answer.status, status, "a write under the key " + key)

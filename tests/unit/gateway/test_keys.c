@@ -199,7 +199,64 @@ static void what_may_be_done_is_unknown_when_no_leader_comes(void)
     stop();
 }
 
+#define KEY_REFUSED                                                                                \
+    "{\"status_code\":503,\"status_msg\":\"Idempotency-Key: 5 keys are remembered already\","      \
+    "\"data\":null,\"error\":{\"code\":\"unavailable\",\"field\":\"Idempotency-Key\","             \
+    "\"retry\":\"later\"}}"
+
+static void refuse_keys(struct rig_node *node, const struct rig_request *request)
+{
+    char text[400];
+
+    (void)node;
+    note(request);
+    snprintf(text, sizeof(text),
+             "HTTP/1.1 503 Service Unavailable\r\nX-Kamaitachi-Outcome: none\r\n"
+             "X-Kamaitachi-Role: leader\r\nRetry-After: 1\r\nContent-Length: %zu\r\n\r\n%s",
+             sizeof(KEY_REFUSED) - 1, KEY_REFUSED);
+    rig_reply(request, request->parsed.head.known[KT_H1_IDEMPOTENCY_KEY].data ? text : OK_ANSWER);
+}
+
+/* The cluster remembers as many as it can, or the clocks differ: the write is done all the same,
+ * only that it can't be repeated. */
+static void a_key_that_is_refused_is_done_without(void)
+{
+    static const char *const settings[] = {"server.loops=1", "proxy.failover_wait=1", NULL};
+
+    CHECK(start(settings));
+    CHECK(rig_lead(&rig, a));
+    a->handler = refuse_keys;
+    CHECK(rig_call(&rig, WRITE, &answer));
+    CHECK_INT(answer.status, 200);
+    CHECK_INT(seen_count, 2);
+    CHECK(strncmp(seen[0].key, "g-", 2) == 0);
+    CHECK_STR(seen[1].key, "");
+    /* No further ones are tried for a moment. */
+    CHECK(rig_call(&rig, WRITE, &answer));
+    CHECK_INT(answer.status, 200);
+    CHECK_INT(seen_count, 3);
+    CHECK_STR(seen[2].key, "");
+    a->handler = close_all;
+    CHECK(rig_call(&rig, WRITE, &answer));
+    CHECK_INT(answer.status, 504);
+    OUTCOME("unknown");
+    CHECK(!rig_answer_header(&answer, "Idempotency-Key").data);
+    CHECK_INT(seen_count, 4);
+    /* A client's own key is its own business. */
+    a->handler = refuse_keys;
+    CHECK(rig_call(&rig, WRITE_WITH("Idempotency-Key: mine\r\n"), &answer));
+    CHECK_INT(answer.status, 503);
+    BODY_HAS("5 keys are remembered already");
+    OUTCOME("none");
+    rig_turn(&rig, 1100);
+    a->handler = take;
+    CHECK(rig_call(&rig, WRITE, &answer));
+    CHECK(strncmp(seen[seen_count - 1].key, "g-", 2) == 0);
+    stop();
+}
+
 static const struct kt_test tests[] = {
+    TEST(a_key_that_is_refused_is_done_without),
     TEST(every_write_without_a_key_gets_one_that_begins_with_its_time),
     TEST(the_time_in_a_key_is_when_the_write_came),
     TEST(a_body_that_is_not_kept_waits_unsent_and_is_sent_once),

@@ -471,6 +471,7 @@ static void a_leader_that_says_later_is_asked_later(void)
 
     CHECK(start(patient_one));
     CHECK(rig_lead(&rig, a));
+    rig_turn(&rig, 1600); /* what is refused before then is asked again at once */
     a->handler = busy_at_first;
     began_ms = kt_now_mono_ms();
     send_all(1, WRITE);
@@ -485,12 +486,30 @@ static void a_leader_that_says_later_is_asked_later(void)
     stop();
 }
 
+/* It began to lead while it refused: its header says so, its answer does not. */
+static void a_refusal_in_the_first_moments_of_a_leader_is_not_for_later(void)
+{
+    int64_t began_ms;
+
+    CHECK(start(patient_one));
+    a->handler = busy_at_first;
+    send_all(1, WRITE);
+    wait_parked(1);
+    began_ms = kt_now_mono_ms();
+    lead(a);
+    take_all(1, 200);
+    CHECK(kt_now_mono_ms() - began_ms < 900);
+    CHECK_INT(a->requests, 2);
+    stop();
+}
+
 static void a_new_leader_is_asked_at_once_whatever_the_old_one_said(void)
 {
     int64_t began_ms;
 
     CHECK(start(patient_one));
     CHECK(rig_lead(&rig, a));
+    rig_turn(&rig, 1600);
     a->handler = busy_at_first;
     send_all(1, WRITE);
     wait_parked(1);
@@ -693,6 +712,7 @@ static const struct kt_test tests[] = {
     TEST(a_hint_that_leads_nowhere_is_forgotten),
     TEST(nodes_that_name_each_other_are_not_stormed),
     TEST(a_leader_that_says_later_is_asked_later),
+    TEST(a_refusal_in_the_first_moments_of_a_leader_is_not_for_later),
     TEST(a_new_leader_is_asked_at_once_whatever_the_old_one_said),
     TEST(nobody_waits_longer_than_its_time),
     TEST(those_that_wait_are_bounded_in_bytes),

@@ -217,6 +217,26 @@ static void a_gateways_key_lives_ten_minutes_and_an_old_one_is_refused(void)
     kt_store_close(&store);
 }
 
+static void keys_of_gateways_leave_room_for_those_of_clients(void)
+{
+    struct kt_store *store = found(4, 0);
+    int64_t now = 1000 * HOUR;
+    char first[64], second[64], third[64], batch[64];
+    snprintf(first, sizeof(first), "g-%lld-1", (long long)now);
+    snprintf(second, sizeof(second), "g-%lld-2 1", (long long)now);
+    snprintf(third, sizeof(third), "g-%lld-3", (long long)now);
+    snprintf(batch, sizeof(batch), "g-%lld-2 2", (long long)now);
+    CHECK_RESULT(ask(store, first, now, 1), KT_OK, 2, 1);
+    CHECK_RESULT(ask(store, second, now, 2), KT_OK, 3, 1);
+    CHECK_RESULT(ask(store, third, now, 3), KT_UNAVAILABLE, 4, 0);
+    /* An import that has begun goes on. */
+    CHECK_RESULT(ask(store, batch, now, 4), KT_OK, 5, 1);
+    CHECK_RESULT(ask(store, "mine", now, 5), KT_OK, 6, 1);
+    CHECK_RESULT(ask(store, "another", now, 6), KT_UNAVAILABLE, 7, 0);
+    CHECK_RESULT(ask(store, first, now, 1), KT_OK, 2, 1);
+    kt_store_close(&store);
+}
+
 static void batches_have_keys_that_no_client_can_send(void)
 {
     char dest[KT_REQUEST_BATCH_KEY_MAX + 1], longest[KT_REQUEST_KEY_MAX + 1];
@@ -397,6 +417,7 @@ static const struct kt_test tests[] = {
     TEST(a_refusal_is_a_result_that_is_told_again),
     TEST(a_key_is_forgotten_by_the_logs_own_time),
     TEST(a_gateways_key_lives_ten_minutes_and_an_old_one_is_refused),
+    TEST(keys_of_gateways_leave_room_for_those_of_clients),
     TEST(batches_have_keys_that_no_client_can_send),
     TEST(beyond_the_clusters_number_of_keys_new_ones_are_refused),
     TEST(ended_requests_are_removed_in_pieces),
