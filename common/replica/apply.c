@@ -12,6 +12,9 @@
 /* Read from the log in such pieces when applying what is not in memory. */
 #define REDO_READ_BYTES (4U << 20)
 #define APPLY_AGAIN_MS 100
+#define ROUND_ENTRIES_MAX 2048
+#define ROUND_BATCHES_MAX 256
+#define ROUND_BYTES_MAX (4U << 20)
 #define IDLE_MS 1000
 
 /* The moments whose commit position is now applied. */
@@ -41,76 +44,104 @@ void kt_replica_applied(struct kt_replica *replica)
     kt_tail_trim(replica);
 }
 
-/* What is applied has an answer; it is given without the mutex, so that who is woken does not run
- * into it. */
-struct answers {
-    struct proposal **items;
-    size_t from, count;
+/* --- a round: what is committed and in memory, of as many batches as there are, in one
+ * transaction: the slower the data, the larger its transactions --- */
+
+struct round {
+    struct kt_entry entries[ROUND_ENTRIES_MAX];
+    struct kt_apply_result results[ROUND_ENTRIES_MAX];
+    struct proposal **slots[ROUND_ENTRIES_MAX]; /* where the proposal of an entry stands; NULL */
+    struct proposal *answers[ROUND_ENTRIES_MAX];
+    struct batch *batches[ROUND_BATCHES_MAX]; /* counted */
+    size_t count, batch_count, answer_count;
+    bool has_proposals;
 };
 
 /* Mutex held. */
-static void take_answers(struct batch *batch, size_t from, size_t count, struct answers *answers)
+static void gather(struct round *round, struct batch *batch, uint64_t applied, uint64_t commit)
 {
-    answers->from = from;
-    answers->count = count;
-    for (size_t i = 0; i < count; i++) {
-        struct proposal *proposal = batch->proposals[from + i];
-        batch->proposals[from + i] = NULL;
-        answers->items[i] = proposal;
-        if (proposal && proposal->answered) { /* as unknown, before */
+    size_t bytes = 0;
+    uint64_t seq = applied + 1;
+    round->count = round->batch_count = round->answer_count = 0;
+    round->has_proposals = false;
+    for (; batch && seq <= commit && round->batch_count < ROUND_BATCHES_MAX; batch = batch->next) {
+        if (round->count > 0 && bytes + batch->bytes > ROUND_BYTES_MAX) {
+            break;
+        }
+        bytes += batch->bytes;
+        batch->refs++;
+        round->batches[round->batch_count++] = batch;
+        round->has_proposals = round->has_proposals || batch->proposals;
+        for (size_t i = (size_t)(seq - batch->first_seq);
+             i < batch->count && seq <= commit && round->count < ROUND_ENTRIES_MAX; i++, seq++) {
+            round->slots[round->count] = batch->proposals ? &batch->proposals[i] : NULL;
+            round->entries[round->count++] = batch->entries[i];
+        }
+        if (round->count == ROUND_ENTRIES_MAX) {
+            break;
+        }
+    }
+}
+
+/* Whom to answer. Mutex held. */
+static void take_answers(struct round *round)
+{
+    for (size_t i = 0; i < round->count; i++) {
+        struct proposal *proposal = round->slots[i] ? *round->slots[i] : NULL;
+        round->answers[i] = NULL;
+        if (!proposal) {
+            continue;
+        }
+        *round->slots[i] = NULL;
+        if (proposal->answered) { /* as unknown, before */
             kt_proposal_unref(proposal);
-            answers->items[i] = NULL;
-        } else if (proposal) {
+        } else {
             proposal->answered = true;
+            round->answers[i] = proposal;
+            round->answer_count++;
         }
     }
 }
 
-static void give_answers(const struct batch *batch, const struct answers *answers)
+/* Without the mutex, so that who is woken does not run into it. */
+static void give_answers(const struct round *round)
 {
-    for (size_t i = 0; i < answers->count; i++) {
-        if (answers->items[i]) {
-            kt_replica_finish(answers->items[i], KT_OK, &batch->results[answers->from + i], NULL);
+    for (size_t i = 0; i < round->count; i++) {
+        if (round->answers[i]) {
+            kt_replica_finish(round->answers[i], KT_OK, &round->results[i], NULL);
         }
     }
 }
 
-/* Of one batch what is committed. Mutex held, given up meanwhile. */
-static enum kt_status apply_batch(struct kt_replica *replica, struct batch *batch, uint64_t applied,
-                                  uint64_t commit, struct kt_error *err)
+/* Mutex held. */
+static void end_round(struct kt_replica *replica, struct round *round)
 {
-    struct answers answers;
-    size_t from = (size_t)(applied + 1 - batch->first_seq);
-    size_t count = batch->count - from;
-    if (count > commit - applied) {
-        count = (size_t)(commit - applied);
+    for (size_t i = 0; i < round->batch_count; i++) {
+        struct batch *batch = round->batches[i];
+        if (batch->first_seq + batch->count - 1 <= kt_store_applied(replica->store)) {
+            kt_tail_uncount(replica, batch);
+        }
+        kt_batch_unref(batch);
     }
-    memset(&answers, 0, sizeof(answers));
-    batch->refs++;
+}
+
+/* Mutex held, given up meanwhile. */
+static enum kt_status apply_round(struct kt_replica *replica, struct round *round,
+                                  struct kt_error *err)
+{
     kt_mutex_unlock(&replica->mutex);
-    enum kt_status status = KT_OK;
-    if (batch->proposals) {
-        answers.items = kt_calloc(count, sizeof(struct proposal *));
-        status = answers.items ? KT_OK : kt_fail(err, KT_NO_MEMORY, "the answers of a batch");
-    }
-    if (status == KT_OK) {
-        status = kt_store_apply(replica->store, batch->entries + from, count,
-                                batch->results ? batch->results + from : NULL, err);
-    }
+    enum kt_status status = kt_store_apply(replica->store, round->entries, round->count,
+                                           round->has_proposals ? round->results : NULL, err);
     kt_mutex_lock(&replica->mutex);
-    if (status == KT_OK && batch->proposals) {
-        take_answers(batch, from, count, &answers);
+    if (status == KT_OK) {
+        take_answers(round);
     }
-    if (status == KT_OK && from + count == batch->count) {
-        kt_tail_uncount(replica, batch);
-    }
-    if (answers.count > 0) {
+    if (round->answer_count > 0) {
         kt_mutex_unlock(&replica->mutex);
-        give_answers(batch, &answers);
+        give_answers(round);
         kt_mutex_lock(&replica->mutex);
     }
-    kt_free(answers.items);
-    kt_batch_unref(batch);
+    end_round(replica, round);
     return status;
 }
 
@@ -135,13 +166,15 @@ static enum kt_status redo(struct kt_replica *replica, uint64_t applied, uint64_
     return status;
 }
 
-static enum kt_status apply_some(struct kt_replica *replica, struct kt_error *err)
+static enum kt_status apply_some(struct kt_replica *replica, struct round *round,
+                                 struct kt_error *err)
 {
     uint64_t applied = kt_store_applied(replica->store);
     uint64_t commit = replica->commit_seq;
     struct batch *batch = kt_tail_find(replica, applied + 1);
     if (batch) {
-        return apply_batch(replica, batch, applied, commit, err);
+        gather(round, batch, applied, commit);
+        return apply_round(replica, round, err);
     }
     uint64_t until = commit;
     if (replica->tail_head && replica->tail_head->first_seq <= until) {
@@ -179,10 +212,15 @@ void kt_replica_apply_main(void *arg)
     struct kt_replica *replica = arg;
     struct kt_error err = KT_ERROR_INIT;
     int64_t failing_since_ms = 0;
+    struct round *round = kt_malloc(sizeof(*round));
     kt_mutex_lock(&replica->mutex);
+    while (!round && !replica->apply_stop) {
+        pause_apply(replica);
+        round = kt_malloc(sizeof(*round));
+    }
     while (!replica->apply_stop) {
         if (kt_store_applied(replica->store) < replica->commit_seq) {
-            if (apply_some(replica, &err) == KT_OK) {
+            if (apply_some(replica, round, &err) == KT_OK) {
                 failing_since_ms = 0;
                 kt_replica_applied(replica);
                 if (!replica->started_said && replica->machine.role == KT_M_LEADS) {
@@ -197,4 +235,5 @@ void kt_replica_apply_main(void *arg)
         }
     }
     kt_mutex_unlock(&replica->mutex);
+    kt_free(round);
 }

@@ -58,10 +58,9 @@ struct batch {
     bool counted;    /* its bytes are in numbered_bytes */
     int64_t wall_ms; /* of its first entry */
     struct kt_entry *entries;
-    struct kt_apply_result *results; /* NULL on a follower */
-    struct proposal **proposals;     /* NULL, or one each; answered ones are NULL */
-    struct kt_buf memory;            /* what the entries borrow from, unless the proposals */
-    struct kt_str frames;            /* of all of them, as they are sent; empty: read the log */
+    struct proposal **proposals; /* NULL, or one each; answered ones are NULL */
+    struct kt_buf memory;        /* what the entries borrow from, unless the proposals */
+    struct kt_str frames;        /* of all of them, as they are sent; empty: read the log */
 };
 
 /* A fetch that waits for its answer, on its worker's stack. */

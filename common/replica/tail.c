@@ -22,10 +22,9 @@ struct batch *kt_batch_new(size_t count, bool with_proposals)
     kt_buf_init(&batch->memory, 0);
     batch->entries = kt_calloc(count, sizeof(*batch->entries));
     if (with_proposals) {
-        batch->results = kt_calloc(count, sizeof(*batch->results));
         batch->proposals = kt_calloc(count, sizeof(struct proposal *));
     }
-    if (!batch->entries || (with_proposals && (!batch->results || !batch->proposals))) {
+    if (!batch->entries || (with_proposals && !batch->proposals)) {
         kt_batch_unref(batch);
         return NULL;
     }
@@ -44,7 +43,6 @@ void kt_batch_unref(struct batch *batch)
     }
     kt_buf_done(&batch->memory);
     kt_free(batch->proposals);
-    kt_free(batch->results);
     kt_free(batch->entries);
     kt_free(batch);
 }
