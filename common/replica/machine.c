@@ -476,11 +476,12 @@ static void take_event(struct kt_machine *machine, const struct kt_m_event *even
 }
 
 /* The first step, before anything else. After a full copy the log may end in a later epoch than
- * was kept. */
+ * was kept. (With the mark of one, it is a history that was put aside: rule R1.) */
 static void begin(struct kt_machine *machine)
 {
     uint64_t epoch = kt_m_end_epoch(machine->facts.log);
-    bool behind = epoch > machine->disk.epoch && !KT_PLANTED(own_epoch_forgotten);
+    bool behind =
+        epoch > machine->disk.epoch && !machine->disk.half_copy && !KT_PLANTED(own_epoch_forgotten);
     machine->stepped = true;
     if (behind) {
         machine->disk.epoch = machine->over_epoch = machine->promise_epoch = epoch;

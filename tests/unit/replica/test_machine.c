@@ -574,6 +574,21 @@ static void a_later_epoch_than_the_leaders_ends_a_node_or_is_put_aside_for_a_cop
     CHECK(machine.copy_request);
 }
 
+/* Killed between the mark and the swap: its log still ends in the epoch that was put aside. */
+static void a_rejoin_goes_on_after_a_restart(void)
+{
+    begin_with_later_epoch(true);
+    disk = machine.disk;
+    vector[0] = (struct kt_epoch){.epoch = 5, .first_seq = 1};
+    log_facts.vector_count = 1;
+    log_facts.end_seq = log_facts.synced_seq = log_facts.applied_seq = 7;
+    kt_machine_init(&machine, &options, &disk, 7, now_ms);
+    tick_for(200);
+    CHECK_INT(machine.disk.epoch, 1);
+    CHECK(machine.disk.half_copy);
+    CHECK(machine.copy_request);
+}
+
 static void who_is_missing_and_who_would_lead_is_told(void)
 {
     char missing[200], best[KT_ADDR_MAX];
@@ -718,6 +733,7 @@ static const struct kt_test tests[] = {
     TEST(a_call_that_fails_is_repeated_soon),
     TEST(a_start_over_a_copied_log_keeps_its_epoch),
     TEST(a_later_epoch_than_the_leaders_ends_a_node_or_is_put_aside_for_a_copy),
+    TEST(a_rejoin_goes_on_after_a_restart),
     TEST(who_is_missing_and_who_would_lead_is_told),
     TEST(a_loss_is_accepted_for_one_time_without_a_leader),
     TEST(a_fault_of_the_disk_forgets_what_was_under_way),
