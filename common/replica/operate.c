@@ -81,6 +81,9 @@ enum kt_status kt_replica_handover(struct kt_replica *replica, const char *to,
     if (replica->machine.role != KT_M_LEADS) {
         status = kt_fail(err, KT_NOT_LEADER, "this node does not lead");
     }
+    if (status == KT_OK && !kt_replica_await_step_until(replica, deadline_mono_ms)) {
+        status = kt_fail(err, KT_TIMEOUT, "this node waits for its disk");
+    }
     if (status == KT_OK) {
         status = choose(replica, to, &member, err);
     }
@@ -160,6 +163,8 @@ enum kt_status kt_replica_forget(struct kt_replica *replica, const char *id,
     } else if (is_registered(replica->view, id)) {
         status = kt_fail_field(err, KT_CONFLICT, "id",
                                "id: %s is registered and would enter again: stop it first", id);
+    } else if (!kt_replica_await_step_until(replica, deadline_mono_ms)) {
+        status = kt_fail(err, KT_TIMEOUT, "this node waits for its disk");
     } else {
         tell(replica, KT_M_FORGET_ASKED, id);
     }

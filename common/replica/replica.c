@@ -15,6 +15,7 @@
 
 #define DEREGISTER_MS 2000
 #define DRAIN_MS 5000
+#define RELEASE_MS 300
 
 static void on_coord_change(void *ctx)
 {
@@ -419,17 +420,52 @@ static void finish_writes(struct kt_replica *replica, int64_t deadline_ms)
     }
 }
 
+/* Has everyone in sync who lives heard that the epoch is over? Or does one lead the next already?
+ */
+static bool all_released(const struct kt_replica *replica)
+{
+    const struct kt_machine *machine = &replica->machine;
+    int64_t now_ms = kt_now_mono_ms();
+    size_t missing = 0;
+    for (size_t i = 0; i < machine->peer_count; i++) {
+        const struct kt_machine_peer *peer = &machine->peers[i];
+        bool matters = kt_cluster_config_in_sync(&machine->disk.kept, peer->id) &&
+                       now_ms - peer->heard_ms < machine->options.lag_timeout_ms;
+        for (size_t j = 0; j < replica->released.count && matters; j++) {
+            matters = strcmp(replica->released.ids[j], peer->id) != 0;
+        }
+        missing += matters;
+    }
+    return missing == 0 ||
+           (replica->view->leader.present && replica->view->leader.epoch > machine->over_epoch);
+}
+
+/* Who was between two fetches asks in a moment. Told now it may campaign; else it is bound by its
+ * promise for a ttl, with nobody there any more to release it. Mutex held. */
+static void await_released(struct kt_replica *replica)
+{
+    int64_t deadline_ms = kt_now_mono_ms() + RELEASE_MS;
+    while (replica->machine.role != KT_M_LEADS && !all_released(replica) &&
+           kt_now_mono_ms() < deadline_ms) {
+        (void)kt_cond_wait(&replica->changed_cond, &replica->mutex, kt_now_mono_ms() + 20);
+    }
+}
+
 /* Mutex held. */
 static void resign(struct kt_replica *replica, int64_t deadline_ms)
 {
     struct kt_m_event event;
     memset(&event, 0, sizeof(event));
     event.kind = KT_M_STOP_ASKED;
+    bool led = replica->machine.role == KT_M_LEADS;
     kt_replica_step(replica, &event);
     /* The replica thread goes on: the machine waits for views and acknowledgements. */
     while (replica->etcd_thread.running && replica->replica_thread.running &&
            !replica->deregistered && replica->machine.role != KT_M_ENDED &&
            kt_now_mono_ms() < deadline_ms) {
+        if (!replica->machine.stopping) {
+            kt_replica_step(replica, &event); /* the disk had not taken what was kept */
+        }
         (void)kt_cond_wait(&replica->changed_cond, &replica->mutex, kt_now_mono_ms() + 20);
     }
     while (replica->etcd_thread.running && !replica->deregistered &&
@@ -437,6 +473,9 @@ static void resign(struct kt_replica *replica, int64_t deadline_ms)
             replica->calls.campaign_now) &&
            kt_now_mono_ms() < deadline_ms) {
         (void)kt_cond_wait(&replica->changed_cond, &replica->mutex, kt_now_mono_ms() + 20);
+    }
+    if (led) {
+        await_released(replica);
     }
 }
 

@@ -157,6 +157,7 @@ struct kt_replica {
     int64_t numbered_bytes; /* in the tail and not yet applied */
 
     struct held_fetch *held;
+    struct kt_id_set released; /* who heard that this node's newest epoch is over */
     struct {
         char id[KT_ID_LEN + 1];
         bool has_clock;
@@ -201,11 +202,15 @@ void kt_replica_step_facts(struct kt_replica *replica);
 struct kt_machine_facts kt_replica_facts(struct kt_replica *replica);
 /* The log could not be written (or the data applied): told to the machine. */
 void kt_replica_fault(struct kt_replica *replica, const char *what, const struct kt_error *err);
+/* This member was told that the epoch which this node led is over. */
+void kt_replica_note_released(struct kt_replica *replica, const char *node);
 /* Sets the atomics from the machine. */
 void kt_replica_publish(struct kt_replica *replica);
 /* `log` and what it points to may be changed only after this: a step that keeps something rests on
  * them. */
 void kt_replica_await_step(struct kt_replica *replica);
+/* The same with an end, for what others ask: a disk that hangs must not take every worker. */
+bool kt_replica_await_step_until(struct kt_replica *replica, int64_t deadline_mono_ms);
 /* Takes over an epoch vector (heap). */
 void kt_replica_put_vector(struct kt_replica *replica, struct kt_epoch *vector, size_t count);
 /* Forgets epochs that begin behind the end of the log. */

@@ -17,6 +17,7 @@
 /* A held fetch that nobody answers (a later one took its place) lets its worker go after. */
 #define HELD_EXTRA_MS 1000
 #define COPY_ANSWER_MS 5000
+#define CAMPAIGN_ANSWER_MS 1000
 
 static void refuse(struct kt_http_response *response, const struct kt_error *err)
 {
@@ -150,6 +151,9 @@ static bool answer_ended(struct kt_replica *replica, struct held_fetch *held)
                        held->request->epoch <= machine->over_epoch;
         held->answer.kind = is_over ? KT_M_ANSWER_RELEASED : KT_M_ANSWER_REFUSED;
         held->done = true;
+        if (is_over) {
+            kt_replica_note_released(replica, held->request->node);
+        }
     }
     return held->done;
 }
@@ -164,7 +168,9 @@ static bool ask_machine(struct kt_replica *replica, struct held_fetch *held,
     memset(&event, 0, sizeof(event));
     event.kind = kind;
     event.fetch = &fetch;
-    kt_replica_await_step(replica);
+    if (!kt_replica_await_step_until(replica, deadline_ms)) {
+        return false;
+    }
     if (answer_ended(replica, held)) {
         return true;
     }
@@ -299,7 +305,8 @@ static void serve(struct kt_replica *replica, const struct kt_fetch_request *fet
         respond(replica, &held, deadline_ms, response);
     } else {
         (void)kt_fail_field(&err, KT_UNAVAILABLE, "request",
-                            "a later fetch of this node has taken the place of this one");
+                            "a later fetch of this node has taken the place of this one, or this "
+                            "node waits for its disk");
         refuse(response, &err);
     }
     kt_mutex_unlock(&replica->mutex);
@@ -432,6 +439,10 @@ void kt_replica_serve_campaign(struct kt_replica *replica, struct kt_http_reques
     memset(&campaign, 0, sizeof(campaign));
     enum kt_status status = parse_campaign(request->body, &campaign, &err);
     kt_mutex_lock(&replica->mutex);
+    if (status == KT_OK &&
+        !kt_replica_await_step_until(replica, kt_now_mono_ms() + CAMPAIGN_ANSWER_MS)) {
+        status = kt_fail(&err, KT_UNAVAILABLE, "this node waits for its disk");
+    }
     if (status == KT_OK && strcmp(campaign.cluster, replica->machine.disk.cluster) != 0) {
         status = kt_fail_field(&err, KT_CONFLICT, "cluster",
                                "this node does not belong to cluster %s", campaign.cluster);

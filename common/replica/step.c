@@ -266,7 +266,7 @@ static void order_lead(struct kt_replica *replica)
     drop_follow(replica);
     replica->started_said = false;
     replica->counters.elections_won++;
-    replica->clock_count = 0;
+    replica->clock_count = replica->released.count = 0;
     kt_cond_signal(&replica->log_cond);
     kt_log(INFO, "replica", "won", "epoch=%llu epoch_id=%s cluster=%s log_end=%llu",
            (unsigned long long)machine->disk.epoch, machine->disk.kept.epoch_id,
@@ -355,6 +355,20 @@ static struct held_fetch *take_held(struct kt_replica *replica, const char *node
     return NULL;
 }
 
+void kt_replica_note_released(struct kt_replica *replica, const char *node)
+{
+    struct kt_id_set *set = &replica->released;
+    for (size_t i = 0; i < set->count; i++) {
+        if (strcmp(set->ids[i], node) == 0) {
+            return;
+        }
+    }
+    if (set->count < KT_MEMBERS_MAX) {
+        kt_str_copy(set->ids[set->count++], KT_ID_LEN + 1, kt_str(node));
+        kt_cond_broadcast(&replica->changed_cond);
+    }
+}
+
 static void answer(struct kt_replica *replica, const struct kt_m_action *action)
 {
     const struct kt_m_answer *answer = &action->answer;
@@ -378,6 +392,9 @@ static void answer(struct kt_replica *replica, const struct kt_m_action *action)
     held->now_wall_ms = told_wall_ms(replica);
     held->clock_wall_ms = kt_now_wall_ms(); /* not before what was told */
     held->done = true;
+    if (answer->kind == KT_M_ANSWER_RELEASED) {
+        kt_replica_note_released(replica, action->to);
+    }
     kt_cond_signal(&held->answered);
 }
 
@@ -517,16 +534,24 @@ static bool may_step(struct kt_replica *replica)
     return !replica->keep_failed;
 }
 
-void kt_replica_await_step(struct kt_replica *replica)
+bool kt_replica_await_step_until(struct kt_replica *replica, int64_t deadline_mono_ms)
 {
-    while (replica->stepping) {
+    bool in_time = true;
+    while (replica->stepping && in_time) {
         replica->step_waiters++;
-        (void)kt_cond_wait(&replica->step_cond, &replica->mutex, kt_now_mono_ms() + 1000);
+        in_time = kt_cond_wait(&replica->step_cond, &replica->mutex, deadline_mono_ms);
         replica->step_waiters--;
     }
     /* Not everyone who waits steps afterwards, and would wake the next. */
     if (replica->step_waiters > 0) {
         kt_cond_signal(&replica->step_cond);
+    }
+    return !replica->stepping;
+}
+
+void kt_replica_await_step(struct kt_replica *replica)
+{
+    while (!kt_replica_await_step_until(replica, kt_now_mono_ms() + 1000)) {
     }
 }
 
