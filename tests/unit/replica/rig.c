@@ -22,23 +22,29 @@ static void fatal(const char *what, const struct kt_error *err)
 typedef void (*serve_fn)(struct kt_replica *replica, struct kt_http_request *request,
                          struct kt_http_response *response);
 
-static bool is_refused(struct rig_node *node, struct kt_str body)
+/* The node that asks; RIG_NODES = none of these. */
+static size_t who_asks(struct kt_str body)
 {
-    bool refused = atomic_load(&node->cut_off);
-    for (size_t n = 0; n < RIG_NODES; n++) {
-        refused = refused || (atomic_load(&node->refuses[n]) &&
-                              kt_str_find(body, kt_str(rig.nodes[n].id)) >= 0);
+    size_t n = 0;
+    while (n < RIG_NODES &&
+           (!rig.nodes[n].id[0] || kt_str_find(body, kt_str(rig.nodes[n].id)) < 0)) {
+        n++;
     }
-    return refused;
+    return n;
 }
 
 /* A request must not meet a replica that is being freed. */
 static void serve(struct rig_node *node, serve_fn fn, struct kt_http_request *request,
                   struct kt_http_response *response)
 {
+    size_t from = who_asks(request->body);
     kt_mutex_lock(&node->guard);
-    struct kt_replica *replica = is_refused(node, request->body) ? NULL : node->replica;
+    bool refused = node->cut_off || (from < RIG_NODES && node->refuses[from]);
+    struct kt_replica *replica = refused ? NULL : node->replica;
     node->busy += replica != NULL;
+    if (replica && from < RIG_NODES) {
+        node->busy_of[from]++;
+    }
     kt_mutex_unlock(&node->guard);
     if (!replica) {
         response->status = 503;
@@ -47,6 +53,9 @@ static void serve(struct rig_node *node, serve_fn fn, struct kt_http_request *re
     fn(replica, request, response);
     kt_mutex_lock(&node->guard);
     node->busy--;
+    if (from < RIG_NODES) {
+        node->busy_of[from]--;
+    }
     kt_cond_broadcast(&node->idle);
     kt_mutex_unlock(&node->guard);
 }
@@ -221,6 +230,24 @@ void rig_stop(size_t n)
     kt_mutex_unlock(&node->guard);
     kt_replica_free(&replica);
     kt_store_close(&node->store);
+}
+
+static bool is_zero(void *ctx)
+{
+    return atomic_load((atomic_int *)ctx) == 0;
+}
+
+void rig_refuse(size_t n, size_t from)
+{
+    kt_mutex_lock(&rig.nodes[n].guard);
+    atomic_store(&rig.nodes[n].refuses[from], true);
+    kt_mutex_unlock(&rig.nodes[n].guard);
+    KT_ASSERT(rig_until(is_zero, &rig.nodes[n].busy_of[from], "the end of a request"));
+}
+
+void rig_allow(size_t n, size_t from)
+{
+    atomic_store(&rig.nodes[n].refuses[from], false);
 }
 
 static bool append_stands(void *ctx)

@@ -29,7 +29,8 @@ struct rig_node {
     struct kt_cond idle;
     int busy;                       /* requests under way */
     atomic_bool cut_off;            /* its own server refuses all of them */
-    atomic_bool refuses[RIG_NODES]; /* … those of these nodes */
+    atomic_bool refuses[RIG_NODES]; /* … those of these nodes (rig_refuse) */
+    atomic_int busy_of[RIG_NODES];  /* requests of these under way */
     char id[KT_ID_LEN + 1];
     struct kt_store *store;
     struct kt_replica *replica; /* NULL while it is stopped */
@@ -55,6 +56,9 @@ enum kt_status rig_try_start(size_t n, bool standalone, struct kt_error *err);
 enum kt_status rig_make_fake(void *fake, const struct kt_coord_options *options,
                              struct kt_coord **ret_coord, struct kt_error *err);
 void rig_stop(size_t n); /* the replica ends, then the store is closed */
+/* Node `n` answers nothing that `from` asks; what it is answering is awaited. */
+void rig_refuse(size_t n, size_t from);
+void rig_allow(size_t n, size_t from);
 /* The lease of `n` is gone while an append of its own is under way: until rig_go_on it can neither
  * lead nor campaign. Some write must come meanwhile. */
 void rig_lose_leader(size_t n);
