@@ -328,14 +328,24 @@ static void found_on_standalone(struct kt_machine *machine)
     lead_alone(machine);
 }
 
-static void union_of(const struct kt_service *newest, struct kt_id_set *ret_set)
+/* Its leader alone keeps the growth that it has sent: others keep the same configuration without.
+ */
+static void union_of(const struct kt_machine *machine, const struct kt_coord_view *view,
+                     const struct kt_service *newest, struct kt_id_set *ret_set)
 {
     ret_set->count = 0;
     for (size_t i = 0; i < newest->kept.in_sync_count; i++) {
         add_id(ret_set, newest->kept.in_sync[i]);
     }
-    for (size_t i = 0; i < newest->kept.growth_count; i++) {
-        add_id(ret_set, newest->kept.growth[i]);
+    for (size_t i = 0; i < view->service_count; i++) {
+        const struct kt_service *service = &view->services[i];
+        bool same = is_data_of_cluster(machine, service) && service->state != KT_STATE_DIVERGED &&
+                    service->kept.epoch == newest->kept.epoch &&
+                    service->kept.version == newest->kept.version &&
+                    (service == newest || !KT_PLANTED(growth_of_one));
+        for (size_t j = 0; same && j < service->kept.growth_count; j++) {
+            add_id(ret_set, service->kept.growth[j]);
+        }
     }
 }
 
@@ -379,7 +389,7 @@ static void begin_again(struct kt_machine *machine, const struct kt_service *new
     const struct kt_coord_view *view = machine->facts.view;
     struct kt_id_set set, own = {.count = 0};
     uint64_t epoch = machine->disk.epoch, version = 0;
-    union_of(newest, &set);
+    union_of(machine, view, newest, &set);
     if (machine->facts.now_ms < machine->promise_until_ms) {
         kt_m_wait_for(machine, "its promise to the last leader to run out");
         return;
@@ -462,7 +472,7 @@ void kt_machine_recovery(const struct kt_machine *machine, const struct kt_coord
         kt_m_set(ret_best, KT_ADDR_MAX, best->addr);
     }
     if (newest) {
-        union_of(newest, &set);
+        union_of(machine, view, newest, &set);
     }
     for (size_t i = 0; i < set.count; i++) {
         const struct kt_member *member = kt_cluster_config_member(&machine->disk.kept, set.ids[i]);

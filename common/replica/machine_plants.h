@@ -62,7 +62,8 @@
     X(shrinks_below_min)                                                                           \
     X(settled_by_revision)                                                                         \
     X(idle_leader_key_kept)                                                                        \
-    X(twin_ignored)
+    X(twin_ignored)                                                                                \
+    X(growth_of_one)
 
 #define KT_PLANT_ENUM(name) KT_PLANT_##name,
 enum kt_plant { KT_PLANT_none, KT_PLANTS(KT_PLANT_ENUM) KT_PLANT_COUNT };

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool same_entry(const struct entry *a, const struct entry *b)
@@ -59,6 +60,7 @@ static void accept_loss(const struct node *node)
         check_past(&w->nodes[slot]);
     }
     clients_forget();
+    w->history_count = 0;
 }
 
 /* Acknowledged is present on every later leader. */
@@ -270,10 +272,15 @@ bool is_set_there(void)
         leaders += slot >= 0 && can_lead(&w->nodes[slot]);
         gone += slot < 0 || w->nodes[slot].machine.ended_why[0];
     }
-    for (size_t i = 0; !usable && i < newest->growth.count; i++) {
-        int slot = slot_of_id(newest->growth.ids[i]);
-        leaders += slot >= 0 && can_lead(&w->nodes[slot]);
-        gone += slot < 0 || w->nodes[slot].machine.ended_why[0];
+    for (int keeper = 0; !usable && keeper < SLOTS; keeper++) {
+        const struct kt_machine_disk *disk = &w->nodes[keeper].disk;
+        bool same = w->nodes[keeper].there && disk->kept.epoch == newest->kept.epoch &&
+                    disk->kept.version == newest->kept.version;
+        for (size_t i = 0; same && i < disk->growth.count; i++) {
+            int slot = slot_of_id(disk->growth.ids[i]);
+            leaders += slot >= 0 && can_lead(&w->nodes[slot]);
+            gone += slot < 0 || w->nodes[slot].machine.ended_why[0];
+        }
     }
     return leaders > 0 && (usable || gone == 0);
 }
@@ -300,6 +307,79 @@ bool all_caught_up(void)
         }
     }
     return leader >= 0;
+}
+
+void note_done(const struct client *client, uint64_t revision, uint32_t key, uint32_t value)
+{
+    if (w->history_count < HISTORY_MAX) {
+        w->history[w->history_count].began = client->began;
+        w->history[w->history_count].ended = ++w->orders;
+        w->history[w->history_count].revision = revision;
+        w->history[w->history_count].key = key;
+        w->history[w->history_count].value = value;
+        w->history[w->history_count++].is_write = client->kind == OP_WRITE;
+    }
+}
+
+static int by_moment(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* The history of the clients is linearizable: the log gives an order, and it is one that fits. Each
+ * operation comes behind all that were done before it began, and each read sees in its register
+ * the newest write before its place. */
+static void check_history(void)
+{
+    struct moment {
+        uint64_t at;
+        size_t which;
+        bool ends;
+    } *moments = malloc((2 * w->history_count + 1) * sizeof(*moments));
+    uint64_t done = 0;
+    KT_ASSERT(moments);
+    for (size_t i = 0; i < w->history_count; i++) {
+        moments[2 * i] = (struct moment){.at = w->history[i].began, .which = i};
+        moments[2 * i + 1] = (struct moment){.at = w->history[i].ended, .which = i, .ends = true};
+    }
+    qsort(moments, 2 * w->history_count, sizeof(*moments), by_moment);
+    uint64_t *floors = calloc(w->history_count + 1, sizeof(*floors));
+    KT_ASSERT(floors);
+    for (size_t i = 0; i < 2 * w->history_count && !w->failed; i++) {
+        size_t which = moments[i].which;
+        uint64_t revision = w->history[which].revision;
+        if (!moments[i].ends) {
+            floors[which] = done;
+            continue;
+        }
+        if (revision < floors[which] + w->history[which].is_write) {
+            fail("an operation at revision %" PRIu64 " began when %" PRIu64 " was done", revision,
+                 floors[which]);
+        }
+        done = revision > done ? revision : done;
+    }
+    free(floors);
+    free(moments);
+}
+
+static void check_registers(void)
+{
+    for (size_t i = 0; i < w->history_count && !w->failed; i++) {
+        uint32_t value = 0;
+        uint64_t seq = w->history[i].revision;
+        if (w->history[i].is_write) {
+            continue;
+        }
+        while (seq > 0 && !value) {
+            uint32_t op = w->committed[seq--].op;
+            value = op && op % KEYS == w->history[i].key ? op : 0;
+        }
+        if (value != w->history[i].value) {
+            fail("a read at revision %" PRIu64 " sees write %u in register %u, where %u is",
+                 w->history[i].revision, w->history[i].value, w->history[i].key, value);
+        }
+    }
 }
 
 static void check_data(const struct node *node)
@@ -336,6 +416,8 @@ void check_end(void)
     if (w->failed || w->over) {
         return;
     }
+    check_history();
+    check_registers();
     int leader = leader_slot();
     if (!w->first_ack_ms) {
         const char *why = "";

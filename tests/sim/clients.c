@@ -36,6 +36,7 @@ static void attempt(int number)
     message->attempt = client->attempt;
     message->op = client->op;
     message->revision = client->session;
+    message->key = client->op % KEYS;
     send_message(message);
     post(TIMEOUT_MS, EV_CLIENT_TIMEOUT, number, NULL)->number = client->attempt;
 }
@@ -46,13 +47,14 @@ static void begin(int number)
     client->busy = true;
     client->maybe = false;
     client->invoked_ms = w->now_ms;
+    client->began = ++w->orders;
     bool steady = w->now_ms < w->steady_until_ms;
     client->kind = !steady && one_in(3) ? (one_in(2) ? OP_LINEARIZABLE : OP_SESSION) : OP_WRITE;
     client->need = client->kind == OP_SESSION ? client->session : w->acked_max;
     if (client->kind == OP_LINEARIZABLE && w->read_max > client->need) {
         client->need = w->read_max;
     }
-    client->op = 0;
+    client->op = (uint32_t)between(0, KEYS - 1); /* of a read: its register */
     if (client->kind == OP_WRITE) {
         /* What a read has seen is older than a write that begins behind it. */
         client->need = w->read_max > client->need ? w->read_max : client->need;
@@ -110,7 +112,9 @@ void clients_forget(void)
     for (int number = 0; number < CLIENTS; number++) {
         struct client *client = &w->clients[number];
         client->need = client->session = 0;
-        w->op_need[client->op] = 0;
+        if (client->kind == OP_WRITE) {
+            w->op_need[client->op] = 0;
+        }
         client->maybe = true;
         if (client->busy) {
             retry(number);
@@ -118,9 +122,10 @@ void clients_forget(void)
     }
 }
 
-static void take_ok(int number, uint64_t revision)
+static void take_ok(int number, const struct message *message)
 {
     struct client *client = &w->clients[number];
+    uint64_t revision = message->revision;
     if (client->kind == OP_WRITE) {
         check_ack(client->op, revision, client->need);
         w->acks++;
@@ -145,6 +150,9 @@ static void take_ok(int number, uint64_t revision)
         w->reads++;
         w->read_max = revision > w->read_max ? revision : w->read_max;
     }
+    if (client->kind != OP_SESSION) {
+        note_done(client, revision, message->key, message->value);
+    }
     client->session = revision > client->session ? revision : client->session;
     finish(number);
 }
@@ -158,7 +166,7 @@ void client_reply(const struct message *message)
     }
     switch (message->reply) {
     case REPLY_OK:
-        take_ok(number, message->revision);
+        take_ok(number, message);
         break;
     case REPLY_UNKNOWN:
         client->maybe = true;

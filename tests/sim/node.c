@@ -192,6 +192,8 @@ static void reply(const struct waiting_op *op, int from, enum reply_kind kind, u
     message->attempt = op->attempt;
     message->op = op->op;
     message->reply = kind;
+    message->key = op->key;
+    message->value = op->value;
     message->revision = revision;
     send_message(message);
 }
@@ -644,18 +646,33 @@ static void take_write(struct node *node, const struct waiting_op *asked,
     node_step_facts(node);
 }
 
+/* The newest write in the register, as this node has it. */
+static uint32_t value_of(const struct node *node, uint32_t key)
+{
+    for (uint64_t seq = node->applied; seq > 0; seq--) {
+        uint32_t op = node->log[seq].op;
+        if (op && op % KEYS == key) {
+            return op;
+        }
+    }
+    return 0;
+}
+
 static void take_op(struct node *node, const struct message *message)
 {
     struct kt_machine_facts facts;
     struct kt_machine_log log;
-    struct waiting_op op = {
-        .client = message->client, .attempt = message->attempt, .op = message->op};
+    struct waiting_op op = {.client = message->client,
+                            .attempt = message->attempt,
+                            .op = message->op,
+                            .key = message->key};
     bool ended = node->machine.role == KT_M_ENDED;
     node_look(node, &facts, &log);
     if (message->op_kind == OP_WRITE) {
         take_write(node, &op, &facts);
     } else if (message->op_kind == OP_LINEARIZABLE) {
         bool serves = kt_machine_serves_linearizable(&node->machine, &facts);
+        op.value = serves ? value_of(node, message->key) : 0;
         reply(&op, node->slot, serves ? REPLY_OK : REPLY_NONE, node->applied);
     } else {
         bool serves = !ended && !node->machine.disk.half_copy && !node->of_lost_past &&

@@ -35,6 +35,38 @@ void node_init(int slot)
     new_identity(node);
 }
 
+/* A database as a node without etcd leaves it: what it has was acknowledged. */
+void node_write_alone(int slot, uint64_t entries)
+{
+    struct node *node = &w->nodes[slot];
+    struct kt_cluster_config *kept = &node->disk.kept;
+    random_id(NULL, node->disk.cluster);
+    node->disk.standalone = true;
+    node->disk.epoch = kept->epoch = kept->version = 1;
+    memcpy(kept->cluster, node->disk.cluster, sizeof(kept->cluster));
+    random_id(NULL, kept->epoch_id);
+    random_id(NULL, kept->nonce);
+    memcpy(kept->leader, node->id, sizeof(kept->leader));
+    memcpy(kept->in_sync[0], node->id, sizeof(kept->in_sync[0]));
+    memcpy(kept->members[0].id, node->id, sizeof(kept->members[0].id));
+    memcpy(kept->members[0].addr, node->addr, sizeof(kept->members[0].addr));
+    kept->in_sync_count = kept->member_count = 1;
+    kept->min_in_sync = 1;
+    kept->ttl_s = (uint32_t)w->options.ttl_s;
+    for (uint64_t i = 0; i < entries; i++) {
+        struct entry entry = {.epoch = 1, .op = i ? ++w->ops : 0};
+        memcpy(entry.epoch_id, kept->epoch_id, sizeof(entry.epoch_id));
+        if (i == 0) {
+            node->vector[node->vector_count++] = (struct kt_epoch){.epoch = 1, .first_seq = 1};
+            memcpy(node->vector[0].epoch_id, kept->epoch_id, sizeof(entry.epoch_id));
+        }
+        node->log[++node->end_seq] = entry;
+    }
+    node->synced_seq = node->disk_commit = node->end_seq;
+    check_commit(node, 1, node->end_seq);
+    w->acked_max = node->end_seq;
+}
+
 void node_start(int slot)
 {
     struct node *node = &w->nodes[slot];

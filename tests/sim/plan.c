@@ -326,6 +326,7 @@ static void choose_options(void)
     options->log_keep = one_in(2) ? (uint64_t)between(5, 60) : 0;
     options->outsider = options->nodes >= 3 && one_in(4);
     options->releases = one_in(4);
+    options->standalone = one_in(25);
     if (one_in(4)) {
         options->story = (int)between(0, STORY_COUNT - 1);
         options->outsider = false;
@@ -355,6 +356,9 @@ void plan_run(void)
         node->priority = options->scenario || one_in(2) ? 0 : (int32_t)between(0, 2);
         node->electable = options->scenario || slot < options->min_in_sync || !one_in(6);
         at(options->scenario ? 0 : between(0, one_in(3) ? 2000 : 100), DO_START + (uint64_t)slot);
+    }
+    if (options->standalone) {
+        node_write_alone(0, (uint64_t)between(1, 40));
     }
     int64_t from_ms = options->expect == 1 || options->expect != options->nodes
                           ? (int64_t)options->ttl_s * 1000 * 12 / 10 + 3500

@@ -34,6 +34,8 @@
 #define EPOCHS_MAX 512
 #define LEASES_MAX 512
 #define OPS_MAX 4096
+#define KEYS 4            /* registers; a write sets the one of its number */
+#define HISTORY_MAX 12000 /* operations of clients that were done */
 #define TICK_MS 50
 
 struct entry {
@@ -127,7 +129,8 @@ struct message {
     int client;
     uint64_t attempt;
     uint32_t op;
-    uint64_t revision; /* asked for, or answered */
+    uint64_t revision;   /* asked for, or answered */
+    uint32_t key, value; /* of a read: which register, and the write that it saw there */
     enum reply_kind reply;
 };
 
@@ -157,7 +160,7 @@ struct event {
 struct waiting_op {
     int client;
     uint64_t attempt, seq;
-    uint32_t op;
+    uint32_t op, key, value;
 };
 struct node {
     int slot;
@@ -230,6 +233,7 @@ struct client {
     int target;
     bool maybe;    /* an attempt may have been done */
     uint64_t turn; /* its next one; others have been overtaken */
+    uint64_t began;
     uint64_t need; /* a revision that must be seen: acknowledged before it began */
     uint64_t session;
     int64_t invoked_ms;
@@ -239,10 +243,11 @@ struct options {
     int nodes, expect, min_in_sync, ttl_s;
     int64_t lag_timeout_ms;
     uint64_t log_keep;
-    bool outsider; /* the last node is cut off at first */
-    bool releases; /* a step-down is said to all, too */
-    int scenario;  /* 0 = faults by chance */
-    int story;     /* -1 = none */
+    bool outsider;   /* the last node is cut off at first */
+    bool standalone; /* the first node's database was written without etcd */
+    bool releases;   /* a step-down is said to all, too */
+    int scenario;    /* 0 = faults by chance */
+    int story;       /* -1 = none */
     bool exact_clocks;
 };
 
@@ -272,6 +277,13 @@ struct world {
         char id[KT_ID_LEN + 1];
     } epoch_leaders[EPOCHS_MAX];
     size_t epoch_leader_count;
+    /* Linearizable operations that were done; moments are numbers of events. */
+    struct {
+        uint64_t began, ended, revision;
+        uint32_t key, value; /* of a read; a write's own number is its value */
+        bool is_write;
+    } history[HISTORY_MAX];
+    size_t history_count;
     /* plan */
     int64_t first_fault_ms, healed_ms, end_ms;
     bool short_end;                           /* ends soon after writes are taken again */
@@ -333,6 +345,7 @@ void etcd_show(int slot); /* the newest keys to one node */
 
 /* node.c */
 void node_init(int slot);
+void node_write_alone(int slot, uint64_t entries);
 void node_start(int slot);
 void node_crash(int slot);
 void node_wipe(int slot);
@@ -384,6 +397,7 @@ void check_shrink(const struct node *node, const struct kt_cluster_config *confi
 void check_growth(const struct node *leader, const struct kt_cluster_config *config);
 void check_lease(int slot, int64_t lease);
 void check_end(void);
+void note_done(const struct client *client, uint64_t revision, uint32_t key, uint32_t value);
 
 /* plan.c, stories.c */
 #define SCENARIOS 21

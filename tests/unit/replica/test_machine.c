@@ -640,6 +640,25 @@ static void a_loss_is_accepted_for_one_time_without_a_leader(void)
     CHECK_STR(machine.txn.config.in_sync[0], options.id);
 }
 
+static void a_growth_that_one_node_keeps_is_waited_for_by_all(void)
+{
+    char missing[200], best[KT_ADDR_MAX];
+    begin(1, true);
+    view.config.present = false;
+    view.service_count = 2; /* c is away; b, which led, had sent that it comes in sync */
+    for (size_t i = 0; i < 2; i++) {
+        services[i].kept.version = services[i].kept.epoch = 1;
+        services[i].kept.in_sync_count = 2;
+        memcpy(services[i].kept.in_sync, disk.kept.in_sync, sizeof(disk.kept.in_sync));
+    }
+    services[1].kept.growth_count = 1;
+    set_id(services[1].kept.growth[0], 'c');
+    kt_machine_recovery(&machine, &view, missing, sizeof(missing), best);
+    CHECK_STR(missing, "cccccccccccccccc (c:1)");
+    tick_for(2 * TTL_MS);
+    CHECK(!machine.txn.active);
+}
+
 static void a_fault_of_the_disk_forgets_what_was_under_way(void)
 {
     struct kt_m_event fault = {.kind = KT_M_LOG_FAULT, .why = "full"};
@@ -736,6 +755,7 @@ static const struct kt_test tests[] = {
     TEST(a_rejoin_goes_on_after_a_restart),
     TEST(who_is_missing_and_who_would_lead_is_told),
     TEST(a_loss_is_accepted_for_one_time_without_a_leader),
+    TEST(a_growth_that_one_node_keeps_is_waited_for_by_all),
     TEST(a_fault_of_the_disk_forgets_what_was_under_way),
     TEST(of_two_nodes_with_one_id_the_later_one_ends),
     TEST(who_waits_for_a_leader_says_what_is_missing),
