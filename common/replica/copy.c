@@ -181,11 +181,21 @@ struct giver {
     uint64_t left;
     uint32_t crc;
     bool ready, ended;
+    uint64_t request; /* names it in the log, of both nodes */
+    int64_t begin_ms;
 };
 
 static void giver_done(void *ctx)
 {
     struct giver *giver = ctx;
+    long long took_ms = (long long)(kt_now_mono_ms() - giver->begin_ms);
+    if (giver->out && giver->ended) {
+        kt_log(INFO, "replica", "copy_given", "request=%llu ms=%lld",
+               (unsigned long long)giver->request, took_ms);
+    } else if (giver->out) {
+        kt_log(INFO, "replica", "copy_broken_off", "request=%llu left=%llu ms=%lld",
+               (unsigned long long)giver->request, (unsigned long long)giver->left, took_ms);
+    }
     kt_store_copy_out_close(&giver->out);
     kt_buf_done(&giver->head);
     kt_free(giver);
@@ -255,10 +265,17 @@ enum kt_status kt_copy_give(struct kt_store *store, const struct kt_copy_head *h
         }
     }
     if (status != KT_OK) {
+        kt_store_copy_out_close(&giver->out); /* nothing was given */
         giver_done(giver);
         return status;
     }
     giver->crc = kt_crc32c(0, giver->head.data + 4, giver->head.len_bytes - 4);
+    giver->request = head->request;
+    giver->begin_ms = kt_now_mono_ms();
+    kt_log(INFO, "replica", "giving_copy", "request=%llu revision=%llu bytes=%llu",
+           (unsigned long long)head->request,
+           (unsigned long long)kt_store_copy_out_applied(giver->out),
+           (unsigned long long)giver->left);
     response->content_type = "application/octet-stream";
     response->stream_next = giver_next;
     response->stream_done = giver_done;

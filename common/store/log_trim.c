@@ -17,7 +17,7 @@
 
 #define SLICE_ENTRIES 2000
 #define SLICE_BYTES (4u << 20)
-#define TOUCHED_ROWS 5000
+#define TOUCHED_ROWS 1000 /* of up to 64 KB */
 
 /* --- how far --- */
 
