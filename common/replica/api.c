@@ -29,12 +29,14 @@ static struct proposal *make_proposal(struct kt_str key, struct kt_str body)
     return proposal;
 }
 
-/* Whom clients are sent to: nobody while etcd shows no leader key, although the log is still
- * fetched from the one known last. Mutex held. */
+/* Whom clients are sent to: nobody while etcd shows no leader key, or another's (this node's own,
+ * say, before it knows that it has won), although the log is still fetched from the one known last.
+ * Mutex held. */
 static bool knows_leader(const struct kt_replica *replica)
 {
     const struct kt_coord_view *view = replica->view;
-    bool gone = view->complete && view->reachable && !view->leader.present;
+    bool gone = view->complete && view->reachable &&
+                (!view->leader.present || strcmp(view->leader.id, replica->machine.leader_id) != 0);
     return replica->machine.leader_id[0] != '\0' && !gone;
 }
 
