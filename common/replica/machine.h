@@ -3,8 +3,7 @@
  *
  * Primary-backup with its configuration in a consensus store (PacificA: Lin et al.,
  * MSR-TR-2008-25). docs/REPLICATION.md is its page: roles, what is on disk, the rules by number.
- * Used by tests/sim today; the driver in replica.h still runs the older subset in core.h and is
- * moved over piece by piece.
+ * Driven by replica.h in the nodes, and by tests/sim.
  *
  * The driver carries out the actions of a step in their order, KEEP durably before the next one,
  * and owns log and data: it describes them in the facts. What an action points to is valid until
