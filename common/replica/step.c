@@ -300,6 +300,7 @@ static void order_step_down(struct kt_replica *replica, const char *why)
 {
     replica->orders.lead = false;
     replica->counters.step_downs++;
+    kt_replica_publish(replica); /* at once: something may have to be kept first */
     kt_replica_refuse_queue(replica, KT_UNAVAILABLE, "this node stepped down: nothing was done");
     kt_tail_unknown(replica, "this node stepped down: a later leader may still commit the write");
     kt_cond_broadcast(&replica->wall_cond);
