@@ -589,7 +589,7 @@ static void who_has_stopped_still_says_that_its_epoch_is_over(void)
 /* More than the tail keeps, so that it is trimmed while it is applied. */
 static void what_was_applied_is_counted_no_more(void)
 {
-    const int count = kt_test_is_slow() ? 3 : 12;
+    const int count = kt_test_is_slow() ? 3 : 6;
     begin();
     rig.options.queue_max_bytes = 256 << 20;
     start_electable(2);
@@ -598,7 +598,7 @@ static void what_was_applied_is_counted_no_more(void)
     CHECK(jobs != NULL);
     for (int i = 0; i < count; i++) {
         jobs[i].pad = 1500000;
-        rig_submit(&jobs[i], 0, "large", i, RIG_WAIT_MS);
+        rig_submit(&jobs[i], 0, "large", i, 5 * RIG_WAIT_MS);
     }
     for (int i = 0; i < count; i++) {
         rig_join(&jobs[i]);
