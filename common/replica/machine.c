@@ -153,7 +153,7 @@ void kt_m_hand_over(struct kt_machine *machine, const char *to, const char *why)
     /* The campaign compares the whole configuration: a forgotten update of it can't do harm. */
     machine->txn.active = false;
     kt_m_act(machine, KT_M_STEP_DOWN)->why = why;
-    machine->handed_until_ms = to ? machine->facts.now_ms + KT_M_HANDED_MS : 0;
+    machine->handed_until_ms = to ? machine->facts.now_ms + machine->options.lag_timeout_ms : 0;
     kt_m_release_held(machine, to);
     if (!to) {
         kt_m_act(machine, KT_M_RELEASE);

@@ -17,7 +17,6 @@
 #include <string.h>
 
 #define KT_M_RESEND_MS 200
-#define KT_M_HANDED_MS 500 /* for who is handed the lead, before others are released too */
 
 struct kt_m_action *kt_m_act(struct kt_machine *machine, enum kt_m_action_kind kind);
 void kt_m_set(char *dest, size_t size, const char *text);

@@ -464,7 +464,7 @@ static void a_handover_with_a_target_releases_the_target_alone(void)
     /* Who comes again meanwhile must not be quicker than the target. */
     CHECK_INT(answer_to('c', 1), KT_M_ANSWER_REFUSED);
     CHECK_INT(answer_to('b', 1), KT_M_ANSWER_RELEASED);
-    tick(600);
+    tick((int64_t)machine.options.lag_timeout_ms + 1);
     CHECK_INT(answer_to('c', 1), KT_M_ANSWER_RELEASED);
 }
 
