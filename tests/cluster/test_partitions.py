@@ -5,7 +5,9 @@ both sides of a cut at once. The history is judged when all is healed (faults.py
 KT_FAULTS_SECONDS=600 lets the random one go on so long, KT_FAULTS_SEED chooses what it does.
 """
 
+import contextlib
 import glob
+import http.client
 import json
 import os
 import random
@@ -164,8 +166,8 @@ def slow_links_lose_nothing(bench):
 
 @test
 def random_cuts_lose_nothing(bench):
-    """Every link in any state, leaders killed and stopped, leases revoked, etcd compacted;
-    seeded."""
+    """Every link in any state, nodes killed, paused, stopped and told to hand over, leases revoked,
+    etcd killed and compacted; seeded."""
     seed = int(os.environ.get("KT_FAULTS_SEED") or random.randrange(1 << 30))
     seconds = float(os.environ.get("KT_FAULTS_SECONDS") or 20)
     print("  KT_FAULTS_SEED=%d" % seed)
@@ -187,24 +189,34 @@ def random_cuts_lose_nothing(bench):
 
 def _disturb(field, rng):
     node = rng.choice(field.nodes)
-    act = rng.randrange(10)
-    if act == 0 and node.is_running():
+    act = rng.randrange(15)
+    runs, etcd_runs = node.is_running(), field.etcd.is_running()
+    if act == 0 and runs:
         node.kill()
-    elif act == 1 and node.is_running():
+    elif act == 1 and runs:
         field.pause(node)
-    elif act == 2 and node.is_running():
-        lease = field.etcd.lease_of(node.front)
-        if lease:
-            field.etcd.revoke(lease)
-    elif act == 3:
+    elif act == 2 and etcd_runs and field.etcd.lease_of(node.front):
+        field.revoke(node)
+    elif act == 3 and etcd_runs:
         compact(field.etcd)
+    elif act == 4 and etcd_runs:
+        field.etcd.kill()
+    elif act == 5 and runs:
+        field.stop(node)
+    elif act == 6:
+        for leader in field.leaders():  # whatever comes of it
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                leader.post("/cluster/failover", {"to": node.front}, timeout=2)
     else:
-        everyone = names(field)
-        source = rng.choice(everyone + ["gateway"])
-        to = rng.choice([name for name in everyone + ["etcd"] if name != source])
-        state = rng.choice([SILENT, RESET, NO_ANSWERS, NO_REQUESTS, OPEN])
-        delay = rng.choice([0, 0.05, 0.3]) if state == OPEN else 0
-        field.wires.set(source, to, state, delay)
-        if rng.random() < 0.5:
-            field.wires.set(to, source, state, delay)
+        _cut_something(field, rng)
 
+
+def _cut_something(field, rng):
+    everyone = names(field)
+    source = rng.choice(everyone + ["gateway"])
+    to = rng.choice([name for name in everyone + ["etcd"] if name != source])
+    state = rng.choice([SILENT, RESET, NO_ANSWERS, NO_REQUESTS, OPEN])
+    delay = rng.choice([0, 0.05, 0.3]) if state == OPEN else 0
+    field.wires.set(source, to, state, delay)
+    if rng.random() < 0.5:
+        field.wires.set(to, source, state, delay)

@@ -45,12 +45,16 @@ def many_revisions(field, count, name, lanes=16):
         for first in range(lane * 1000, count, lanes * 1000):
             lines = ["%s%d,%d,%d\n" % (name, i % 1000, i, i)
                      for i in range(first, min(count, first + 1000))]
-            try:
-                field.gateway.bring("subject=s&time=t&time_format=seconds",
-                                    "s,t,v\n" + "".join(lines))
-            except (Failure, OSError, http.client.HTTPException) as failure:
-                failures.append(str(failure))
-                return
+            key = {"Idempotency-Key": "%s-%d" % (name, first)}
+            for attempt in range(5):  # what is done is not done again
+                try:
+                    field.gateway.bring("subject=s&time=t&time_format=seconds",
+                                        "s,t,v\n" + "".join(lines), key)
+                    break
+                except (Failure, OSError, http.client.HTTPException) as failure:
+                    if attempt == 4:
+                        failures.append(str(failure))
+                        return
     threads = [threading.Thread(target=bring, args=(lane,), daemon=True) for lane in range(lanes)]
     for thread in threads:
         thread.start()
