@@ -56,6 +56,13 @@ def standalone_answers_and_survives_kill(bench):
 
 
 @test
+def standalone_waits_for_nobody_whatever_is_set_for_clusters(bench):
+    node = Node(bench, "master", None, cluster_expect=3, cluster_electable="false").start()
+    equal(node.info()["is_leader"], True, "is_leader")
+    node.save(records=[{"subject": "s", "time": 1, "data": {"x": 1}}])
+
+
+@test
 def a_database_of_a_cluster_does_not_start_standalone(bench):
     cluster = bench.cluster(slaves=0, gateway=False)
     cluster.master.save(records=[{"subject": "s", "time": 1, "data": {"x": 1}}])
