@@ -280,7 +280,7 @@ def bulk_import(run, result):
         return cluster.Node(bench, "master", "").start()
 
     def replicated(bench):
-        return cluster.Cluster(bench, 2, False, {})
+        return bench.cluster(2, False)
 
     result["unit"] = "values/s"
     result["commands"].append("raw SQLite: bench/raw_sqlite -csv market.csv -db DIR/raw.db")

@@ -198,7 +198,7 @@ class Replicas:
     """etcd, a master, slaves and a gateway, filled with the invented market."""
 
     def __init__(self, bench, market, nodes, **settings):
-        self.whole = cluster.Cluster(bench, nodes - 1, True, settings)
+        self.whole = bench.cluster(nodes - 1, **settings)
         self.master, self.gateway = self.whole.master, self.whole.gateway
         self.slaves, self.nodes = self.whole.slaves, self.whole.nodes
         self.report = market.bring(self.wait_leader())
