@@ -245,7 +245,7 @@ def sigterm_during_a_5_s_import_withdraws_at_once_and_the_import_ends_with_200(b
     the import is done, then the other one leads. A busy machine gets three tries at the 200 ms."""
     import threading
     import time
-    cluster = bench.cluster(slaves=1, limits_import_batch_records=500)
+    cluster = bench.cluster(slaves=1, limits_import_batch_records=500, etcd_ttl=10)
     total, fastest = 0, None
     for number in range(3):
         cluster.wait_in_sync(cluster.nodes)
@@ -292,7 +292,7 @@ def sigterm_during_a_5_s_import_withdraws_at_once_and_the_import_ends_with_200(b
 def sigterm_during_a_slow_small_import_lets_it_end_too(bench):
     """The gateway keeps small bodies to be able to repeat them, but not for as long as it takes."""
     import threading
-    cluster = bench.cluster(slaves=1)
+    cluster = bench.cluster(slaves=1, etcd_ttl=10)
     begun, answers = threading.Event(), []
     worker = threading.Thread(target=lambda: answers.append(
         slow_import(cluster.gateway, begun, 4.0, b"k", 200)), daemon=True)
