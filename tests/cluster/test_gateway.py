@@ -10,7 +10,12 @@ import socket
 import threading
 import time
 
-from cluster import API, SLOW, Answer, Gateway, Node, check, equal, free_ports, group, test
+from cluster import (API, SLOW, Answer, Gateway, Node, check, equal, free_ports, group, test,
+                     wait_until)
+from faults import Field
+from test_pressure import Run
+
+SLOW_TESTS = ["five_hundred_writers_wait_out_an_election"]
 
 TIMEOUT = "X-Kamaitachi-Timeout-Ms"
 SNAPSHOT = API + "/snapshot"
@@ -329,3 +334,24 @@ def writes_are_done_without_a_key_when_no_more_are_remembered(bench):
             {"subject": "t", "time": 0, "data": {"x": 1}}]},
             {"Idempotency-Key": key, TIMEOUT: "1000"})
         equal(answer.status, status, "a write under the key " + key)
+
+
+@test
+def five_hundred_writers_wait_out_an_election(bench):
+    """kill -9 of the leader: they wait, ask nobody meanwhile, and all of them are served."""
+    field = Field(bench)
+    field.wait_in_sync([node.name for node in field.nodes])
+    load = Run(bench, "-target", "http://%s/data" % field.gateway.addr, "-scenario", "writes",
+               "-concurrent", 500, "-duration", 12, "-timeout", 30, "-give-up", 30, wait=False)
+
+    def status():
+        return field.gateway.get("/monitor/status").data()["waiting_for_leader"]
+    wait_until(lambda: field.gateway.get(API + "/stats").data()["gateway"]["writes"] > 1000,
+               "writes go on", 30)
+    field.leader().kill()
+    wait_until(lambda: status()["now"] >= 400, "writers wait", 10)
+    wait_until(lambda: status()["now"] == 0, "nobody waits any more", 20)
+    run = load.finish().only()
+    equal([load.status, run["wrong"]], [0, {}], "exit and wrong answers: %s" % load.out)
+    equal([status()[name] for name in ("failed", "refused")], [0, 0], "waits in vain, refused")
+    check(status()["served"] >= 400, "waits that ended well: %s", status())
