@@ -30,6 +30,7 @@ void kt_copy_head_format(const struct kt_copy_head *head, struct kt_buf *ret_byt
     kt_jw_kv_u64(&jw, "applied_seq", head->applied_seq);
     kt_jw_kv_u64(&jw, "commit", head->commit);
     kt_jw_kv_u64(&jw, "bytes", head->bytes);
+    kt_jw_kv_u64(&jw, "schema", head->schema);
     kt_jw_key_text(&jw, "vector");
     kt_jw_array(&jw);
     for (size_t i = 0; i < head->vector_count; i++) {
@@ -120,11 +121,9 @@ static enum kt_status parse_fields(struct kt_json_fields *fields, struct kt_copy
     struct {
         const char *name;
         uint64_t *value;
-    } numbers[] = {{"epoch", &head->epoch},
-                   {"request", &head->request},
-                   {"applied_seq", &head->applied_seq},
-                   {"commit", &head->commit},
-                   {"bytes", &head->bytes}};
+    } numbers[] = {
+        {"epoch", &head->epoch},   {"request", &head->request}, {"applied_seq", &head->applied_seq},
+        {"commit", &head->commit}, {"bytes", &head->bytes},     {"schema", &head->schema}};
     bool present = false;
     enum kt_status status = kt_json_get_string(fields, "cluster", &cluster, &present, err);
     if (status == KT_OK && (!present || !copy_id(cluster, head->cluster))) {
@@ -258,6 +257,7 @@ enum kt_status kt_copy_give(struct kt_store *store, const struct kt_copy_head *h
         full.applied_seq = kt_store_copy_out_applied(giver->out);
         full.commit = head->commit > full.applied_seq ? head->commit : full.applied_seq;
         full.bytes = giver->left = kt_store_copy_out_size(giver->out);
+        full.schema = (uint64_t)kt_store_copy_schema();
         full.vector = kt_store_copy_out_epochs(giver->out, &full.vector_count);
         kt_copy_head_format(&full, &giver->head);
         if (kt_buf_status(&giver->head) != KT_OK) {
@@ -351,7 +351,8 @@ static enum kt_status take_head(struct kt_copy_taker *taker, struct kt_error *er
                        taker->head.cluster, id.cluster_id[0] ? id.cluster_id : "(none)");
     }
     taker->tell_ms = kt_now_mono_ms() + TELL_EVERY_MS;
-    status = kt_store_copy_in_begin(taker->store, &taker->in, err);
+    status = kt_store_copy_in_begin(taker->store, taker->head.bytes, (int64_t)taker->head.schema,
+                                    &taker->in, err);
     await_more(taker);
     return status;
 }

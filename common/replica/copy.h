@@ -3,7 +3,7 @@
  * Answer 200, application/octet-stream, little-endian:
  *
  *     u32 head length | head: JSON {"cluster","epoch","request","applied_seq","commit","bytes",
- *                                   "vector"}
+ *                                   "schema","vector"}
  *     pieces: u32 length | so many bytes of the data file; length 0 is a sign of life: the giver is
  *             still making the file and has nothing to send
  *     after `bytes` of them: u32 CRC32C of the head's JSON and of all bytes
@@ -31,7 +31,8 @@ struct kt_copy_head {
     char cluster[KT_ID_LEN + 1];
     uint64_t epoch, request;
     uint64_t applied_seq, commit;
-    uint64_t bytes; /* of the data file */
+    uint64_t bytes;  /* of the data file */
+    uint64_t schema; /* its PRAGMA user_version */
     const struct kt_epoch *vector;
     size_t vector_count;
 };

@@ -36,6 +36,7 @@ enum kt_status kt_store_copy_out_open(struct kt_store *store, struct kt_copy_out
 /* Known from the beginning. */
 uint64_t kt_store_copy_out_size(const struct kt_copy_out *out);
 uint64_t kt_store_copy_out_applied(const struct kt_copy_out *out);
+int64_t kt_store_copy_schema(void); /* of the data file, as this program writes it */
 const struct kt_epoch *kt_store_copy_out_epochs(const struct kt_copy_out *out, size_t *ret_count);
 /* One slice of the temporary file (some milliseconds); ready when there is no more to do. */
 enum kt_status kt_store_copy_out_make(struct kt_copy_out *out, bool *ret_ready,
@@ -47,8 +48,11 @@ void kt_store_copy_out_close(struct kt_copy_out **out);
 
 /* --- taking --- */
 struct kt_copy_in;
-/* The mark of a copy (kt_store_keep, half_copy) must have been set: from here on it is needed. */
-enum kt_status kt_store_copy_in_begin(struct kt_store *store, struct kt_copy_in **ret_in,
+/* The mark of a copy (kt_store_keep, half_copy) must have been set: from here on it is needed. What
+ * can't come to a good end is refused here, before the giver has read all its data for nothing:
+ * KT_IO without room for so many bytes, KT_CORRUPT for a schema that this program can't take. */
+enum kt_status kt_store_copy_in_begin(struct kt_store *store, uint64_t size_bytes, int64_t schema,
+                                      struct kt_copy_in **ret_in,
                                       struct kt_error *err) KT_MUST_CHECK;
 enum kt_status kt_store_copy_in_write(struct kt_copy_in *in, const void *data, size_t len_bytes,
                                       struct kt_error *err) KT_MUST_CHECK;

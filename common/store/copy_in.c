@@ -12,6 +12,7 @@
 
 /* The oldest data schema that a migration brings up without the whole log. */
 #define OLDEST_SCHEMA 3
+#define SPARE_BYTES (8u << 20) /* for the log, and what else is written meanwhile */
 
 struct kt_copy_in {
     struct kt_store *store;
@@ -44,15 +45,56 @@ static enum kt_status start_taking(struct kt_store *store, struct kt_error *err)
     return status;
 }
 
-enum kt_status kt_store_copy_in_begin(struct kt_store *store, struct kt_copy_in **ret_in,
-                                      struct kt_error *err)
+int64_t kt_store_copy_schema(void)
+{
+    return store_data_migration_count;
+}
+
+static enum kt_status check_schema_number(int64_t schema, struct kt_error *err)
+{
+    if (schema < OLDEST_SCHEMA) {
+        return kt_fail(
+            err, KT_CORRUPT,
+            "the copy's schema %lld is older than this program can take; update the node "
+            "that gives it first",
+            (long long)schema);
+    }
+    return schema > store_data_migration_count
+               ? kt_fail(err, KT_CORRUPT,
+                         "the copy's schema %lld is newer than this program's %d; use a newer "
+                         "program",
+                         (long long)schema, store_data_migration_count)
+               : KT_OK;
+}
+
+static enum kt_status check_room(const struct kt_store *store, uint64_t size_bytes,
+                                 struct kt_error *err)
+{
+    int64_t unused = kt_fs_free_beside(store->path);
+    if (unused < 0 || (uint64_t)unused > size_bytes + SPARE_BYTES) {
+        return KT_OK;
+    }
+    return kt_fail(err, KT_IO,
+                   "a copy beside %s needs %llu bytes, and %lld are free; free space on its file "
+                   "system",
+                   store->path, (unsigned long long)(size_bytes + SPARE_BYTES), (long long)unused);
+}
+
+enum kt_status kt_store_copy_in_begin(struct kt_store *store, uint64_t size_bytes, int64_t schema,
+                                      struct kt_copy_in **ret_in, struct kt_error *err)
 {
     struct kt_copy_in *in = kt_calloc(1, sizeof(*in));
     if (!in) {
         return kt_fail(err, KT_NO_MEMORY, "no memory to take a copy");
     }
     in->store = store;
-    enum kt_status status = start_taking(store, err);
+    enum kt_status status = check_schema_number(schema, err);
+    if (status == KT_OK) {
+        status = check_room(store, size_bytes, err);
+    }
+    if (status == KT_OK) {
+        status = start_taking(store, err);
+    }
     if (status != KT_OK) {
         kt_free(in);
         return status;
@@ -159,11 +201,8 @@ static enum kt_status check_version(const struct copy_paths *paths, struct sqlit
 {
     int version = 0;
     enum kt_status status = db_user_version(copy, &version, err);
-    if (status == KT_OK && version < OLDEST_SCHEMA) {
-        status = kt_fail(err, KT_CORRUPT,
-                         "the copy's schema %d is older than this program can take; update the "
-                         "node that gives it first",
-                         version);
+    if (status == KT_OK) {
+        status = check_schema_number(version, err);
     }
     if (status == KT_OK) {
         status =

@@ -41,18 +41,19 @@ static enum kt_status fail(struct sqlite3 *db, int rc, const char *what, struct 
 }
 
 /* WAL in both. The log must survive a power cut when it says so (FULL); the data may lose its end,
- * which the log redoes (NORMAL). secure_delete is on in some distributions and would write freed
- * bytes again for nothing. */
+ * which the log redoes (NORMAL). A WAL that grew behind a long reader shrinks again. secure_delete
+ * is on in some distributions and would write freed bytes again for nothing. */
 static const char *pragmas_of(enum db_mode mode)
 {
     switch (mode) {
     case DB_LOG:
         return "PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF;"
-               "PRAGMA secure_delete=OFF; PRAGMA cache_size=-4000";
+               "PRAGMA secure_delete=OFF; PRAGMA cache_size=-4000;"
+               "PRAGMA journal_size_limit=67108864";
     case DB_DATA:
         return "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF;"
                "PRAGMA secure_delete=OFF; PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY;"
-               "PRAGMA wal_autocheckpoint=4000";
+               "PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=67108864";
     case DB_SCRATCH: /* after a failure it is thrown away */
         return "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;"
                "PRAGMA cache_size=-32000; PRAGMA secure_delete=OFF";

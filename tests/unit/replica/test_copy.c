@@ -210,7 +210,7 @@ static enum kt_status take_head(struct kt_store *taker, const char *json, struct
 
 #define HEAD(cluster, bytes, vector)                                                               \
     "{\"cluster\":" cluster ",\"epoch\":7,\"request\":9,\"applied_seq\":2,\"commit\":2,"           \
-    "\"bytes\":" bytes ",\"vector\":" vector "}"
+    "\"bytes\":" bytes ",\"schema\":3,\"vector\":" vector "}"
 
 static void a_head_that_is_none_is_refused(void)
 {

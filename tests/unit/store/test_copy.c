@@ -174,6 +174,12 @@ static enum kt_status transfer(struct kt_copy_out *out, struct kt_copy_in *in,
     return status;
 }
 
+static enum kt_status begin(struct kt_store *taker, struct kt_copy_in **ret_in,
+                            struct kt_error *err)
+{
+    return kt_store_copy_in_begin(taker, 4096, kt_store_copy_schema(), ret_in, err);
+}
+
 /* The whole way; what is open is closed again whatever happens. */
 static enum kt_status copy(struct kt_store *giver, struct kt_store *taker, struct kt_error *err)
 {
@@ -182,7 +188,7 @@ static enum kt_status copy(struct kt_store *giver, struct kt_store *taker, struc
     size_t count = 0;
     enum kt_status status = kt_store_copy_out_open(giver, &out, err);
     if (status == KT_OK) {
-        status = kt_store_copy_in_begin(taker, &in, err);
+        status = begin(taker, &in, err);
     }
     if (status == KT_OK) {
         status = transfer(out, in, (struct change_byte){false, 0}, err);
@@ -345,7 +351,7 @@ static void what_is_given_is_one_moment_though_writes_go_on(void)
     }
     CHECK_OK(kt_store_copy_out_make(out, &ready, &err));
     CHECK(ready);
-    CHECK_OK(kt_store_copy_in_begin(taker, &in, &err));
+    CHECK_OK(begin(taker, &in, &err));
     CHECK_OK(transfer(out, in, (struct change_byte){false, 0}, &err));
     const struct kt_epoch *epochs = kt_store_copy_out_epochs(out, &count);
     CHECK_INT(count, 2);
@@ -523,14 +529,33 @@ static void without_the_mark_no_copy_is_begun(void)
     const char *path = help_path();
     struct kt_store *taker = help_open(path);
     struct kt_copy_in *in = NULL, *second = NULL;
-    CHECK_FAILS(kt_store_copy_in_begin(taker, &in, &err), KT_CONFLICT);
+    CHECK_FAILS(begin(taker, &in, &err), KT_CONFLICT);
     check_no_files(path);
     keep(taker, 1, true);
-    CHECK_OK(kt_store_copy_in_begin(taker, &in, &err));
-    CHECK_FAILS(kt_store_copy_in_begin(taker, &second, &err), KT_BUSY);
+    CHECK_OK(begin(taker, &in, &err));
+    CHECK_FAILS(begin(taker, &second, &err), KT_BUSY);
     kt_store_copy_in_abort(&in);
     check_no_files(path);
-    CHECK_OK(kt_store_copy_in_begin(taker, &in, &err));
+    CHECK_OK(begin(taker, &in, &err));
+    kt_store_copy_in_abort(&in);
+    kt_store_close(&taker);
+}
+
+static void what_cannot_be_taken_is_refused_before_its_first_byte(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    const char *path = help_path();
+    struct kt_store *taker = new_taker(path);
+    struct kt_copy_in *in = NULL;
+    int64_t ours = kt_store_copy_schema();
+    CHECK_FAILS(kt_store_copy_in_begin(taker, 4096, ours + 1, &in, &err), KT_CORRUPT);
+    CHECK(strstr(err.message, "use a newer program"));
+    CHECK_FAILS(kt_store_copy_in_begin(taker, 4096, 2, &in, &err), KT_CORRUPT);
+    CHECK(strstr(err.message, "update the node that gives it"));
+    CHECK_FAILS(kt_store_copy_in_begin(taker, UINT64_C(1) << 52, ours, &in, &err), KT_IO);
+    CHECK(strstr(err.message, "free space"));
+    check_no_files(path);
+    CHECK_OK(begin(taker, &in, &err));
     kt_store_copy_in_abort(&in);
     kt_store_close(&taker);
 }
@@ -541,7 +566,7 @@ static void a_whole_copy_waits_for_the_next_open(void)
     struct kt_store *taker = new_taker(help_path()), *giver = new_giver();
     struct kt_copy_in *in = NULL;
     CHECK_OK(copy(giver, taker, &err));
-    CHECK_FAILS(kt_store_copy_in_begin(taker, &in, &err), KT_CONFLICT);
+    CHECK_FAILS(begin(taker, &in, &err), KT_CONFLICT);
     kt_store_close(&taker);
     kt_store_close(&giver);
 }
@@ -593,7 +618,7 @@ static void check_refused(const char *sql, const char *why)
     const struct kt_epoch *epochs;
     kt_buf_init(&name, 0);
     CHECK_OK(kt_store_copy_out_open(giver, &out, &err));
-    CHECK_OK(kt_store_copy_in_begin(taker, &in, &err));
+    CHECK_OK(begin(taker, &in, &err));
     CHECK_OK(transfer(out, in, (struct change_byte){false, 0}, &err));
     CHECK_OK(db_open(beside(path, ".db.copy"), DB_WHOLE, &db, &err));
     CHECK_OK(db_exec(db, sql, &err));
@@ -642,7 +667,7 @@ static void a_damaged_file_is_refused(void)
         struct kt_copy_in *in = NULL;
         size_t count;
         CHECK_OK(kt_store_copy_out_open(giver, &out, &err));
-        CHECK_OK(kt_store_copy_in_begin(taker, &in, &err));
+        CHECK_OK(begin(taker, &in, &err));
         /* The beginnings of pages hold what quick_check looks at. */
         struct change_byte change = {true, (uint64_t)i * 4096 + (i == 0 ? 3 : i % 2)};
         CHECK_OK(transfer(out, in, change, &err));
@@ -681,7 +706,7 @@ static void a_vector_that_no_log_has_is_refused(void)
     };
     for (size_t i = 0; i < KT_ARRAY_LEN(cases); i++) {
         struct kt_copy_in *in = NULL;
-        CHECK_OK(kt_store_copy_in_begin(taker, &in, &err));
+        CHECK_OK(begin(taker, &in, &err));
         CHECK_FAILS(kt_store_copy_in_check(in, cases[i].epochs, cases[i].count, cases[i].applied,
                                            cases[i].commit, &err),
                     KT_CORRUPT);
@@ -921,6 +946,7 @@ static const struct kt_test tests[] = {
     TEST(a_tail_that_the_copy_lacks_is_kept_too),
     TEST(a_wal_of_the_old_files_never_meets_the_new_ones),
     TEST(without_the_mark_no_copy_is_begun),
+    TEST(what_cannot_be_taken_is_refused_before_its_first_byte),
     TEST(a_whole_copy_waits_for_the_next_open),
     TEST(only_so_many_copies_are_given_at_once),
     TEST(what_a_killed_giver_left_goes_at_the_next_open),
