@@ -41,8 +41,9 @@ struct fetch {
 
 /* --- the request --- */
 
-/* After timeouts in a row less is asked for and more time is given, so that a slow disk or wire
- * gets on; a change of leader cancels the call anyway. */
+/* After timeouts in a row less is asked for and more time is given: a leader that needs longer than
+ * that to make an answer, of one large entry perhaps, would be asked for it for ever. A change of
+ * leader cancels the call anyway. */
 static int64_t bytes_of(const struct kt_replica *replica)
 {
     unsigned shift = replica->fetch_timeouts < 8 ? replica->fetch_timeouts : 8;
@@ -94,6 +95,10 @@ static enum kt_status prepare(struct kt_replica *replica, struct fetch *fetch, c
     }
     kt_http_client_reset(replica->client);
     fetch->sent_mono_ms = kt_now_mono_ms();
+    replica->patient_until_mono_ms =
+        replica->fetch_timeouts > 0
+            ? fetch->sent_mono_ms + fetch->request.wait_ms + fetch->patience_ms
+            : 0;
     kt_mutex_unlock(&replica->mutex);
     snprintf(fetch->url, sizeof(fetch->url), "http://%s%s", fetch->action.addr, path);
     kt_fetch_request_format(&fetch->request, &fetch->body);
@@ -446,6 +451,21 @@ static void wait_for_apply(struct kt_replica *replica)
     }
 }
 
+/* Mutex held. */
+static void note_time(struct kt_replica *replica, const struct fetch *fetch, enum kt_status status)
+{
+    int64_t usual_ms = fetch->request.wait_ms + replica->options.lag_timeout_ms * 3 / 10;
+    /* The machine did not wait any longer, and asks the same one again. */
+    bool again = status == KT_BUSY && replica->orders.follow == FOLLOW_FETCH &&
+                 strcmp(replica->orders.fetch.addr, fetch->action.addr) == 0;
+    if (status == KT_TIMEOUT || again) {
+        replica->fetch_timeouts++;
+    } else if (status == KT_OK && kt_now_mono_ms() - fetch->sent_mono_ms <= usual_ms) {
+        replica->fetch_timeouts = 0;
+    }
+    replica->patient_until_mono_ms = 0;
+}
+
 static void run_fetch(struct kt_replica *replica, struct fetch *fetch)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -463,11 +483,7 @@ static void run_fetch(struct kt_replica *replica, struct fetch *fetch)
         replica->counters.fetched_bytes += fetch->answer.body.len_bytes +
                                            fetch->answer.head.len_bytes +
                                            (fetch->batch ? fetch->batch->memory.len_bytes : 0);
-        if (status == KT_TIMEOUT) {
-            replica->fetch_timeouts++;
-        } else if (status == KT_OK) {
-            replica->fetch_timeouts = 0;
-        }
+        note_time(replica, fetch, status);
     }
     if (status != KT_OK) {
         /* A change of orders ends a call on purpose. */

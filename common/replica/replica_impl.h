@@ -174,7 +174,8 @@ struct kt_replica {
     uint64_t leader_commit;      /* newest commit position told */
     uint64_t answers_taken;      /* rises with every answer taken */
     struct level level, next_level;
-    unsigned fetch_timeouts;       /* in a row */
+    unsigned fetch_timeouts;       /* in a row: the next one is given more time */
+    int64_t patient_until_mono_ms; /* the fetch under way may be silent until then; 0 = as usual */
     int64_t failing_since_mono_ms; /* follower: fetches fail since then; 0 = they work */
     bool failing_said;
     char followed[KT_ADDR_MAX]; /* whom it follows, as it was said last */

@@ -192,10 +192,25 @@ static bool ask_machine(struct kt_replica *replica, struct held_fetch *held,
 
 /* --- entries --- */
 
-/* From the log, when they are not in memory. Those of a large batch are there after its fsync. */
-static enum kt_status read_frames(struct kt_replica *replica, uint64_t after, int64_t bytes,
-                                  int64_t deadline_ms, struct kt_buf *dest, struct kt_error *err)
+/* Has its node asked again since? Then nobody reads the answer. Mutex held. */
+static bool is_abandoned(const struct kt_replica *replica, const struct kt_fetch_request *fetch)
 {
+    const struct kt_machine *machine = &replica->machine;
+    for (size_t i = 0; i < machine->peer_count && machine->role == KT_M_LEADS; i++) {
+        const struct kt_machine_peer *peer = &machine->peers[i];
+        if (strcmp(peer->id, fetch->node) == 0) {
+            return strcmp(peer->session, fetch->session) != 0 || peer->request > fetch->request;
+        }
+    }
+    return false;
+}
+
+/* From the log, when they are not in memory. Those of a large batch are there after its fsync. */
+static enum kt_status read_frames(struct kt_replica *replica, const struct kt_fetch_request *fetch,
+                                  int64_t bytes, int64_t deadline_ms, struct kt_buf *dest,
+                                  struct kt_error *err)
+{
+    uint64_t after = fetch->after;
     struct kt_entries entries;
     memset(&entries, 0, sizeof(entries));
     while (replica->log.synced_seq <= after && replica->log.end_seq > after && !replica->log_stop &&
@@ -204,6 +219,9 @@ static enum kt_status read_frames(struct kt_replica *replica, uint64_t after, in
     uint64_t until = replica->log.synced_seq;
     if (until <= after) {
         return KT_OK;
+    }
+    if (is_abandoned(replica, fetch)) {
+        return kt_fail(err, KT_UNAVAILABLE, "a later fetch of this node has come");
     }
     kt_mutex_unlock(&replica->mutex);
     enum kt_status status =
@@ -228,7 +246,7 @@ static enum kt_status write_entries(struct kt_replica *replica, const struct hel
     if (held->answer.last_seq <= after || kt_tail_frames(replica, after, (size_t)bytes, dest)) {
         return KT_OK;
     }
-    return read_frames(replica, after, bytes, deadline_ms, dest, err);
+    return read_frames(replica, held->request, bytes, deadline_ms, dest, err);
 }
 
 /* Mutex held, given up meanwhile. */

@@ -26,7 +26,8 @@ struct kt_machine_facts kt_replica_facts(struct kt_replica *replica)
     /* Of the lease under which the view's keys are mine, and no later one. */
     facts.lease_end_ms = kt_coord_lease_end_mono_ms(replica->coord, replica->view->own_lease);
     facts.log = &replica->log;
-    facts.receiving = atomic_load_explicit(&replica->receiving, memory_order_relaxed);
+    facts.receiving = atomic_load_explicit(&replica->receiving, memory_order_relaxed) ||
+                      facts.now_ms < replica->patient_until_mono_ms;
     return facts;
 }
 
@@ -64,6 +65,7 @@ static void note_leader(struct kt_replica *replica)
     replica->failing_since_mono_ms = 0;
     replica->failing_said = false;
     replica->fetch_timeouts = 0;
+    replica->patient_until_mono_ms = 0;
     replica->level.set = replica->next_level.set = false;
     kt_cond_broadcast(&replica->changed_cond);
     kt_log(INFO, "replica", "following", "leader=%s id=%s epoch=%llu after=%llu",

@@ -51,6 +51,10 @@ static void serve(struct rig_node *node, serve_fn fn, struct kt_http_request *re
         return;
     }
     fn(replica, request, response);
+    int64_t until_ms = kt_now_mono_ms() + atomic_load(&node->slow_ms);
+    while (kt_now_mono_ms() < until_ms) {
+        kt_test_pause();
+    }
     kt_mutex_lock(&node->guard);
     node->busy--;
     if (from < RIG_NODES) {

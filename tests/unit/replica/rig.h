@@ -31,6 +31,7 @@ struct rig_node {
     atomic_bool cut_off;            /* its own server refuses all of them */
     atomic_bool refuses[RIG_NODES]; /* … those of these nodes (rig_refuse) */
     atomic_int busy_of[RIG_NODES];  /* requests of these under way */
+    atomic_int slow_ms;             /* it takes so long over a fetch, beside the wait */
     char id[KT_ID_LEN + 1];
     struct kt_store *store;
     struct kt_replica *replica; /* NULL while it is stopped */

@@ -614,6 +614,21 @@ static void what_was_applied_is_counted_no_more(void)
     rig_close();
 }
 
+/* As of one entry that is large, or a disk that is busy. */
+static void a_leader_that_is_slow_to_answer_is_followed_all_the_same(void)
+{
+    begin();
+    start_electable(2);
+    CHECK(until_in_sync(0, 2));
+    atomic_store(&rig.nodes[0].slow_ms, 1500);
+    WRITE(0, "s", 1); /* once the slow one is out */
+    CHECK(rig_until_applied(1, rig_applied(0)));
+    CHECK(rig_value(1, "s") == 1);
+    atomic_store(&rig.nodes[0].slow_ms, 0);
+    CHECK(until_in_sync(0, 2));
+    rig_close();
+}
+
 static const struct kt_test tests[] = {
     TEST(leaders_lost_under_writers_lose_and_double_nothing),
     TEST(handovers_under_writers_lose_nothing),
@@ -627,6 +642,7 @@ static const struct kt_test tests[] = {
     TEST(a_follower_that_comes_to_lead_stamps_beyond_what_it_has_taken),
     TEST(who_has_stopped_still_says_that_its_epoch_is_over),
     TEST(what_was_applied_is_counted_no_more),
+    TEST(a_leader_that_is_slow_to_answer_is_followed_all_the_same),
 };
 
 KT_TEST_MAIN(tests)
