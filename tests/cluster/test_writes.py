@@ -236,9 +236,11 @@ def saves_with_keys_are_done_once_through_kills_of_the_leader(bench):
         before = [len(writer.revisions) for writer in writers]
         wait_until(lambda: all(len(w.revisions) > b + 5 or w.fault
                                for w, b in zip(writers, before)), "saves go on", 60)
-        cluster.master.kill()
-        cluster.master.launch()
-        cluster.master.wait_well(60)
+        cluster.wait_in_sync(cluster.nodes, 60)
+        leader = cluster.leader()
+        leader.kill()
+        leader.launch()
+        leader.wait_well(60)
     for writer in writers:
         writer.stop.set()
     for writer in writers:
