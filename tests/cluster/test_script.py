@@ -419,14 +419,18 @@ class StartCluster:
                        {"records": [{"subject": "script", "time": "2026-01-01",
                                      "data": {"n": 1}}]}, timeout=30 * SLOW).data()["revision"]
 
-    def the_lead_is_handed_over(self):
-        before, others = self._leader()
-        run = Run("--promote", others[0], "--data-dir", self.dir)
-        equal(run.status, 0, "exit status of --promote (%s)" % run.all)
-        check(re.search(r"^%s leads now, after \d+ ms \(before: %s\)$" % (others[0], before),
-                        run.out, re.M), "it says %s", run.out)
-        equal(self._leader()[0], others[0], "who leads")
-        self._save()
+    def the_lead_is_handed_over_also_past_a_node_of_higher_priority(self):
+        # The master, of higher priority, once took the lead that slave handed to slave2.
+        for to in ("slave", "slave2"):
+            before, others = self._leader()
+            if to not in others:
+                continue
+            run = Run("--promote", to, "--data-dir", self.dir)
+            equal(run.status, 0, "exit status of --promote (%s)" % run.all)
+            check(re.search(r"^%s leads now, after \d+ ms \(before: %s\)$" % (to, before), run.out,
+                            re.M), "it says %s", run.out)
+            equal(self._leader()[0], to, "who leads")
+            self._save()
 
     def another_node_leads_when_the_leader_is_killed(self):
         before, others = self._leader()
