@@ -580,9 +580,10 @@ static void run_copy(struct kt_replica *replica, struct fetch *fetch)
         atomic_store_explicit(&replica->receiving, false, memory_order_relaxed);
     }
     if (status != KT_OK) {
+        /* Not told as refused, which would have it asked for at once, perhaps for a disk that is
+         * full: the machine asks again when the time of this one is over. */
         kt_log(WARN, "replica", "copy_failed", "leader=%s why=\"%s\"", fetch->action.addr,
                err.message);
-        tell_refused(replica, fetch);
     } else if (fetch->answer.status != 200) {
         take_refusal(replica, fetch);
     } else {

@@ -224,7 +224,7 @@ static enum kt_status read_disk(struct kt_replica *replica,
     if (status == KT_OK) {
         memcpy(disk->cluster, identity->cluster_id, sizeof(disk->cluster));
         disk->standalone = !identity->was_in_cluster;
-        disk->epoch = identity->epoch;
+        disk->epoch = kept.epoch; /* the machine looks at the log's itself: it may be put aside */
         disk->half_copy = kept.half_copy;
         disk->bound_by_nothing = kept.bound_by_nothing;
         read_growth(kept.growth, &disk->growth);

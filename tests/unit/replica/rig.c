@@ -25,12 +25,16 @@ typedef void (*serve_fn)(struct kt_replica *replica, struct kt_http_request *req
 /* The node that asks; RIG_NODES = none of these. */
 static size_t who_asks(struct kt_str body)
 {
-    size_t n = 0;
-    while (n < RIG_NODES &&
-           (!rig.nodes[n].id[0] || kt_str_find(body, kt_str(rig.nodes[n].id)) < 0)) {
-        n++;
+    for (size_t n = 0; n < RIG_NODES; n++) {
+        struct rig_node *node = &rig.nodes[n];
+        kt_mutex_lock(&node->guard);
+        bool asks = node->id[0] && kt_str_find(body, kt_str(node->id)) >= 0;
+        kt_mutex_unlock(&node->guard);
+        if (asks) {
+            return n;
+        }
     }
-    return n;
+    return RIG_NODES;
 }
 
 /* A request must not meet a replica that is being freed. */

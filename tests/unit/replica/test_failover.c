@@ -614,6 +614,70 @@ static void what_was_applied_is_counted_no_more(void)
     rig_close();
 }
 
+/* Node 1 has put aside a log that ends in epoch 5, and was killed before the copy came. */
+static void leave_a_history_put_aside(void)
+{
+    struct kt_store_options options;
+    struct kt_store *store = NULL;
+    struct kt_store_kept kept;
+    struct kt_change_epoch_start start;
+    struct kt_buf body, memory;
+    uint64_t end = 0, epoch = 0;
+    memset(&options, 0, sizeof(options));
+    memset(&start, 0, sizeof(start));
+    options.path = rig.nodes[1].path;
+    options.read_connections = 1;
+    options.max_indicators = 4096;
+    CHECK_OK(kt_store_open(&options, &store, &err));
+    kt_buf_init(&body, 0);
+    kt_buf_init(&memory, 0);
+    start.epoch_id = KT_STR("00000000000000ee");
+    kt_change_encode_epoch_start(&start, &body);
+    kt_store_log_end(store, &end, &epoch);
+    struct kt_entry entry = {end + 1, 5, kt_now_wall_ms(), KT_STR(""), kt_buf_str(&body)};
+    CHECK_OK(kt_store_log_append(store, &entry, 1, end, &err));
+    CHECK_OK(kt_store_read_kept(store, &kept, &memory, &err));
+    kept.half_copy = true;
+    CHECK_OK(kt_store_keep(store, &kept, &err));
+    kt_buf_done(&memory);
+    kt_buf_done(&body);
+    kt_store_close(&store);
+}
+
+static void note_restart(void *ctx)
+{
+    atomic_store((atomic_int *)ctx, 1);
+}
+
+static bool is_set(void *ctx)
+{
+    return atomic_load((atomic_int *)ctx) != 0;
+}
+
+static void a_history_put_aside_is_still_so_after_a_restart(void)
+{
+    atomic_int copied = 0;
+    begin();
+    start_electable(2);
+    CHECK(until_in_sync(0, 2));
+    WRITE(0, "s", 1);
+    CHECK(until_level());
+    rig_stop(1);
+    leave_a_history_put_aside();
+    WRITE(0, "s", 2);
+    rig.options.on_restart = note_restart;
+    rig.options.on_restart_ctx = &copied;
+    rig_start(1);
+    CHECK(rig_until(is_set, &copied, "a full copy"));
+    rig_stop(1);
+    rig.options.on_restart = NULL;
+    rig_start(1);
+    CHECK(until_level());
+    CHECK(rig_value(1, "s") == 2);
+    CHECK(until_in_sync(0, 2));
+    rig_close();
+}
+
 /* As of one entry that is large, or a disk that is busy. */
 static void a_leader_that_is_slow_to_answer_is_followed_all_the_same(void)
 {
@@ -642,6 +706,7 @@ static const struct kt_test tests[] = {
     TEST(a_follower_that_comes_to_lead_stamps_beyond_what_it_has_taken),
     TEST(who_has_stopped_still_says_that_its_epoch_is_over),
     TEST(what_was_applied_is_counted_no_more),
+    TEST(a_history_put_aside_is_still_so_after_a_restart),
     TEST(a_leader_that_is_slow_to_answer_is_followed_all_the_same),
 };
 
