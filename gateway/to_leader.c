@@ -291,7 +291,6 @@ static void put_aside(struct kt_exchange *exchange)
 static bool go_without_key(struct kt_exchange *exchange)
 {
     struct kt_loop *loop = exchange->loop;
-    struct kt_peer *peer = exchange->peer;
 
     if (exchange->key_len == 0 || exchange->maybe_done || exchange->answer.status != 503) {
         return false;
@@ -302,7 +301,7 @@ static bool go_without_key(struct kt_exchange *exchange)
     exchange->key_len = 0;
     exchange->keyless = true;
     put_aside(exchange);
-    kt_dispatch_to(exchange, peer, false);
+    kt_leader_dispatch(exchange);
     return true;
 }
 

@@ -326,7 +326,9 @@ void kt_waiting_enter(struct kt_exchange *exchange, int64_t delay_ms)
     if (!exchange->waits_since_ms) {
         exchange->waits_since_ms = now_ms;
     }
-    exchange->not_before_ms = delay_ms > 0 ? now_ms + delay_ms + with_jitter(loop, LOOK_MS) : 0;
+    /* Those that were refused together do not come back together. */
+    exchange->not_before_ms =
+        delay_ms > 0 ? now_ms + delay_ms + with_jitter(loop, delay_ms / 4) : 0;
     link_in(waiting, exchange);
     KT_COUNT(loop, waiting);
     if (!uv_is_active((uv_handle_t *)&waiting->timer)) {

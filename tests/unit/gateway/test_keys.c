@@ -199,6 +199,32 @@ static void what_may_be_done_is_unknown_when_no_leader_comes(void)
     stop();
 }
 
+static void leave_unknown(struct rig_node *node, const struct rig_request *request)
+{
+    (void)node;
+    note(request);
+    rig_reply(request, "HTTP/1.1 504 Gateway Timeout\r\nX-Kamaitachi-Outcome: unknown\r\n"
+                       "Content-Length: 12\r\n\r\n7 committed.");
+}
+
+/* An import that the leader could not finish: its client goes on under the key. */
+static void the_leaders_own_word_on_what_is_unknown_names_the_key(void)
+{
+    static const char *const settings[] = {"proxy.failover_wait=30000", "proxy.retry_body_bytes=4",
+                                           NULL};
+
+    CHECK(start(settings));
+    CHECK(rig_lead(&rig, a));
+    a->handler = leave_unknown;
+    CHECK(rig_call(&rig, LARGE, &answer));
+    CHECK_INT(answer.status, 504);
+    CHECK_SLICE(kt_buf_str(&answer.body), "7 committed.");
+    OUTCOME("unknown");
+    CHECK_SLICE(rig_answer_header(&answer, "Idempotency-Key"), seen[0].key);
+    CHECK_INT(seen_count, 1);
+    stop();
+}
+
 #define KEY_REFUSED                                                                                \
     "{\"status_code\":503,\"status_msg\":\"Idempotency-Key: 5 keys are remembered already\","      \
     "\"data\":null,\"error\":{\"code\":\"unavailable\",\"field\":\"Idempotency-Key\","             \
@@ -257,6 +283,7 @@ static void a_key_that_is_refused_is_done_without(void)
 
 static const struct kt_test tests[] = {
     TEST(a_key_that_is_refused_is_done_without),
+    TEST(the_leaders_own_word_on_what_is_unknown_names_the_key),
     TEST(every_write_without_a_key_gets_one_that_begins_with_its_time),
     TEST(the_time_in_a_key_is_when_the_write_came),
     TEST(a_body_that_is_not_kept_waits_unsent_and_is_sent_once),
