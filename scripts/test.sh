@@ -90,11 +90,11 @@ meson_tests() { # BUILD-DIR TIMEOUT-FACTOR
     python3 "$root/tests/sum_meson.py" "$1/meson-logs/testlog.json"
 }
 
-# As many lanes as there are cores, at most four: these tests wait most of the time.
+# One lane more than there are cores, at most four: these tests wait most of the time.
 cluster_tests() { # BIN-DIR SLOW-FACTOR [FLAGS…]
     local bin=$1 slow=$2 lanes
     shift 2
-    lanes=$(nproc)
+    lanes=$(($(nproc) + 1))
     "${unscattered[@]}" python3 "$root/tests/cluster/run.py" --bin "$bin" --slow "$slow" \
         --lanes $((lanes > 4 ? 4 : lanes)) "$@"
 }
