@@ -170,9 +170,10 @@ def random_cuts_lose_nothing(bench):
     etcd killed and compacted; seeded."""
     seed = int(os.environ.get("KT_FAULTS_SEED") or random.randrange(1 << 30))
     seconds = float(os.environ.get("KT_FAULTS_SECONDS") or 20)
-    print("  KT_FAULTS_SEED=%d" % seed)
     rng = random.Random(seed)
-    field = Field(bench, wires=True)
+    slaves, min_in_sync = rng.choice([(2, 1), (2, 2), (4, 1), (4, 2)])
+    print("  KT_FAULTS_SEED=%d: %d nodes, min_in_sync %d" % (seed, 1 + slaves, min_in_sync))
+    field = Field(bench, slaves=slaves, wires=True, replication_min_in_sync=min_in_sync)
     through, direct = both_sides(field, 4)
     with through, direct:
         end = time.monotonic() + seconds
