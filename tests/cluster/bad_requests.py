@@ -219,7 +219,7 @@ LATE = (
          at(NODE, GATEWAY), UNFINISHED, header(TIMEOUT, "4000")),
         (BASE, b"subject,time,x\nnever,1,1\nnever,2,2\nnev", "503 unavailable",
          at(GATEWAY), UNFINISHED, header(TIMEOUT, "300")),  # before it is passed on
-        (BASE, b"subject,ti", "503 unavailable", UNFINISHED))) +
+        (BASE, b"subject,ti", "503 unavailable", UNFINISHED, header(TIMEOUT, "3000")))) +
     group("POST", API + "/save",
           (b'{"records":[', "400 bad_request", at(NODE), UNFINISHED),
           (b'{"records":[', "503 unavailable", at(GATEWAY), UNFINISHED)))
