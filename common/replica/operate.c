@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define RECOVER_MS 5000 /* for a step that is under way */
+
 /* Mutex held. */
 static void tell(struct kt_replica *replica, enum kt_m_event_kind kind, const char *to)
 {
@@ -116,6 +118,7 @@ enum kt_status kt_replica_recover(struct kt_replica *replica, char *ret_missing,
 {
     enum kt_status status = KT_OK;
     kt_mutex_lock(&replica->mutex);
+    bool free = kt_replica_await_step_until(replica, kt_now_mono_ms() + RECOVER_MS);
     kt_machine_recovery(&replica->machine, replica->view, ret_missing, size, ret_best);
     if (replica->view->leader.present || replica->machine.role == KT_M_LEADS) {
         status = kt_fail(err, KT_CONFLICT, "%s leads: there is nothing to recover",
@@ -127,6 +130,8 @@ enum kt_status kt_replica_recover(struct kt_replica *replica, char *ret_missing,
     } else if (strcmp(ret_best, replica->addr) != 0) {
         status =
             kt_fail(err, KT_UNAVAILABLE, "%s is the most advanced node: ask that one", ret_best);
+    } else if (!free) {
+        status = kt_fail(err, KT_UNAVAILABLE, "this node waits for its disk");
     } else {
         kt_log(WARN, "replica", "recover", "missing=\"%s\" do=\"what only these had is lost\"",
                ret_missing);
