@@ -415,6 +415,47 @@ static void a_cut_in_the_middle_of_what_came_together_leaves_a_log_that_goes_on(
     rig_close();
 }
 
+static bool is_changing(void *ctx)
+{
+    struct kt_replica *replica = ctx;
+    kt_mutex_lock(&replica->mutex);
+    bool changing = replica->orders.changing;
+    kt_mutex_unlock(&replica->mutex);
+    return changing;
+}
+
+/* Told at once, the machine would forget what it waits for, and fetch from where the log ended. */
+static void a_fault_during_an_append_is_told_when_that_is_over(void)
+{
+    struct rig_job job;
+    memset(&job, 0, sizeof(job));
+    begin();
+    rig.options.lag_timeout_ms = 10000;
+    start_electable(2);
+    CHECK(until_in_sync(0, 2));
+    struct kt_replica *follower = rig_replica(1);
+    rig_stall(1, false);
+    rig_submit(&job, 0, "s", 1, RIG_WAIT_MS);
+    CHECK(rig_until(is_changing, follower, "the append"));
+    (void)kt_fail(&err, KT_IO, "a fault of the data");
+    kt_mutex_lock(&follower->mutex);
+    kt_replica_await_step(follower);
+    kt_replica_fault(follower, "a test", &err);
+    kt_replica_step_facts(follower);
+    bool waits = follower->machine.appending_to > 0 && follower->fault;
+    kt_mutex_unlock(&follower->mutex);
+    rig_go_on(1);
+    rig_join(&job);
+    CHECK(waits);
+    CHECK_INT(job.status, KT_OK);
+    CHECK(until_level());
+    kt_mutex_lock(&follower->mutex);
+    bool told = !follower->fault && !follower->orders.changing;
+    kt_mutex_unlock(&follower->mutex);
+    CHECK(told);
+    rig_close();
+}
+
 /* --- in sync --- */
 
 static bool is_short(void *ctx)
@@ -706,6 +747,7 @@ static const struct kt_test tests[] = {
     TEST(who_is_ahead_by_uncommitted_entries_wins_and_keeps_them),
     TEST(an_append_that_fails_after_it_was_sent_is_kept_by_the_followers),
     TEST(a_cut_in_the_middle_of_what_came_together_leaves_a_log_that_goes_on),
+    TEST(a_fault_during_an_append_is_told_when_that_is_over),
     TEST(with_too_few_in_sync_writes_are_refused_until_they_are_back),
     TEST(linearizable_is_served_only_while_all_in_sync_have_promised),
     TEST(an_acknowledgement_that_goes_back_takes_the_node_out_of_sync),
