@@ -199,23 +199,21 @@ static int wait_for_span(struct kt_cond *cond, struct kt_mutex *mutex, int64_t s
 }
 
 /* No condition variable waits on the clock that counts suspend. So the wait goes in spans of at
- * most a second, which bounds how late a deadline that passed in suspend is noticed. */
+ * most a second, which bounds how late a deadline that passed in suspend is noticed. The end of a
+ * span is a waking for nothing: who signals between it and the moment in which the mutex is ours
+ * again finds nobody waiting, so the caller has to look at what it waits for. */
 bool kt_cond_wait(struct kt_cond *cond, struct kt_mutex *mutex, int64_t deadline_mono_ms)
 {
     note_waiting(mutex);
-    for (;;) {
-        int64_t now_us = kt_now_mono_us();
-        if (deadline_mono_ms <= now_us / 1000) {
-            return false;
-        }
-        int64_t left_ms = deadline_mono_ms - now_us / 1000;
-        int64_t span_us = left_ms > 1000 ? 1000000 : deadline_mono_ms * 1000 - now_us;
-        int result = wait_for_span(cond, mutex, span_us);
-        KT_ASSERT(result == 0 || result == ETIMEDOUT);
-        if (result == 0) {
-            return true;
-        }
+    int64_t now_us = kt_now_mono_us();
+    if (deadline_mono_ms <= now_us / 1000) {
+        return false;
     }
+    int64_t left_ms = deadline_mono_ms - now_us / 1000;
+    int64_t span_us = left_ms > 1000 ? 1000000 : deadline_mono_ms * 1000 - now_us;
+    int result = wait_for_span(cond, mutex, span_us);
+    KT_ASSERT(result == 0 || result == ETIMEDOUT);
+    return result == 0 || deadline_mono_ms > kt_now_mono_us() / 1000;
 }
 
 struct start {

@@ -152,6 +152,58 @@ static void a_wait_ends_at_its_deadline_and_holds_the_mutex(void)
     kt_mutex_done(&mutex);
 }
 
+struct late_signal {
+    struct kt_mutex mutex;
+    struct kt_cond cond;
+    bool waits, told;
+    int64_t begun_ms, told_ms;
+};
+
+static void wait_to_be_told(void *arg)
+{
+    struct late_signal *late = arg;
+    kt_mutex_lock(&late->mutex);
+    late->begun_ms = kt_now_mono_ms();
+    late->waits = true;
+    while (!late->told && kt_cond_wait(&late->cond, &late->mutex, late->begun_ms + 20000)) {
+    }
+    late->told_ms = kt_now_mono_ms();
+    kt_mutex_unlock(&late->mutex);
+}
+
+/* Long waits go in spans. One that ends while the mutex is held by who then signals hears nothing
+ * of the signal, and has to look for itself: a gateway's worker missed its end that way. */
+static void a_signal_at_the_end_of_a_span_is_not_missed(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct late_signal late = {.waits = false};
+    struct kt_thread thread = {0};
+    bool waits = false;
+    kt_mutex_init(&late.mutex, "late", KT_RANK_NODE);
+    kt_cond_init(&late.cond);
+    CHECK_OK(kt_thread_start(&thread, "late", wait_to_be_told, &late, &err));
+    while (!waits) {
+        kt_mutex_lock(&late.mutex);
+        waits = late.waits;
+        kt_mutex_unlock(&late.mutex);
+        kt_test_pause();
+    }
+    while (kt_now_mono_ms() < late.begun_ms + 900) {
+        kt_test_pause();
+    }
+    kt_mutex_lock(&late.mutex);
+    while (kt_now_mono_ms() < late.begun_ms + 1200) {
+        kt_test_pause();
+    }
+    late.told = true;
+    kt_cond_broadcast(&late.cond);
+    kt_mutex_unlock(&late.mutex);
+    kt_thread_join(&thread);
+    CHECK(late.told_ms - late.begun_ms < 15000);
+    kt_cond_done(&late.cond);
+    kt_mutex_done(&late.mutex);
+}
+
 struct relay {
     struct kt_mutex mutex;
     struct kt_cond cond;
@@ -329,6 +381,7 @@ static const struct kt_test tests[] = {
     TEST(ranks_that_do_not_rise_abort),
     TEST(rising_ranks_in_any_order_of_leaving_are_fine),
     TEST(a_wait_ends_at_its_deadline_and_holds_the_mutex),
+    TEST(a_signal_at_the_end_of_a_span_is_not_missed),
     TEST(two_threads_take_turns),
     TEST(readers_never_see_half_a_write),
     TEST(a_waiting_writer_goes_before_new_readers),
