@@ -397,8 +397,9 @@ static struct kt_machine_peer *admit(struct kt_machine *machine, const struct kt
         if (fetch->request <= peer->request) {
             return NULL; /* late, or doubled */
         }
-    } else if (kt_m_same(fetch->session, peer->older_session)) {
-        return NULL;
+    } else if (kt_m_same(fetch->session, peer->older_session) &&
+               machine->facts.now_ms - peer->heard_ms <= lag_ms(machine)) {
+        return NULL; /* late; or the other one was, which then says no more */
     } else {
         kt_m_set(peer->older_session, sizeof(peer->older_session), peer->session);
         kt_m_set(peer->session, sizeof(peer->session), fetch->session);

@@ -16,10 +16,11 @@ static bool same_entry(const struct entry *a, const struct entry *b)
 }
 
 /* Another cluster, founded by empty nodes to whom etcd showed nothing else: with its disk lost and
- * everybody else away they can't know better. Their run ends here. */
+ * everybody else away they can't know better; nor before a node that was standalone has founded
+ * one. Their run ends here. */
 static bool is_another_cluster(const struct node *node)
 {
-    if (!w->etcd_set_back || node->machine.disk.kept.version != 1) {
+    if ((!w->etcd_set_back && !w->options.standalone) || node->machine.disk.kept.version != 1) {
         return false;
     }
     for (size_t i = 0; i < node->view.service_count; i++) {
@@ -256,12 +257,12 @@ static const struct kt_machine_disk *newest_kept(void)
 }
 
 /* Is the set that must be there: one of in_sync where a configuration stands, else the whole union
- * of the newest kept one and somebody of it to lead? */
+ * of the newest kept one and somebody of it to lead; and min_in_sync that can be in sync? */
 bool is_set_there(void)
 {
     const struct keys *keys = w->etcd.keys;
     const struct kt_machine_disk *newest = newest_kept();
-    size_t leaders = 0, gone = 0;
+    size_t leaders = 0, gone = 0, able = 0;
     bool usable = keys->config.present && !(newest && is_newer(&newest->kept, &keys->config.value));
     if (!usable && !newest) {
         return true; /* all are empty: they found a cluster */
@@ -282,7 +283,11 @@ bool is_set_there(void)
             gone += slot < 0 || w->nodes[slot].machine.ended_why[0];
         }
     }
-    return leaders > 0 && (usable || gone == 0);
+    for (int slot = 0; slot < SLOTS; slot++) {
+        const struct node *node = &w->nodes[slot];
+        able += node->there && node->copy_of < 0 && node->electable && !node->machine.ended_why[0];
+    }
+    return leaders > 0 && able >= config->min_in_sync && (usable || gone == 0);
 }
 
 /* Who may be in sync is, when there was time enough. */

@@ -168,9 +168,6 @@ static void send_txn(struct node *node)
     if (node->txn.call) {
         return; /* one at a time */
     }
-    if (!txn->is_campaign && strcmp(node->txn.nonce, txn->config.nonce) != 0) {
-        check_shrink(node, &txn->config);
-    }
     struct call *call = new_call(node, txn->is_campaign ? CALL_CAMPAIGN : CALL_UPDATE);
     call->config = txn->config;
     call->compared_present = txn->compared.present;
@@ -507,6 +504,18 @@ static void carry_out(struct node *node, const struct kt_m_action *action)
     }
 }
 
+/* When it is made up, not when it is sent: another call may still be under way then. */
+static void note_txn(struct node *node)
+{
+    const struct kt_machine_txn *txn = &node->machine.txn;
+    if (txn->active && strcmp(node->txn.seen, txn->config.nonce) != 0) {
+        memcpy(node->txn.seen, txn->config.nonce, sizeof(node->txn.seen));
+        if (!txn->is_campaign) {
+            check_shrink(node, &txn->config);
+        }
+    }
+}
+
 void node_step(struct node *node, const struct kt_m_event *event)
 {
     struct kt_machine_facts facts;
@@ -515,6 +524,7 @@ void node_step(struct node *node, const struct kt_m_event *event)
     node_look(node, &facts, &log);
     w->steps++;
     kt_machine_step(&node->machine, event, &facts);
+    note_txn(node);
     for (size_t i = 0; i < node->machine.action_count && node->incarnation == incarnation; i++) {
         carry_out(node, &node->machine.actions[i]);
     }

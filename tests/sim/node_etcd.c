@@ -39,6 +39,21 @@ void node_keep_lease(struct node *node)
     }
 }
 
+/* An earlier put may have come to pass behind a later one. */
+static bool is_entry_stale(const struct node *node)
+{
+    const struct kt_coord_view *view = &node->view;
+    const struct kt_service *told = &node->service.told;
+    for (size_t i = 0; i < view->service_count; i++) {
+        const struct kt_service *own = &view->services[i];
+        if (own->lease == node->lease.id && node->lease.id) {
+            return own->state != told->state || own->end_seq != told->end_seq ||
+                   own->kept.version != told->kept.version;
+        }
+    }
+    return false;
+}
+
 static bool is_entry_urgent(const struct node *node, const struct kt_service *service)
 {
     const struct kt_service *told = &node->service.told;
@@ -65,7 +80,8 @@ void node_keep_entry(struct node *node)
     node_look(node, &facts, &log);
     memset(service, 0, sizeof(*service));
     kt_machine_service(&node->machine, &log, service);
-    bool changed = memcmp(service, &node->service.told, sizeof(*service)) != 0;
+    bool changed =
+        memcmp(service, &node->service.told, sizeof(*service)) != 0 || is_entry_stale(node);
     if (!is_entry_urgent(node, service) && (!changed || w->now_ms < node->service.next_ms)) {
         return;
     }

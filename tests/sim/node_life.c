@@ -115,6 +115,8 @@ void node_copy_disk(int slot, int of)
     node_init(slot);
     trace("node %d starts on a copy of node %d's disk", slot, of);
     node->copy_of = of;
+    node->electable = from->electable;
+    node->priority = from->priority;
     memcpy(node->id, from->id, sizeof(node->id));
     node->disk = from->disk;
     memcpy(node->log, from->log, (from->synced_seq + 1) * sizeof(node->log[0]));

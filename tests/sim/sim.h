@@ -219,7 +219,7 @@ struct node {
     struct {
         uint64_t call;
         int64_t call_until_ms;
-        char nonce[KT_ID_LEN + 1];
+        char nonce[KT_ID_LEN + 1], seen[KT_ID_LEN + 1];
     } txn;
     struct waiting_op ops[64];
     size_t op_count;

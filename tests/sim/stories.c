@@ -9,6 +9,13 @@
 void growth_came_to_pass(int leader)
 {
     if (w->kill_at_growth_ms) {
+        /* In every second such run who was in sync before does not hear of it. */
+        for (int slot = 0; slot < SLOTS && w->seed % 2; slot++) {
+            if (w->options.story == STORY_GROWN_AND_WIPED && slot != leader &&
+                kt_cluster_config_in_sync(&w->etcd.keys->config.value, w->nodes[slot].id)) {
+                w->nodes[slot].blind_until_ms = w->now_ms + w->kill_at_growth_ms + 1000;
+            }
+        }
         kill_node(leader, w->kill_at_growth_ms);
         w->kill_at_growth_ms = 0;
     }

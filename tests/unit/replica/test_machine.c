@@ -659,6 +659,24 @@ static void a_growth_that_one_node_keeps_is_waited_for_by_all(void)
     CHECK(!machine.txn.active);
 }
 
+/* Two restarts, and a fetch of the first process that comes only then. */
+static void a_late_fetch_of_an_earlier_process_silences_nobody_for_good(void)
+{
+    begin(1, true);
+    win();
+    fetch('b', 1);
+    struct kt_machine_peer *b = &machine.peers[machine.peer_count - 1];
+    CHECK(b->id[0] == 'b');
+    set_id(b->older_session, 'b');
+    set_id(b->session, '9');
+    b->request = 100;
+    fetch('b', 1);
+    CHECK_INT(b->request, 100); /* late, as far as anybody knows */
+    tick_for(LAG_MS + 100);
+    fetch('b', 1);
+    CHECK(b->request != 100);
+}
+
 static void a_fault_of_the_disk_forgets_what_was_under_way(void)
 {
     struct kt_m_event fault = {.kind = KT_M_LOG_FAULT, .why = "full"};
@@ -756,6 +774,7 @@ static const struct kt_test tests[] = {
     TEST(who_is_missing_and_who_would_lead_is_told),
     TEST(a_loss_is_accepted_for_one_time_without_a_leader),
     TEST(a_growth_that_one_node_keeps_is_waited_for_by_all),
+    TEST(a_late_fetch_of_an_earlier_process_silences_nobody_for_good),
     TEST(a_fault_of_the_disk_forgets_what_was_under_way),
     TEST(of_two_nodes_with_one_id_the_later_one_ends),
     TEST(who_waits_for_a_leader_says_what_is_missing),
