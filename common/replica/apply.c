@@ -16,6 +16,7 @@
 #define ROUND_BATCHES_MAX 256
 #define ROUND_BYTES_MAX (4U << 20)
 #define IDLE_MS 1000
+#define FLUSH_IDLE_MS 100
 
 /* The moments whose commit position is now applied. */
 static void note_levels(struct kt_replica *replica, uint64_t applied)
@@ -207,6 +208,18 @@ static void pause_apply(struct kt_replica *replica)
     }
 }
 
+/* Nothing came for a while: what is shown goes into the file. Mutex held, given up meanwhile. */
+static void flush(struct kt_replica *replica)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    kt_mutex_unlock(&replica->mutex);
+    enum kt_status status = kt_store_flush(replica->store, &err);
+    kt_mutex_lock(&replica->mutex);
+    if (status != KT_OK) {
+        pause_apply(replica); /* the store has said it, and tries again */
+    }
+}
+
 void kt_replica_apply_main(void *arg)
 {
     struct kt_replica *replica = arg;
@@ -230,8 +243,11 @@ void kt_replica_apply_main(void *arg)
                 note_apply_failed(replica, &failing_since_ms, &err);
                 pause_apply(replica);
             }
-        } else {
+        } else if (!kt_store_is_behind(replica->store)) {
             (void)kt_cond_wait(&replica->apply_cond, &replica->mutex, kt_now_mono_ms() + IDLE_MS);
+        } else if (!kt_cond_wait(&replica->apply_cond, &replica->mutex,
+                                 kt_now_mono_ms() + FLUSH_IDLE_MS)) {
+            flush(replica);
         }
     }
     kt_mutex_unlock(&replica->mutex);

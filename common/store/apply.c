@@ -10,6 +10,9 @@
 static const char *const data_sql[DATA_STMTS] = {
     [DATA_BEGIN] = "BEGIN IMMEDIATE",
     [DATA_COMMIT] = "COMMIT",
+    [DATA_SAVEPOINT] = "SAVEPOINT call",
+    [DATA_RELEASE] = "RELEASE call",
+    [DATA_UNDO] = "ROLLBACK TO call",
     [DATA_INSERT_VERSION] =
         ("INSERT INTO version(subject,time,period,declare_time,revision,line,declare_given,data)"
          " VALUES(?,?,?,?,?,?,?,?)"),
@@ -375,7 +378,7 @@ static enum kt_status write_all(struct applier *a, const struct kt_entry *entrie
                                 struct kt_error *err)
 {
     struct kt_apply_result unwanted;
-    enum kt_status status = db_run(a->store->data_stmts[DATA_BEGIN], err);
+    enum kt_status status = KT_OK;
     for (size_t i = 0; i < count && status == KT_OK; i++) {
         status = apply_entry(a, &entries[i], &changes[i], results ? &results[i] : &unwanted, err);
     }
@@ -421,16 +424,20 @@ static void take_settings(struct applier *a)
     }
 }
 
-static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry *entries,
-                                   size_t count, struct kt_apply_result *results,
-                                   struct kt_error *err)
+void apply_forget_facts(struct applier *a)
+{
+    if (a->fact_cap > 0) {
+        memset(a->facts, 0, a->fact_cap * sizeof(*a->facts));
+    }
+    a->requests_known = false;
+}
+
+/* Into the open transaction; a->edit becomes the view after. */
+static enum kt_status apply_on(struct kt_store *store, struct kt_catalogue *view,
+                               const struct kt_entry *entries, size_t count,
+                               struct kt_apply_result *results, struct kt_error *err)
 {
     struct applier *a = store->applier;
-    enum kt_status status = check_order(entries, count, kt_store_applied(store), err);
-    if (status != KT_OK) {
-        return status;
-    }
-    struct kt_catalogue *view = kt_store_view(store);
     struct kt_change *changes = kt_calloc(count, sizeof(*changes));
     a->store = store;
     a->edit = catalogue_edit(view);
@@ -439,14 +446,51 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
     a->settings = store->settings;
     a->erased = 0;
     a->has_cursor_key = false;
-    kt_catalogue_unref(&view);
-    status = changes && a->edit ? write_all(a, entries, count, changes, results, err)
-                                : apply_no_memory(err);
+    enum kt_status status = changes && a->edit ? write_all(a, entries, count, changes, results, err)
+                                               : apply_no_memory(err);
+    for (size_t i = 0; changes && i < count; i++) {
+        kt_change_done(&changes[i]);
+    }
+    kt_free(changes);
+    if (status != KT_OK) {
+        kt_catalogue_unref(&a->edit);
+    }
+    return status;
+}
+
+enum kt_status apply_again(struct kt_store *store, const struct kt_entry *entries, size_t count,
+                           struct kt_catalogue **view, struct kt_error *err)
+{
+    struct applier *a = store->applier;
+    enum kt_status status = apply_on(store, *view, entries, count, NULL, err);
     if (status == KT_OK) {
-        KT_ASSERT(a->edit);
+        take_settings(a);
+        kt_catalogue_unref(view);
+        *view = a->edit;
+        a->edit = NULL;
+    }
+    return status;
+}
+
+static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry *entries,
+                                   size_t count, struct kt_apply_result *results,
+                                   struct kt_error *err)
+{
+    struct applier *a = store->applier;
+    enum kt_status status = check_order(entries, count, kt_store_applied(store), err);
+    if (status == KT_OK) {
+        status = behind_begin(store, err);
+    }
+    if (status != KT_OK) {
+        return status;
+    }
+    struct kt_catalogue *view = kt_store_view(store);
+    status = apply_on(store, view, entries, count, results, err);
+    kt_catalogue_unref(&view);
+    if (status == KT_OK) {
         publish_indicators(store, a->edit->indicators);
         atomic_store(&store->erasing, a->erased);
-        status = db_run(store->data_stmts[DATA_COMMIT], err);
+        status = behind_show(store, count, err);
     }
     if (status == KT_OK) {
         take_settings(a);
@@ -456,18 +500,13 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
         store_publish(store, a->edit);
         a->edit = NULL;
     } else {
-        db_rollback(store->data);
-        if (a->fact_cap > 0) { /* they may tell of what was rolled back */
-            memset(a->facts, 0, a->fact_cap * sizeof(*a->facts));
-        }
-        a->requests_known = false;
+        behind_undo(store);
+        kt_catalogue_unref(&a->edit);
     }
     atomic_store(&store->erasing, 0);
-    kt_catalogue_unref(&a->edit);
-    for (size_t i = 0; changes && i < count; i++) {
-        kt_change_done(&changes[i]);
+    if (status == KT_OK) {
+        behind_after(store, count);
     }
-    kt_free(changes);
     return status;
 }
 

@@ -167,4 +167,11 @@ enum kt_status restore_note(struct applier *a, const struct kt_change *change,
 /* apply_rows.c: sorts and writes what was collected. */
 enum kt_status apply_rows(struct applier *a, struct kt_error *err) KT_MUST_CHECK;
 
+/* Forgets what it knows of the tables: they were rolled back. */
+void apply_forget_facts(struct applier *a);
+/* Once more, in a transaction of the caller's, on *view, which becomes the one after; shows
+ * nothing. */
+enum kt_status apply_again(struct kt_store *store, const struct kt_entry *entries, size_t count,
+                           struct kt_catalogue **view, struct kt_error *err) KT_MUST_CHECK;
+
 #endif

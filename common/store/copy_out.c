@@ -91,7 +91,10 @@ static enum kt_status read_number(struct sqlite3 *db, const char *sql, int64_t *
 static enum kt_status fix_moment(struct kt_copy_out *out, struct kt_error *err)
 {
     int64_t applied = 0, pages = 0, page_size = 0;
-    enum kt_status status = db_exec(out->from, "BEGIN", err);
+    enum kt_status status = kt_store_flush(out->store, err);
+    if (status == KT_OK) {
+        status = db_exec(out->from, "BEGIN", err);
+    }
     if (status == KT_OK) {
         status = db_meta_get_i64(out->from, "applied_seq", 0, &applied, err);
     }

@@ -146,6 +146,11 @@ void db_rollback(struct sqlite3 *db)
     }
 }
 
+bool db_in_transaction(struct sqlite3 *db)
+{
+    return !sqlite3_get_autocommit(db);
+}
+
 void db_checkpoint(struct sqlite3 *db)
 {
     (void)sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);

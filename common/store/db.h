@@ -34,6 +34,7 @@ enum kt_status db_exec(struct sqlite3 *db, const char *sql, struct kt_error *err
 void db_rollback(struct sqlite3 *db);
 
 /* Moves the WAL into the file and empties it, as far as that succeeds. */
+bool db_in_transaction(struct sqlite3 *db); /* begun, and not rolled back since */
 void db_checkpoint(struct sqlite3 *db);
 
 /* Moves what the WAL has now into the file, both synced, without waiting for readers or writers.

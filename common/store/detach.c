@@ -87,6 +87,9 @@ enum kt_status kt_store_detach(struct kt_store **store, const struct kt_store_de
     struct sqlite3 *log = (*store)->log.db, *data = (*store)->data;
     enum kt_status status = check_whole(log, err);
     if (status == KT_OK) {
+        status = kt_store_flush(*store, err);
+    }
+    if (status == KT_OK) {
         status = forget_data_ids(data, err);
     }
     if (status == KT_OK) {

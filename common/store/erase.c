@@ -255,7 +255,7 @@ static enum kt_status count_of_subject(struct kt_store *store, struct piece *pie
                                        struct kt_error *err)
 {
     struct reader *reader = NULL;
-    enum kt_status status = pool_take_until(&store->data_readers, deadline_mono_ms, &reader, err);
+    enum kt_status status = data_take_until(store, deadline_mono_ms, &reader, err);
     if (status == KT_OK) {
         status = count_pieces(reader, piece, subject, erase, deadline_mono_ms, ret_count, err);
         pool_give(&store->data_readers, reader);

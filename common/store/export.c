@@ -26,7 +26,10 @@ static enum kt_status begin(struct kt_export *export, struct kt_error *err)
 {
     int64_t applied = 0;
     kt_mutex_lock(&export->store->apply_mutex);
-    enum kt_status status = db_exec(export->db, "BEGIN", err);
+    enum kt_status status = behind_flush(export->store, err);
+    if (status == KT_OK) {
+        status = db_exec(export->db, "BEGIN", err);
+    }
     if (status == KT_OK) {
         status = db_meta_get_i64(export->db, "applied_seq", 0, &applied, err);
     }

@@ -205,8 +205,7 @@ enum kt_status kt_store_generic_search(struct kt_store *store, const struct kt_g
                                        struct kt_error *err)
 {
     struct search s = {.store = store, .query = query, .sink = sink};
-    enum kt_status status =
-        pool_take_until(&store->data_readers, query->deadline_mono_ms, &s.reader, err);
+    enum kt_status status = data_take_until(store, query->deadline_mono_ms, &s.reader, err);
     if (status != KT_OK) {
         return status;
     }

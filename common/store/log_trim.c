@@ -52,9 +52,12 @@ static enum kt_status used_bytes(struct sqlite3 *db, int64_t *ret_bytes, struct 
 static enum kt_status checkpoint_data(struct kt_store *store, struct kt_error *err)
 {
     struct sqlite3 *db = NULL;
-    uint64_t applied = kt_store_applied(store);
+    uint64_t applied = kt_store_applied(store); /* what the flush brings into the file at least */
     bool complete = false;
-    enum kt_status status = db_open(store->path, DB_READER, &db, err);
+    enum kt_status status = kt_store_flush(store, err);
+    if (status == KT_OK) {
+        status = db_open(store->path, DB_READER, &db, err);
+    }
     if (status == KT_OK) {
         status = db_checkpoint_whole(db, &complete, err);
     }

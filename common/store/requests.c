@@ -98,8 +98,16 @@ enum kt_status kt_store_find_request(struct kt_store *store, struct kt_str key, 
                                      struct kt_error *err)
 {
     struct reader *reader = NULL;
+    enum kt_status status = KT_OK;
+    /* A gateway's key is new with every write but a repeated one: for that alone the data need not
+     * be brought up to date each time. */
+    if (!kt_str_starts(key, KT_STR("g-"))) {
+        status = kt_store_flush(store, err);
+    }
     /* A write does not wait behind questions for what only spares work. */
-    enum kt_status status = pool_take_within(&store->data_readers, 0, &reader, err);
+    if (status == KT_OK) {
+        status = pool_take_within(&store->data_readers, 0, &reader, err);
+    }
     if (status != KT_OK) {
         return status;
     }

@@ -7,6 +7,7 @@
  */
 #include "store/store_internal.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "store/spool.h"
 
@@ -321,6 +322,7 @@ static void free_parts(struct kt_store *store)
     log_close(store);
     data_close(store);
     applier_free(&store->applier);
+    behind_done(store);
     kt_catalogue_unref(&store->view);
     indicators_unref(&store->indicators);
     names_unref(&store->names);
@@ -448,6 +450,9 @@ void kt_store_close(struct kt_store **store)
     uint64_t commit = noted < s->identity.end_seq ? noted : s->identity.end_seq;
     if (db_meta_set_i64(s->log.db, "commit_seq", (int64_t)commit, &err) == KT_OK) {
         db_checkpoint(s->log.db);
+    }
+    if (kt_store_flush(s, &err) != KT_OK) {
+        kt_log(WARN, "store", "not_written", "why=\"%s\"", err.message);
     }
     db_checkpoint(s->data);
     free_store(store);

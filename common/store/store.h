@@ -198,6 +198,13 @@ enum kt_status kt_store_check_erased(struct kt_store *store, const struct kt_cat
                                      int64_t deadline_mono_ms, bool *ret_erased,
                                      struct kt_error *err) KT_MUST_CHECK;
 
+/* What was applied is shown at once, and in the data file at the latest half a second later, or as
+ * soon as somebody reads that; the log has it in any case. This writes it now: to be called when
+ * nothing has been applied for a while. KT_IO: what is shown could not be written; it is tried
+ * again by the next call, and by the next apply. */
+enum kt_status kt_store_flush(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
+bool kt_store_is_behind(struct kt_store *store);
+
 uint64_t kt_store_applied(struct kt_store *store);
 /* Waits until applied ≥ seq; false at the deadline. */
 bool kt_store_wait_applied(struct kt_store *store, uint64_t seq, int64_t deadline_mono_ms);

@@ -8,6 +8,7 @@
  *   requests.c     what keys came to            erase.c       records that go
  *   generic.c      generic series from the data
  *   touched.c      what each revision touched
+ *   behind.c       what is shown and not yet committed to the data file
  *   copy_out.c     a full copy given             copy_in.c     … and taken
  *   copy_swap.c    … and put in place at open
  *
@@ -102,6 +103,9 @@ struct log_file {
 enum data_stmt {
     DATA_BEGIN,
     DATA_COMMIT,
+    DATA_SAVEPOINT,
+    DATA_RELEASE,
+    DATA_UNDO,
     DATA_INSERT_VERSION,
     DATA_GREATEST_DECLARE,
     DATA_LAST_TIME,
@@ -158,6 +162,17 @@ struct copy_hold {
 
 enum copy_taking { COPY_NONE, COPY_LOADING, COPY_WAITS /* for the next open */ };
 
+/* The open transaction of the data file; see behind.c. */
+struct behind {
+    bool open;
+    bool lost; /* it was rolled back although it is shown: the file is to be brought up to that */
+    uint64_t entries;
+    int64_t since_mono_ms;
+    struct kt_catalogue *view; /* as it was at the last commit, counted; NULL = none since open */
+    struct store_settings settings;
+    atomic_bool unread; /* something is shown that who reads the file would not find */
+};
+
 struct kt_store {
     char *path, *log_path, *lock_path;
     struct kt_lock_file *lock;
@@ -171,6 +186,7 @@ struct kt_store {
     struct sqlite3 *data; /* apply_mutex, with all below it up to the blank line */
     struct sqlite3_stmt *data_stmts[DATA_STMTS];
     struct applier *applier;
+    struct behind behind;
     struct names *names, *topic_names;
     struct store_settings settings;
 
@@ -248,6 +264,22 @@ enum kt_status data_load(struct kt_store *store, struct kt_error *err) KT_MUST_C
 extern const char *const store_touched_sql;
 /* generic.c: names the statements that it reads with. */
 void generic_prepare(struct reader_pool *data_readers);
+
+/* behind.c; with apply_mutex held, but for the last two. */
+/* Begins what one call applies, in the open transaction. */
+enum kt_status behind_begin(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
+void behind_undo(struct kt_store *store); /* as if the call had not been */
+/* Keeps it; it may be shown now. */
+enum kt_status behind_show(struct kt_store *store, size_t count,
+                           struct kt_error *err) KT_MUST_CHECK;
+void behind_after(struct kt_store *store, size_t count); /* commits if it is time for it */
+enum kt_status behind_flush(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
+void behind_done(struct kt_store *store);
+/* A read connection that sees all that is shown. */
+enum kt_status data_take(struct kt_store *store, struct reader **ret_reader,
+                         struct kt_error *err) KT_MUST_CHECK;
+enum kt_status data_take_until(struct kt_store *store, int64_t deadline_mono_ms,
+                               struct reader **ret_reader, struct kt_error *err) KT_MUST_CHECK;
 
 /* apply.c */
 struct applier *applier_new(void);

@@ -415,7 +415,7 @@ enum kt_status kt_store_load_series(struct kt_store *store, uint32_t subject,
     uint64_t loaded_revision = kt_catalogue_revision(view);
     kt_catalogue_unref(&view);
     struct reader *reader = NULL;
-    enum kt_status status = pool_take(&store->data_readers, &reader, err);
+    enum kt_status status = data_take(store, &reader, err);
     if (status != KT_OK) {
         return status;
     }
@@ -433,7 +433,7 @@ enum kt_status kt_store_revision_at(struct kt_store *store, int64_t wall_ms, uin
                                     struct kt_error *err)
 {
     struct reader *reader = NULL;
-    enum kt_status status = pool_take(&store->data_readers, &reader, err);
+    enum kt_status status = data_take(store, &reader, err);
     if (status != KT_OK) {
         return status;
     }

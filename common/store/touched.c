@@ -192,7 +192,7 @@ enum kt_status kt_store_touched(struct kt_store *store, uint64_t after, uint64_t
         return kt_fail(err, KT_GONE, "the log begins at revision %llu", (unsigned long long)first);
     }
     struct reader *reader = NULL;
-    enum kt_status status = pool_take(&store->data_readers, &reader, err);
+    enum kt_status status = data_take(store, &reader, err);
     if (status == KT_OK) {
         status = read_rows(store, reader->stmts[READER_TOUCHED], after, until, take, ctx, err);
         pool_give(&store->data_readers, reader);

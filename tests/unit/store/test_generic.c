@@ -432,6 +432,7 @@ static void damage_in_the_file_is_told(void)
         help_found(store, 4096);
         save(store, 1, "a", "1=1");
         struct sqlite3 *db = NULL;
+        CHECK_OK(kt_store_flush(store, &err));
         CHECK_INT(sqlite3_open(path, &db), SQLITE_OK);
         CHECK_INT(sqlite3_exec(db, damages[i], NULL, NULL, NULL), SQLITE_OK);
         sqlite3_close(db);

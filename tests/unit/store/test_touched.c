@@ -318,6 +318,8 @@ static void damage_in_the_file_is_told(void)
     struct kt_store *store = help_open(path);
     help_found(store, 4096);
     commit(store, "a:p", true);
+    struct kt_error err = KT_ERROR_INIT;
+    CHECK_OK(kt_store_flush(store, &err));
     for (size_t i = 0; i < 2 * KT_ARRAY_LEN(damages); i++) {
         char *sql = sqlite3_mprintf("UPDATE touched SET subjects='[]',topics='[]';"
                                     "UPDATE touched SET %s=%Q",

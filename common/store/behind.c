@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* behind.c - the data is written behind: what was applied is shown at once, and stays in one open
+ * transaction of the data file until there is enough of it (FLUSH_ENTRIES, or FLUSH_MS after the
+ * first), or somebody reads the file. Pages that many small changes touch are so written once.
+ *
+ * The log has it all: a crash loses the open transaction, and the next open applies those entries
+ * again. So does this process when a commit fails and SQLite has rolled back what is shown already:
+ * the file is then `behind`, who reads it is refused, and the next apply or flush brings it up to
+ * what is shown, from the view that was shown at the last commit.
+ */
+#include "store/apply_internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+#define FLUSH_ENTRIES 10000
+#define FLUSH_MS 500
+/* A call with more than this is committed by itself: a reader would have to wait for the next. */
+#define FLUSH_AT_ONCE_ENTRIES 512
+#define REDO_READ_BYTES (4U << 20)
+
+/* The file has all that is shown: remembered as what to begin from if a commit fails. */
+static void note_committed(struct kt_store *store)
+{
+    struct behind *behind = &store->behind;
+    kt_catalogue_unref(&behind->view);
+    behind->view = kt_store_view(store);
+    behind->settings = store->settings;
+    behind->open = behind->lost = false;
+    behind->entries = 0;
+    atomic_store_explicit(&behind->unread, false, memory_order_release);
+}
+
+static enum kt_status commit(struct kt_store *store, struct kt_error *err)
+{
+    enum kt_status status = db_run(store->data_stmts[DATA_COMMIT], err);
+    if (status == KT_OK) {
+        note_committed(store);
+        return KT_OK;
+    }
+    db_rollback(store->data);
+    apply_forget_facts(store->applier);
+    store->behind.open = false;
+    store->behind.lost = store->behind.entries > 0;
+    return status;
+}
+
+/* The view that was shown when the file was committed last, and the settings of then, are what the
+ * entries since are applied to once more; what they came to is known and shown. */
+static enum kt_status redo(struct kt_store *store, struct kt_error *err)
+{
+    struct behind *behind = &store->behind;
+    uint64_t shown = kt_store_applied(store), at = kt_catalogue_revision(behind->view);
+    struct store_settings settings = store->settings;
+    struct kt_catalogue *view = kt_catalogue_ref(behind->view);
+    enum kt_status status = db_run(store->data_stmts[DATA_BEGIN], err);
+    store->settings = behind->settings;
+    while (status == KT_OK && at < shown) {
+        struct kt_entries read;
+        memset(&read, 0, sizeof(read));
+        status = kt_store_log_read(store, at, shown, REDO_READ_BYTES, &read, err);
+        if (status == KT_OK && read.count == 0) {
+            status = kt_fail(err, KT_CORRUPT, "the log ends before entry %llu",
+                             (unsigned long long)shown);
+        }
+        if (status == KT_OK) {
+            status = apply_again(store, read.items, read.count, &view, err);
+        }
+        at = kt_catalogue_revision(view);
+        kt_entries_done(&read);
+    }
+    kt_catalogue_unref(&view);
+    if (status == KT_OK) {
+        status = db_run(store->data_stmts[DATA_COMMIT], err);
+    }
+    if (status == KT_OK) {
+        note_committed(store);
+        kt_log(INFO, "store", "written_again", "applied=%llu", (unsigned long long)shown);
+    } else {
+        db_rollback(store->data);
+        apply_forget_facts(store->applier);
+        store->settings = settings;
+        kt_wrap(err, "what is shown already could not be written to the data again");
+    }
+    return status;
+}
+
+enum kt_status behind_begin(struct kt_store *store, struct kt_error *err)
+{
+    struct behind *behind = &store->behind;
+    enum kt_status status = KT_OK;
+    if (behind->lost) {
+        status = redo(store, err);
+    }
+    if (status == KT_OK && !behind->open) {
+        if (!behind->view) {
+            note_committed(store);
+        }
+        status = db_run(store->data_stmts[DATA_BEGIN], err);
+        behind->open = status == KT_OK;
+        behind->since_mono_ms = kt_now_mono_ms();
+    }
+    if (status == KT_OK) {
+        status = db_run(store->data_stmts[DATA_SAVEPOINT], err);
+        if (status != KT_OK) {
+            behind_undo(store);
+        }
+    }
+    return status;
+}
+
+void behind_undo(struct kt_store *store)
+{
+    struct behind *behind = &store->behind;
+    struct kt_error unwanted = KT_ERROR_INIT;
+    bool kept = db_in_transaction(store->data) &&
+                db_run(store->data_stmts[DATA_UNDO], &unwanted) == KT_OK &&
+                db_run(store->data_stmts[DATA_RELEASE], &unwanted) == KT_OK;
+    apply_forget_facts(store->applier);
+    if (!kept) {
+        /* SQLite rolls a whole transaction back where its disk or memory is short. */
+        db_rollback(store->data);
+        behind->open = false;
+        behind->lost = behind->entries > 0;
+    } else if (behind->entries == 0) {
+        db_rollback(store->data);
+        behind->open = false;
+    }
+}
+
+enum kt_status behind_show(struct kt_store *store, size_t count, struct kt_error *err)
+{
+    enum kt_status status = db_run(store->data_stmts[DATA_RELEASE], err);
+    if (status == KT_OK) {
+        store->behind.entries += count;
+        atomic_store_explicit(&store->behind.unread, true, memory_order_release);
+    }
+    return status;
+}
+
+void behind_after(struct kt_store *store, size_t count)
+{
+    struct behind *behind = &store->behind;
+    struct kt_error err = KT_ERROR_INIT;
+    bool is_due = count > FLUSH_AT_ONCE_ENTRIES || behind->entries >= FLUSH_ENTRIES ||
+                  kt_now_mono_ms() - behind->since_mono_ms >= FLUSH_MS;
+    if (is_due && commit(store, &err) != KT_OK) {
+        kt_log(ERROR, "store", "not_written", "applied=%llu why=\"%s\"",
+               (unsigned long long)kt_store_applied(store), err.message);
+    }
+}
+
+enum kt_status behind_flush(struct kt_store *store, struct kt_error *err)
+{
+    if (store->behind.lost) {
+        return redo(store, err);
+    }
+    return store->behind.open ? commit(store, err) : KT_OK;
+}
+
+void behind_done(struct kt_store *store)
+{
+    kt_catalogue_unref(&store->behind.view);
+}
+
+bool kt_store_is_behind(struct kt_store *store)
+{
+    return atomic_load_explicit(&store->behind.unread, memory_order_acquire);
+}
+
+enum kt_status kt_store_flush(struct kt_store *store, struct kt_error *err)
+{
+    if (!kt_store_is_behind(store)) {
+        return KT_OK;
+    }
+    kt_mutex_lock(&store->apply_mutex);
+    enum kt_status status = behind_flush(store, err);
+    kt_mutex_unlock(&store->apply_mutex);
+    return status;
+}
+
+enum kt_status data_take_until(struct kt_store *store, int64_t deadline_mono_ms,
+                               struct reader **ret_reader, struct kt_error *err)
+{
+    enum kt_status status = kt_store_flush(store, err);
+    return status == KT_OK
+               ? pool_take_until(&store->data_readers, deadline_mono_ms, ret_reader, err)
+               : status;
+}
+
+enum kt_status data_take(struct kt_store *store, struct reader **ret_reader, struct kt_error *err)
+{
+    enum kt_status status = kt_store_flush(store, err);
+    return status == KT_OK ? pool_take(&store->data_readers, ret_reader, err) : status;
+}
