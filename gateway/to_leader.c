@@ -3,7 +3,8 @@
  * linearizable.
  *
  * Who leads is told by the watch and by nodes that answer 421; whichever spoke last is believed. A
- * 421 is good for the requests until the next change that the watch reports, which decides.
+ * 421 is good for the requests until the next change that the watch reports, which decides. When
+ * who is told of is down, a node is believed whose own /health says that it leads a later epoch.
  *
  * A write is sent again when it was certainly not done (nothing was sent, 421, or
  * X-Kamaitachi-Outcome: none), or under its Idempotency-Key, which the gateway adds to every write
@@ -52,14 +53,48 @@ static struct kt_peer *find_by_addr(struct kt_loop *loop, const char *addr)
     return NULL;
 }
 
+/* A node whose probe says that it leads, in a later epoch than etcd has told of: the watch may be
+ * silent while an election is won. NULL = none. */
+static struct kt_peer *find_by_probes(struct kt_loop *loop)
+{
+    const struct kt_gw_table *table = loop->table;
+    struct kt_peer *found = NULL;
+    uint64_t epoch = 0;
+
+    if (table && table->view->leader.present) {
+        epoch = table->view->leader.epoch;
+    }
+    if (table && table->view->config.present && table->view->config.valid &&
+        table->view->config.value.epoch > epoch) {
+        epoch = table->view->config.value.epoch;
+    }
+    for (size_t i = 0; table && i < table->count; i++) {
+        struct kt_node_facts facts;
+
+        if (!loop->peers[i] || !kt_gw_node_is_up(table->nodes[i])) {
+            continue;
+        }
+        kt_gw_node_facts(table->nodes[i], &facts);
+        if (facts.leads && facts.epoch > epoch) {
+            found = loop->peers[i];
+            epoch = facts.epoch;
+        }
+    }
+    return found;
+}
+
 struct kt_peer *kt_leader_peer(struct kt_loop *loop)
 {
-    struct kt_peer *hinted = loop->leader_hint[0] ? find_by_addr(loop, loop->leader_hint) : NULL;
+    struct kt_peer *told = loop->leader_hint[0] ? find_by_addr(loop, loop->leader_hint) : NULL;
 
-    if (hinted) {
-        return hinted;
+    if (!told && loop->table && loop->table->leader >= 0) {
+        told = loop->peers[loop->table->leader];
     }
-    return loop->table && loop->table->leader >= 0 ? loop->peers[loop->table->leader] : NULL;
+    if (told && kt_gw_node_is_up(told->node)) {
+        return told;
+    }
+    struct kt_peer *probed = find_by_probes(loop);
+    return probed ? probed : told;
 }
 
 bool kt_leader_is_up(struct kt_loop *loop)

@@ -146,6 +146,27 @@ def one_way_cuts_lose_nothing(bench):
 
 
 @test
+def a_gateway_cut_off_from_etcd_finds_the_next_leader(bench):
+    """It keeps its last list, and a node that does not lead says who does."""
+    field = Field(bench, wires=True)
+    field.wait_in_sync(names(field))
+    with field.clients(writer=10, keyed=5, reader=5, session=5, counter=2, rate=6) as clients:
+        clients.wait(30)
+        for state in (SILENT, RESET):
+            field.wires.set("gateway", "etcd", state)
+            field.wait_in_sync(names(field), 30)
+            leader = field.leader()
+            leader.kill()
+            field.leader(besides=[leader], deadline=4 * TTL)
+            clients.wait(30)
+            leader.launch()
+            clients.wait(30)
+            field.wires.heal()
+        field.judge(clients)
+    no_failures(clients, "read", "write", "raise")
+
+
+@test
 def slow_links_lose_nothing(bench):
     """Everything that one follower and etcd hear and say comes a quarter of a second later."""
     field = Field(bench, wires=True)
