@@ -320,7 +320,7 @@ static void who_is_ahead_by_uncommitted_entries_wins_and_keeps_them(void)
     struct rig_job job;
     memset(&job, 0, sizeof(job));
     begin();
-    rig.options.lag_timeout_ms = 10000;
+    rig.options.lag_timeout_ms = 6000;
     start_electable(3);
     CHECK(until_in_sync(0, 3));
     WRITE(0, "s", 1);
@@ -377,7 +377,7 @@ static void a_cut_in_the_middle_of_what_came_together_leaves_a_log_that_goes_on(
     struct rig_job jobs[2];
     memset(jobs, 0, sizeof(jobs));
     begin();
-    rig.options.lag_timeout_ms = 10000;
+    rig.options.lag_timeout_ms = 6000;
     rig.options.max_in_sync = 2;
     start_electable(2);
     CHECK(until_in_sync(0, 2));
@@ -636,7 +636,7 @@ static void who_has_stopped_still_says_that_its_epoch_is_over(void)
 /* More than the tail keeps, so that it is trimmed while it is applied. */
 static void what_was_applied_is_counted_no_more(void)
 {
-    const int count = kt_test_is_slow() ? 3 : 6;
+    const int count = 10;
     begin();
     rig.options.queue_max_bytes = 256 << 20;
     start_electable(2);
@@ -644,7 +644,7 @@ static void what_was_applied_is_counted_no_more(void)
     struct rig_job *jobs = kt_calloc((size_t)count, sizeof(*jobs));
     CHECK(jobs != NULL);
     for (int i = 0; i < count; i++) {
-        jobs[i].pad = 1500000;
+        jobs[i].pad = 400000;
         rig_submit(&jobs[i], 0, "large", i, 5 * RIG_WAIT_MS);
     }
     for (int i = 0; i < count; i++) {
