@@ -421,7 +421,7 @@ def what_the_log_no_longer_has_is_410(bench):
     newest = cluster.master.revision()
     cluster.master.terminate()
     log = sqlite3.connect(os.path.join(cluster.master.dir, "node.log.db"))
-    log.execute("DELETE FROM entry WHERE seq<?", (newest - 1,))  # until logs are cut by themselves
+    log.execute("DELETE FROM entry WHERE seq<?", (newest - 1,))  # as if it had been cut there
     log.commit()
     log.close()
     cluster.master.start()
