@@ -47,7 +47,8 @@ enum story {
     STORY_GROWN_AND_WIPED,
     /* A new leader dies as its first growth comes to pass. */
     STORY_GROWN_TOO_SOON,
-    /* The lease of a living leader is dropped and it does not see it; a follower restarts. */
+    /* The lease of a living leader is dropped and it does not see it; a follower restarts. Or it
+     * resigns unseen. */
     STORY_DROPPED_AND_RESTARTED,
     /* The same, and the followers' campaigns are late. */
     STORY_DROPPED_AND_LATE,
