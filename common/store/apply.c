@@ -479,7 +479,7 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
     struct applier *a = store->applier;
     enum kt_status status = check_order(entries, count, kt_store_applied(store), err);
     if (status == KT_OK) {
-        status = behind_begin(store, err);
+        status = behind_begin(store, entries, count, err);
     }
     if (status != KT_OK) {
         return status;
@@ -505,7 +505,7 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
     }
     atomic_store(&store->erasing, 0);
     if (status == KT_OK) {
-        behind_after(store, count);
+        behind_after(store);
     }
     return status;
 }

@@ -18,8 +18,10 @@
 
 #define FLUSH_ENTRIES 10000
 #define FLUSH_MS 500
-/* A call with more than this is committed by itself: a reader would have to wait for the next. */
-#define FLUSH_AT_ONCE_ENTRIES 512
+/* A call with more than this has a transaction of its own: a reader that finds something shown and
+ * not committed would have to wait for all of it. */
+#define LARGE_ENTRIES 512
+#define LARGE_BYTES (256U << 10)
 #define REDO_READ_BYTES (4U << 20)
 
 /* The file has all that is shown: remembered as what to begin from if a commit fails. */
@@ -88,12 +90,23 @@ static enum kt_status redo(struct kt_store *store, struct kt_error *err)
     return status;
 }
 
-enum kt_status behind_begin(struct kt_store *store, struct kt_error *err)
+static bool is_large(const struct kt_entry *entries, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count && bytes <= LARGE_BYTES; i++) {
+        bytes += entries[i].body.len;
+    }
+    return count > LARGE_ENTRIES || bytes > LARGE_BYTES;
+}
+
+enum kt_status behind_begin(struct kt_store *store, const struct kt_entry *entries, size_t count,
+                            struct kt_error *err)
 {
     struct behind *behind = &store->behind;
     enum kt_status status = KT_OK;
-    if (behind->lost) {
-        status = redo(store, err);
+    behind->is_large = is_large(entries, count);
+    if (behind->lost || (behind->is_large && behind->entries > 0)) {
+        status = behind_flush(store, err);
     }
     if (status == KT_OK && !behind->open) {
         if (!behind->view) {
@@ -141,11 +154,11 @@ enum kt_status behind_show(struct kt_store *store, size_t count, struct kt_error
     return status;
 }
 
-void behind_after(struct kt_store *store, size_t count)
+void behind_after(struct kt_store *store)
 {
     struct behind *behind = &store->behind;
     struct kt_error err = KT_ERROR_INIT;
-    bool is_due = count > FLUSH_AT_ONCE_ENTRIES || behind->entries >= FLUSH_ENTRIES ||
+    bool is_due = behind->is_large || behind->entries >= FLUSH_ENTRIES ||
                   kt_now_mono_ms() - behind->since_mono_ms >= FLUSH_MS;
     if (is_due && commit(store, &err) != KT_OK) {
         kt_log(ERROR, "store", "not_written", "applied=%llu why=\"%s\"",

@@ -166,6 +166,7 @@ enum copy_taking { COPY_NONE, COPY_LOADING, COPY_WAITS /* for the next open */ }
 struct behind {
     bool open;
     bool lost; /* it was rolled back although it is shown: the file is to be brought up to that */
+    bool is_large; /* the call under way */
     uint64_t entries;
     int64_t since_mono_ms;
     struct kt_catalogue *view; /* as it was at the last commit, counted; NULL = none since open */
@@ -267,12 +268,13 @@ void generic_prepare(struct reader_pool *data_readers);
 
 /* behind.c; with apply_mutex held, but for the last two. */
 /* Begins what one call applies, in the open transaction. */
-enum kt_status behind_begin(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
+enum kt_status behind_begin(struct kt_store *store, const struct kt_entry *entries, size_t count,
+                            struct kt_error *err) KT_MUST_CHECK;
 void behind_undo(struct kt_store *store); /* as if the call had not been */
 /* Keeps it; it may be shown now. */
 enum kt_status behind_show(struct kt_store *store, size_t count,
                            struct kt_error *err) KT_MUST_CHECK;
-void behind_after(struct kt_store *store, size_t count); /* commits if it is time for it */
+void behind_after(struct kt_store *store); /* commits if it is time for it */
 enum kt_status behind_flush(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
 void behind_done(struct kt_store *store);
 /* A read connection that sees all that is shown. */

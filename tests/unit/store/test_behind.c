@@ -91,6 +91,33 @@ static void small_changes_are_shown_before_the_file_has_them(void)
     kt_store_close(&store);
 }
 
+/* Nobody who reads a little waits for it. */
+static void a_large_change_has_a_transaction_of_its_own(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    const char *path = help_path();
+    struct kt_store *store = help_open(path);
+    struct kt_change_builder *builder = kt_change_builder_new(8 << 20);
+    struct kt_buf body;
+    kt_buf_init(&body, 0);
+    help_found(store, 4096);
+    save(store, "s", 0, 1);
+    CHECK(kt_store_is_behind(store));
+    for (int i = 0; i < 20000; i++) {
+        help_add(builder,
+                 &(struct help_record){"large", i * KT_DAY_S, "", HELP_NO_D, "v", i + 0.5});
+    }
+    CHECK_OK(kt_change_encode(builder, &body, &err));
+    CHECK(body.len_bytes > 256 << 10);
+    (void)help_commit(store, kt_buf_str(&body), true);
+    CHECK(!kt_store_is_behind(store));
+    CHECK_INT(in_file(path), 3);
+    CHECK(newest(store, "large") == 19999.5);
+    kt_buf_done(&body);
+    kt_change_builder_free(&builder);
+    kt_store_close(&store);
+}
+
 static void a_refused_change_leaves_the_ones_before_it(void)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -159,6 +186,7 @@ static void while_it_cannot_be_made_good_nobody_reads_half(void)
 
 static const struct kt_test tests[] = {
     TEST(small_changes_are_shown_before_the_file_has_them),
+    TEST(a_large_change_has_a_transaction_of_its_own),
     TEST(a_refused_change_leaves_the_ones_before_it),
     TEST(a_commit_that_fails_is_made_good_from_the_log),
     TEST(while_it_cannot_be_made_good_nobody_reads_half),
