@@ -16,6 +16,8 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
+import time
 
 import clients as load
 import history
@@ -23,7 +25,7 @@ from cluster import (SLOW, Etcd, Failure, Gateway, Node, b64, check, equal, free
                      wait_until)
 from proxy import Wires
 
-# Under a sanitizer everybody is slow, etcd's answers are late, and a leader is soon out of its lease.
+# Under a sanitizer etcd's answers are late, and a leader is soon out of its lease.
 TTL = 3 if SLOW == 1 else 6
 
 # A record that no history knows of.
@@ -138,6 +140,34 @@ class SmallDisk:
                 name, path = line.split()[:2]
                 if name.startswith("ktdisk") and not os.path.exists("/proc/" + name[6:]):
                     subprocess.run(["umount", path], capture_output=True, check=False)
+
+
+class DiskProbe:
+    """How long the disk itself keeps everybody waiting, while something is measured: a few bytes
+    fsynced again and again."""
+
+    def __init__(self, bench):
+        self.path = os.path.join(bench.dir, "probe")
+        self.longest = 0.0
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        self.thread.join(60)
+        print("  an fsync beside it took %.3f s at most" % self.longest)
+
+    def _run(self):
+        with open(self.path, "wb", buffering=0) as file:
+            while not self.ending.wait(0.02):
+                begin = time.monotonic()
+                file.write(bytes(512))
+                os.fsync(file.fileno())
+                self.longest = max(self.longest, time.monotonic() - begin)
 
 
 # --- the cluster ---------------------------------------------------------------------------------

@@ -34,8 +34,8 @@ def in_sync_again(field, deadline=60):
 
 
 def no_pause(clients, *spans):
-    """Writes that begin within a span do not wait for who comes back; beside it, how long they waited
-    before the first."""
+    """Writes that begin within a span do not wait for who comes back; beside it, how long they
+    waited before the first."""
     writes = [op for op in clients.ops if op.kind == "write"]
     before = max(op.took for op in writes if op.end < spans[0][0])
     longest = max((op for op in writes if any(begin <= op.begin < end for begin, end in spans)),
@@ -45,8 +45,8 @@ def no_pause(clients, *spans):
 
 
 def many_revisions(field, count, name, lanes=16):
-    """So many changes of one record each; side by side, so that one fsync is good for several. Sent to
-    the leader itself: the gateway would add keys, and a cluster remembers a million."""
+    """So many changes of one record each; side by side, so that one fsync is good for several. Sent
+    to the leader itself: the gateway would add keys, and a cluster remembers a million."""
     leader, failures = field.leader(), []
 
     def bring(lane):
