@@ -449,6 +449,8 @@ static void take_event(struct kt_machine *machine, const struct kt_m_event *even
         if (event->epoch == machine->leader_epoch) {
             kt_m_take_release(machine, event->epoch);
             machine->hurry = true;
+            /* Who handed the lead over a moment ago, or had a fault, is asked for none the less. */
+            machine->campaign_after_ms = machine->facts.now_ms;
         }
         break;
     case KT_M_LOG_FAULT:

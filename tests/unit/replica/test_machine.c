@@ -494,6 +494,7 @@ static void who_is_told_to_campaign_does_not_wait_for_higher_priorities(void)
     struct kt_m_event event = {.kind = KT_M_CAMPAIGN_CAME, .epoch = 1};
     follow_b();
     services[1].priority = services[2].priority = 9;
+    machine.campaign_after_ms = machine.facts.now_ms + LAG_MS; /* it has handed over itself */
     step(&event);
     tick(50); /* the key of b is still seen */
     CHECK(!machine.txn.active);
