@@ -303,8 +303,9 @@ struct world {
     int64_t first_ack_ms;                /* of a write begun after the last fault; 0 = none */
     uint64_t acks, reads, steps, commits, copies, cuts, epochs, ended;
     bool recovering; /* a loss is accepted */
-    bool lost_past;  /* it was */
-    bool operated;   /* an operator had to help */
+    bool lost_past;  /* it was; up to here all is left */
+    uint64_t lost_common;
+    bool operated; /* an operator had to help */
     int64_t recover_again_ms;
     uint64_t recoveries, others, rejoins, all_lost;
     char forgotten[KT_ID_LEN + 1], dropped[KT_ID_LEN + 1];
