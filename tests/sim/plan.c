@@ -73,7 +73,9 @@ static void recover(void)
     at((int64_t)w->options.ttl_s * 1000, DO_RECOVER);
     if (best[0] && (missing[0] || w->operated)) {
         trace("operator accepts a loss, missing is %s", missing);
-        if (w->healed_ms && !w->first_ack_ms && !w->operated && !is_set_there()) {
+        bool refused = w->etcd.keys->leader.present; /* of one that is dead, but not for etcd */
+        if (w->healed_ms && !w->first_ack_ms && !refused && !w->asked && !is_set_there()) {
+            w->asked = true;
             w->operated = true; /* from here on it must go */
             w->healed_ms = w->now_ms;
         }
