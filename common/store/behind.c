@@ -195,10 +195,22 @@ enum kt_status kt_store_flush(struct kt_store *store, struct kt_error *err)
     return status;
 }
 
+/* A disk that is full fails no reader for good: 503, and another node has the answer. */
+static enum kt_status flush_to_read(struct kt_store *store, struct kt_error *err)
+{
+    enum kt_status status = kt_store_flush(store, err);
+    if (status == KT_IO) {
+        struct kt_error cause = *err;
+        return kt_fail(err, KT_UNAVAILABLE, "what was applied can't be read here yet: %s",
+                       cause.message);
+    }
+    return status;
+}
+
 enum kt_status data_take_until(struct kt_store *store, int64_t deadline_mono_ms,
                                struct reader **ret_reader, struct kt_error *err)
 {
-    enum kt_status status = kt_store_flush(store, err);
+    enum kt_status status = flush_to_read(store, err);
     return status == KT_OK
                ? pool_take_until(&store->data_readers, deadline_mono_ms, ret_reader, err)
                : status;
@@ -206,6 +218,6 @@ enum kt_status data_take_until(struct kt_store *store, int64_t deadline_mono_ms,
 
 enum kt_status data_take(struct kt_store *store, struct reader **ret_reader, struct kt_error *err)
 {
-    enum kt_status status = kt_store_flush(store, err);
+    enum kt_status status = flush_to_read(store, err);
     return status == KT_OK ? pool_take(&store->data_readers, ret_reader, err) : status;
 }
