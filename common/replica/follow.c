@@ -334,9 +334,8 @@ static void cut(struct kt_replica *replica)
     replica->orders.changing = false;
     if (status == KT_OK) {
         kt_log(WARN, "replica", "log_cut",
-               "after=%llu entries=%llu do=\"this node never knew it to be committed, and only "
-               "after a "
-               "recover it may have been; it stands in rollback/ beside the database\"",
+               "after=%llu entries=%llu do=\"this node never knew it to be committed; only after "
+               "a recover it may have been. It stands in rollback/ beside the database\"",
                (unsigned long long)after, (unsigned long long)(end - after));
         kt_replica_note(replica, replica->addr, "log_cut", "%llu entries after revision %llu",
                         (unsigned long long)(end - after), (unsigned long long)after);
