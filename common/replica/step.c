@@ -129,7 +129,7 @@ static enum kt_status keep_durably(struct kt_replica *replica, const struct kt_m
         kt_buf_printf(&growth, "%s%s", i ? "," : "", disk->growth.ids[i]);
     }
     memcpy(kept.cluster_id, disk->cluster, sizeof(kept.cluster_id));
-    kept.standalone = replica->options.standalone;
+    kept.standalone = disk->standalone;
     kept.config_json = kt_buf_str(&config);
     kept.growth = kt_buf_str(&growth);
     kept.epoch = disk->epoch;
