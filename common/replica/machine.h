@@ -244,8 +244,7 @@ struct kt_machine {
     uint64_t promise_epoch, released_epoch;
     int64_t eligible_since_ms, campaign_after_ms, quiet_since_ms, twin_since_ms;
     int64_t recover_until_ms;
-    bool was_first; /* of those with this id; as long as its entry stands */
-    bool hurry;     /* told to campaign */
+    bool hurry; /* told to campaign */
     int64_t delete_after_ms, renew_after_ms;
     bool reset_bound; /* the note of a clean stop is still on disk */
     bool stepped;     /* at least once */

@@ -269,28 +269,30 @@ void kt_m_take_release(struct kt_machine *machine, uint64_t epoch)
 
 /* --- whom to follow --- */
 
+/* Who has this node's id and comes before it: an entry that etcd has had for longer, or any as long
+ * as this node has none. NULL: nobody. */
 static const struct kt_service *twin_of(const struct kt_machine *machine)
 {
     const struct kt_coord_view *view = machine->facts.view;
+    const struct kt_service *own = kt_m_own_entry(machine);
     for (size_t i = 0; i < view->service_count; i++) {
         const struct kt_service *service = &view->services[i];
         if (service->role != KT_ROLE_GATEWAY && service->state != KT_STATE_DIVERGED &&
             kt_m_same(service->id, machine->options.id) &&
-            strcmp(service->addr, machine->options.addr) != 0) {
+            strcmp(service->addr, machine->options.addr) != 0 &&
+            (!own || service->create_revision < own->create_revision)) {
             return service;
         }
     }
     return NULL;
 }
 
-/* Rule I1. A second node with this id that was there first: nothing is decided while it is seen; if
- * it stays, this node ends. Who has once seen its own entry alone was first. */
+/* Rule I1. Nothing is decided while a second node with this id is seen that was there first; if it
+ * stays, this node ends. */
 static bool has_twin(struct kt_machine *machine)
 {
     const struct kt_service *twin = twin_of(machine);
-    const struct kt_service *own = kt_m_own_entry(machine);
-    machine->was_first = own && (machine->was_first || !twin);
-    if (!twin || machine->was_first || KT_PLANTED(twin_ignored)) {
+    if (!twin || KT_PLANTED(twin_ignored)) {
         machine->twin_since_ms = 0;
         return false;
     }

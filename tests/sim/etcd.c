@@ -284,8 +284,11 @@ static bool put_service(struct keys *next, const struct call *call)
     if (at == next->service_count) {
         KT_ASSERT(at < SLOTS);
         next->service_count++;
+        next->services[at].create_revision = next->revision;
     }
+    int64_t created = next->services[at].create_revision;
     next->services[at] = call->service;
+    next->services[at].create_revision = created;
     next->services[at].lease = call->lease;
     next->services[at].mod_revision = next->revision;
     return true;

@@ -689,16 +689,18 @@ static void a_fault_of_the_disk_forgets_what_was_under_way(void)
     CHECK_INT(machine.request, 2);
 }
 
-static void add_twin(void)
+static void add_twin(int64_t create_revision)
 {
     set_id(services[2].id, 'a');
     kt_str_copy(services[2].addr, sizeof(services[2].addr), KT_STR("A:1"));
+    services[0].create_revision = 5;
+    services[2].create_revision = create_revision;
 }
 
 static void of_two_nodes_with_one_id_the_later_one_ends(void)
 {
-    follow_b(); /* alone at first */
-    add_twin();
+    follow_b();
+    add_twin(6);
     uint64_t before = machine.request;
     tick_for(3 * TTL_MS);
     CHECK_INT(machine.role, KT_M_FOLLOWS);
@@ -711,7 +713,7 @@ static void of_two_nodes_with_one_id_the_later_one_ends(void)
 
     follow_b();
     init();
-    add_twin();
+    add_twin(4);
     before = machine.request;
     tick_for(2 * TTL_MS);
     view.reachable = false; /* while etcd is away the other entry can't vanish */
@@ -724,6 +726,19 @@ static void of_two_nodes_with_one_id_the_later_one_ends(void)
     tick_for(200);
     CHECK_INT(machine.role, KT_M_ENDED);
     CHECK(strstr(machine.ended_why, "empty one"));
+}
+
+/* Its lease was lost, and no view showed its new entry before the copy's stood beside it: then
+ * neither had been seen alone, and both ended. */
+static void the_first_of_two_goes_on_though_it_never_saw_itself_alone(void)
+{
+    follow_b();
+    add_twin(6);
+    init();
+    tick_for(3 * TTL_MS);
+    CHECK_INT(machine.role, KT_M_FOLLOWS);
+    CHECK(machine.request > 5);
+    CHECK(!strstr(machine.waiting_for, "A:1"));
 }
 
 static void who_waits_for_a_leader_says_what_is_missing(void)
@@ -778,6 +793,7 @@ static const struct kt_test tests[] = {
     TEST(a_late_fetch_of_an_earlier_process_silences_nobody_for_good),
     TEST(a_fault_of_the_disk_forgets_what_was_under_way),
     TEST(of_two_nodes_with_one_id_the_later_one_ends),
+    TEST(the_first_of_two_goes_on_though_it_never_saw_itself_alone),
     TEST(who_waits_for_a_leader_says_what_is_missing),
 };
 KT_TEST_MAIN(tests)
