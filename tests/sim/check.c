@@ -15,20 +15,14 @@ static bool same_entry(const struct entry *a, const struct entry *b)
     return a->epoch == b->epoch && a->op == b->op && strcmp(a->epoch_id, b->epoch_id) == 0;
 }
 
-/* Another cluster, founded by empty nodes to whom etcd showed nothing else: with its disk lost and
- * everybody else away they can't know better; nor before a node that was standalone has founded
- * one. Their run ends here. */
+/* Another cluster than the one whose history is kept here, founded by empty nodes to whom etcd
+ * showed nothing else: with its disk lost and everybody else away they can't know better; nor
+ * before a node that was standalone has founded one. Their run ends here, whoever of it leads
+ * first: its founder may lose the epoch in which it did so. */
 static bool is_another_cluster(const struct node *node)
 {
-    if ((!w->etcd_set_back && !w->options.standalone) || node->machine.disk.kept.version != 1) {
-        return false;
-    }
-    for (size_t i = 0; i < node->view.service_count; i++) {
-        if (node->view.services[i].state != KT_STATE_EMPTY) {
-            return false;
-        }
-    }
-    return true;
+    return (w->etcd_set_back || w->options.standalone) && w->committed_end > 0 &&
+           strcmp(node->machine.disk.cluster, w->cluster) != 0;
 }
 
 /* Has it applied what is no more? */
@@ -68,10 +62,17 @@ static void accept_loss(const struct node *node)
 /* Acknowledged is present on every later leader. */
 void check_lead(const struct node *node)
 {
-    if (w->acked_max > 0 && is_another_cluster(node)) {
+    if (is_another_cluster(node)) {
+        uint64_t first = node->first_seq;
+        if (node->end_seq >= first && same_entry(&node->log[first], &w->committed[first])) {
+            fail("node %d leads another cluster, with entries of this one", node->slot);
+        }
         w->over = true;
         w->others++;
         return;
+    }
+    if (w->committed_end == 0) {
+        memcpy(w->cluster, node->machine.disk.cluster, sizeof(w->cluster));
     }
     if (node->copy_of >= 0) {
         fail("node %d, a copied disk, leads", node->slot);
@@ -105,7 +106,7 @@ void check_lead(const struct node *node)
 }
 
 /* Nobody is removed below min_in_sync, nor for a silence that was the leader's own pause. */
-void check_shrink(const struct node *node, const struct kt_cluster_config *config)
+static void check_shrink(const struct node *node, const struct kt_cluster_config *config)
 {
     size_t before = node->machine.disk.kept.in_sync_count;
     int64_t awake_ms = w->now_ms - node->paused_until_ms;
@@ -119,6 +120,28 @@ void check_shrink(const struct node *node, const struct kt_cluster_config *confi
     if (slept_ms > w->options.lag_timeout_ms && awake_ms < w->options.lag_timeout_ms / 2 &&
         node->machine.won_ms < local_ms(node) - slept_ms) {
         fail("node %d removes a member %" PRId64 " ms after it woke", node->slot, awake_ms);
+    }
+}
+
+/* Who founds a cluster has seen nobody with data. */
+static void check_founding(const struct node *node)
+{
+    for (size_t i = 0; i < node->view.service_count; i++) {
+        if (node->view.services[i].state != KT_STATE_EMPTY) {
+            fail("node %d founds a cluster, and sees that %s has data", node->slot,
+                 node->view.services[i].addr);
+        }
+    }
+}
+
+/* What a node is about to send. */
+void check_txn(const struct node *node)
+{
+    const struct kt_machine_txn *txn = &node->machine.txn;
+    if (!txn->is_campaign) {
+        check_shrink(node, &txn->config);
+    } else if (!node->machine.disk.cluster[0]) {
+        check_founding(node);
     }
 }
 

@@ -510,9 +510,7 @@ static void note_txn(struct node *node)
     const struct kt_machine_txn *txn = &node->machine.txn;
     if (txn->active && strcmp(node->txn.seen, txn->config.nonce) != 0) {
         memcpy(node->txn.seen, txn->config.nonce, sizeof(node->txn.seen));
-        if (!txn->is_campaign) {
-            check_shrink(node, &txn->config);
-        }
+        check_txn(node);
     }
 }
 

@@ -44,6 +44,7 @@ void node_write_alone(int slot, uint64_t entries)
     node->disk.standalone = true;
     node->disk.epoch = kept->epoch = kept->version = 1;
     memcpy(kept->cluster, node->disk.cluster, sizeof(kept->cluster));
+    memcpy(w->cluster, node->disk.cluster, sizeof(w->cluster));
     random_id(NULL, kept->epoch_id);
     random_id(NULL, kept->nonce);
     memcpy(kept->leader, node->id, sizeof(kept->leader));

@@ -267,6 +267,7 @@ struct world {
     /* history */
     struct entry committed[LOG_MAX + 1];
     uint64_t committed_end;
+    char cluster[KT_ID_LEN + 1]; /* whose history it is */
     uint64_t acked_max, read_max;
     uint32_t ops;
     uint64_t op_seq[OPS_MAX];
@@ -395,7 +396,7 @@ bool is_set_there(void);
 void check_gets_in_sync(int slot);
 void check_past(struct node *node);
 void check_cut(const struct node *node, uint64_t seq);
-void check_shrink(const struct node *node, const struct kt_cluster_config *config);
+void check_txn(const struct node *node);
 void check_growth(const struct node *leader, const struct kt_cluster_config *config);
 void check_lease(int slot, int64_t lease);
 void check_end(void);
