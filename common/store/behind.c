@@ -11,6 +11,7 @@
 #include "store/apply_internal.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -24,6 +25,60 @@
 #define LARGE_BYTES (256U << 10)
 #define REDO_READ_BYTES (4U << 20)
 
+#define KEY_PROBES 16
+
+static uint64_t key_hash(struct kt_str key)
+{
+    return kt_hash64(key.data, key.len) | 1; /* 0 is an empty place */
+}
+
+/* Relaxed: who asks while it is applied may miss it, and then apply tells. */
+void behind_note_key(struct kt_store *store, struct kt_str key)
+{
+    struct behind *behind = &store->behind;
+    uint64_t hash = key_hash(key);
+    behind->has_keys = true;
+    for (uint64_t i = 0; i < KEY_PROBES; i++) {
+        _Atomic uint64_t *place = &behind->keys[(hash / 2 + i) % BEHIND_KEYS];
+        if (atomic_load_explicit(place, memory_order_relaxed) == 0) {
+            atomic_store_explicit(place, hash, memory_order_relaxed);
+            return;
+        }
+    }
+    atomic_store_explicit(&behind->too_many_keys, true, memory_order_relaxed);
+}
+
+bool behind_has_key(struct kt_store *store, struct kt_str key)
+{
+    struct behind *behind = &store->behind;
+    uint64_t hash = key_hash(key), found = 1;
+    if (!kt_store_is_behind(store)) {
+        return false;
+    }
+    if (atomic_load_explicit(&behind->too_many_keys, memory_order_relaxed)) {
+        return true;
+    }
+    for (uint64_t i = 0; i < KEY_PROBES && found != 0; i++) {
+        found =
+            atomic_load_explicit(&behind->keys[(hash / 2 + i) % BEHIND_KEYS], memory_order_relaxed);
+        if (found == hash) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void forget_keys(struct behind *behind)
+{
+    if (behind->has_keys) {
+        behind->has_keys = false;
+        for (size_t i = 0; i < BEHIND_KEYS; i++) {
+            atomic_store_explicit(&behind->keys[i], 0, memory_order_relaxed);
+        }
+        atomic_store_explicit(&behind->too_many_keys, false, memory_order_relaxed);
+    }
+}
+
 /* The file has all that is shown: remembered as what to begin from if a commit fails. */
 static void note_committed(struct kt_store *store)
 {
@@ -34,6 +89,7 @@ static void note_committed(struct kt_store *store)
     behind->open = behind->lost = false;
     behind->entries = 0;
     atomic_store_explicit(&behind->unread, false, memory_order_release);
+    forget_keys(behind);
 }
 
 static enum kt_status commit(struct kt_store *store, struct kt_error *err)

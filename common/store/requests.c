@@ -99,9 +99,8 @@ enum kt_status kt_store_find_request(struct kt_store *store, struct kt_str key, 
 {
     struct reader *reader = NULL;
     enum kt_status status = KT_OK;
-    /* A gateway's key is new with every write but a repeated one: for that alone the data need not
-     * be brought up to date each time. */
-    if (!kt_str_starts(key, KT_STR("g-"))) {
+    /* Of most keys nothing is known; for those the data need not be brought up to date. */
+    if (behind_has_key(store, key)) {
         status = kt_store_flush(store, err);
     }
     /* A write does not wait behind questions for what only spares work. */
@@ -253,6 +252,7 @@ enum kt_status requests_remember(struct applier *a, const struct kt_entry *entry
     int64_t expires_ms = expiry_of(a, entry);
     kt_sha256(entry->body.data, entry->body.len, digest);
     struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_PUT_REQUEST];
+    behind_note_key(a->store, entry->key);
     db_bind_text(stmt, 1, entry->key);
     db_bind_blob(stmt, 2, kt_str_n((const char *)digest, sizeof(digest)));
     db_bind_i64(stmt, 3, expires_ms);

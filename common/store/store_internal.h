@@ -163,6 +163,7 @@ struct copy_hold {
 enum copy_taking { COPY_NONE, COPY_LOADING, COPY_WAITS /* for the next open */ };
 
 /* The open transaction of the data file; see behind.c. */
+#define BEHIND_KEYS 16384 /* a power of two, more than entries in one transaction */
 struct behind {
     bool open;
     bool lost; /* it was rolled back although it is shown: the file is to be brought up to that */
@@ -172,6 +173,10 @@ struct behind {
     struct kt_catalogue *view; /* as it was at the last commit, counted; NULL = none since open */
     struct store_settings settings;
     atomic_bool unread; /* something is shown that who reads the file would not find */
+    /* Hashes of the idempotency keys that it would not find; a hint: apply decides. */
+    bool has_keys;
+    atomic_bool too_many_keys;
+    _Atomic uint64_t keys[BEHIND_KEYS];
 };
 
 struct kt_store {
@@ -277,6 +282,9 @@ enum kt_status behind_show(struct kt_store *store, size_t count,
 void behind_after(struct kt_store *store); /* commits if it is time for it */
 enum kt_status behind_flush(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
 void behind_done(struct kt_store *store);
+void behind_note_key(struct kt_store *store, struct kt_str key);
+/* Any thread: may the file lack what is remembered under this key? */
+bool behind_has_key(struct kt_store *store, struct kt_str key);
 /* A read connection that sees all that is shown. */
 enum kt_status data_take(struct kt_store *store, struct reader **ret_reader,
                          struct kt_error *err) KT_MUST_CHECK;

@@ -16,6 +16,7 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -437,6 +438,20 @@ class Node(Daemon):
         self.program = re.sub(r"\d.*", "", name)
         super().__init__(bench, name, etcd, **settings)
         self.environment.setdefault("KAMAITACHI_STORE_DB", os.path.join(self.dir, "node.db"))
+
+    def wait_written(self):
+        """Until the data file holds all that the node shows: killed now, it still knows all of that."""
+        revision = int(self.get("/health").headers["x-kamaitachi-revision"])
+
+        def written():
+            base = sqlite3.connect("file:%s?mode=ro" % self.environment["KAMAITACHI_STORE_DB"],
+                                   uri=True, timeout=10)
+            try:
+                row = base.execute("SELECT value FROM meta WHERE name='applied_seq'").fetchone()
+            finally:
+                base.close()
+            return row and int(row[0]) >= revision
+        wait_until(written, "the data file has revision %d" % revision, 10)
 
     def revision(self):
         return self.health()["revision"]

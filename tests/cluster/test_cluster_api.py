@@ -446,6 +446,7 @@ def recover_is_the_way_out_when_who_was_in_sync_is_gone(bench):
     wait_until(lambda: in_sync(master) == [master.addr], "the slave is out of sync", 20)
     master.save(records=[{"subject": "s2", "time": 1, "data": {"x": 2}}])
     gone = master.info()["node_id"]
+    master.wait_written()  # so that it knows what was committed
     master.kill()
     slave.launch()
     slave.wait_answers()

@@ -188,6 +188,7 @@ def who_was_not_in_sync_leads_only_by_recover(bench):
     for value in (2, 3):  # with the second it keeps that the first is committed
         save["records"][0]["data"]["v"] = value
         equal(field.gateway.data_post("save", save).status, 200, "a write to one")
+    ahead.wait_written()  # so that it knows what was committed
     ahead.kill()
     wait_until(lambda: field.etcd.service_key(ahead.front) is None, "it is gone from etcd", 3 * TTL)
     behind.launch()

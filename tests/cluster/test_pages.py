@@ -176,6 +176,7 @@ def a_node_that_missed_a_change_before_page_one_does_not_show_it_twice(bench):
     master, slave = cluster.master, cluster.slaves[0]
     master.save(records=[{"subject": "s%d" % i, "time": 0, "data": {"x": i}} for i in range(1, 6)])
     cluster.wait_level()
+    slave.wait_written()
     slave.kill()
     revision = master.save(records=[{"subject": "s5", "time": 0, "data": {"x": 0}}])["revision"]
     body = {"field": "x", "order": 1, "limit": 2}
