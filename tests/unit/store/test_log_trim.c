@@ -25,7 +25,7 @@ static struct kt_str a_save(void)
 {
     struct kt_error err = KT_ERROR_INIT;
     struct kt_change_builder *builder = kt_change_builder_new(1 << 20);
-    char period[65], key[16];
+    char period[65], key[32];
     memset(period, 'p', 64);
     period[64] = '\0';
     for (int i = 0; i < 12; i++) {
