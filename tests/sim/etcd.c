@@ -294,10 +294,12 @@ static bool put_service(struct keys *next, const struct call *call)
     return true;
 }
 
+/* Only under the lease of who asks: it may come late, and the entry be a successor's. */
 static bool withdraw(struct keys *next, const struct call *call)
 {
     for (size_t i = 0; i < next->service_count; i++) {
-        if (strcmp(next->services[i].addr, call->service.addr) == 0) {
+        if (strcmp(next->services[i].addr, call->service.addr) == 0 &&
+            next->services[i].lease == call->lease) {
             next->services[i] = next->services[--next->service_count];
             return true;
         }
