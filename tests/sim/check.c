@@ -19,10 +19,10 @@ static bool same_entry(const struct entry *a, const struct entry *b)
  * showed nothing else: with its disk lost and everybody else away they can't know better; nor
  * before a node that was standalone has founded one. Their run ends here, whoever of it leads
  * first: its founder may lose the epoch in which it did so. */
-static bool is_another_cluster(const struct node *node)
+static bool is_another_cluster(const char *cluster)
 {
     return (w->etcd_set_back || w->options.standalone) && w->committed_end > 0 &&
-           strcmp(node->machine.disk.cluster, w->cluster) != 0;
+           strcmp(cluster, w->cluster) != 0;
 }
 
 /* Has it applied what is no more? */
@@ -62,7 +62,7 @@ static void accept_loss(const struct node *node)
 /* Acknowledged is present on every later leader. */
 void check_lead(const struct node *node)
 {
-    if (is_another_cluster(node)) {
+    if (is_another_cluster(node->machine.disk.cluster)) {
         uint64_t first = node->first_seq;
         if (node->end_seq >= first && same_entry(&node->log[first], &w->committed[first])) {
             fail("node %d leads another cluster, with entries of this one", node->slot);
@@ -103,6 +103,23 @@ void check_lead(const struct node *node)
             return;
         }
     }
+}
+
+/* Nobody has to end, unless etcd was set back or a loss accepted, or empty nodes have founded
+ * another cluster before its own was in etcd. */
+void check_stopped(const struct node *node, const char *why)
+{
+    const struct keys *keys = w->etcd.keys;
+    w->ended += node->copy_of < 0;
+    if (w->etcd_set_back || w->lost_past || node->copy_of >= 0) {
+        return;
+    }
+    if (keys->config.present && is_another_cluster(keys->config.value.cluster)) {
+        w->over = true;
+        w->others++;
+        return;
+    }
+    fail("node %d ends: %s", node->slot, why);
 }
 
 /* Nobody is removed below min_in_sync, nor for a silence that was the leader's own pause. */

@@ -496,10 +496,7 @@ static void carry_out(struct node *node, const struct kt_m_action *action)
         break;
     case KT_M_STOPPED:
         trace("node %d ends: %s", node->slot, action->why);
-        w->ended += node->copy_of < 0;
-        if (!w->etcd_set_back && !w->lost_past && node->copy_of < 0) {
-            fail("node %d ends: %s", node->slot, action->why);
-        }
+        check_stopped(node, action->why);
         break;
     }
 }

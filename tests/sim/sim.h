@@ -389,6 +389,7 @@ void client_timeout(int client, uint64_t attempt);
 
 /* check.c */
 void check_lead(const struct node *node);
+void check_stopped(const struct node *node, const char *why);
 void check_commit(const struct node *node, uint64_t from, uint64_t to);
 void check_ack(uint32_t op, uint64_t seq, uint64_t need);
 bool all_caught_up(void);
