@@ -74,8 +74,11 @@ static void recover(void)
     if (best[0] && (missing[0] || w->operated)) {
         trace("operator accepts a loss, missing is %s", missing);
         bool refused = w->etcd.keys->leader.present; /* of one that is dead, but not for etcd */
-        if (w->healed_ms && !w->first_ack_ms && !refused && !w->asked && !is_set_there()) {
+        /* Who has come since may be the one that would lead, and has not been asked. */
+        bool heard = w->asked && w->asked_slot == slot_of_addr(best);
+        if (w->healed_ms && !w->first_ack_ms && !refused && !heard && !is_set_there()) {
             w->asked = true;
+            w->asked_slot = slot_of_addr(best);
             w->operated = true; /* from here on it must go */
             w->healed_ms = w->now_ms;
         }

@@ -306,8 +306,9 @@ struct world {
     bool recovering; /* a loss is accepted */
     bool lost_past;  /* it was; up to here all is left */
     uint64_t lost_common;
-    bool operated; /* an operator had to help, */
-    bool asked;    /* and his leave to lose something was heard */
+    bool operated;  /* an operator had to help, */
+    bool asked;     /* and his leave to lose something was heard */
+    int asked_slot; /* by this one */
     int64_t recover_again_ms;
     uint64_t recoveries, others, rejoins, all_lost;
     char forgotten[KT_ID_LEN + 1], dropped[KT_ID_LEN + 1];
