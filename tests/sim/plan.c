@@ -252,6 +252,10 @@ static void heal(void)
             node->blind_until_ms = 0;
             node->pause_at_call_ms = 0;
             node->fail_sync = false;
+            int64_t rest_ms = node->receiving_until_ms - w->now_ms;
+            if (node->alive && node->machine.copy_request && rest_ms > w->copy_rest_ms) {
+                w->copy_rest_ms = rest_ms;
+            }
             start_or_wait(slot);
         }
     }

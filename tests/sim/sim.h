@@ -295,6 +295,7 @@ struct world {
     bool wipe_at_campaign;     /* the next campaign is lost, and etcd's disk with it */
     int64_t align_revision;    /* the first configuration after that stands at this revision */
     int64_t copy_delay_ms;     /* of every copy */
+    int64_t copy_rest_ms;      /* so long a slow one still comes in after the last fault */
     int64_t away_ms;           /* of whom DO_KILL_LEADER of plan.c kills */
     int64_t steady_until_ms;   /* clients write without a pause, */
     int slow_slot;             /* and this node's links are slow; -1 = none */
