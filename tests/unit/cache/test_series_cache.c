@@ -244,6 +244,7 @@ static void a_failing_load_leaves_the_cache_as_it_was(void)
     struct kt_catalogue *view = kt_store_view(store);
     struct kt_series *series = NULL;
     const struct kt_subject *subject = kt_catalogue_subject(view, 1);
+    CHECK_OK(kt_store_flush(store, &err)); /* the read is to fail, not what comes before it */
     kt_fault_set(KT_FAULT_IO, 1, 1);
     enum kt_status status = kt_series_cache_get(cache, subject, &series, &err);
     kt_fault_set(KT_FAULT_IO, 0, 0);
