@@ -19,8 +19,8 @@ const char *const store_log_migrations[] = {
     "  first_seq INTEGER NOT NULL);",
     /* What is kept grew: a program that does not know of a half copy or of a growth of the union
      * must not open the file and act without them. */
-    "INSERT OR IGNORE INTO meta(name,value) VALUES"
-    "  ('kept_growth',''),('half_copy',0),('bound_by_nothing',0);",
+    ("INSERT OR IGNORE INTO meta(name,value) VALUES"
+     "  ('kept_growth',''),('half_copy',0),('bound_by_nothing',0);"),
     /* Where a log begins that came with a full copy: at most one row, the entry behind which it
      * goes on. */
     "CREATE TABLE base(seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, wall_ms INTEGER NOT NULL);",
