@@ -393,6 +393,20 @@ enum kt_status kt_fetch_head_parse(struct kt_str bytes, struct kt_fetch_head *re
     return KT_OK;
 }
 
+bool kt_fetch_frame_skip(struct kt_str *frames)
+{
+    struct kt_rd rd;
+    kt_rd_init(&rd, frames->data, frames->len);
+    uint32_t len = kt_rd_u32(&rd);
+    (void)kt_rd_u32(&rd); /* the checksum */
+    (void)kt_rd_raw(&rd, len);
+    if (rd.bad) {
+        return false;
+    }
+    *frames = kt_str_n((const char *)rd.pos, kt_rd_left(&rd));
+    return true;
+}
+
 enum kt_status kt_fetch_frame_next(struct kt_str *frames, struct kt_entry *ret_entry,
                                    bool *ret_more, struct kt_error *err)
 {

@@ -72,5 +72,7 @@ enum kt_status kt_fetch_head_parse(struct kt_str bytes, struct kt_fetch_head *re
 /* The next frame; *ret_more false (and no entry) at the end. Strings borrow. */
 enum kt_status kt_fetch_frame_next(struct kt_str *frames, struct kt_entry *ret_entry,
                                    bool *ret_more, struct kt_error *err) KT_MUST_CHECK;
+/* Past the next frame by its length alone; false: none is whole any more. */
+bool kt_fetch_frame_skip(struct kt_str *frames);
 
 #endif

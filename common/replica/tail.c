@@ -164,14 +164,10 @@ int64_t kt_tail_wall_ms(struct kt_replica *replica, uint64_t seq)
     return batch ? batch->wall_ms : 0;
 }
 
-/* What of these frames lies behind `after`; lengths are ours, and right. */
+/* What of these frames lies behind `after`. */
 static struct kt_str skip_frames(struct kt_str frames, uint64_t first_seq, uint64_t after)
 {
-    for (uint64_t seq = first_seq; seq <= after && frames.len >= 8; seq++) {
-        const unsigned char *bytes = (const unsigned char *)frames.data;
-        size_t len = 8 + ((size_t)bytes[0] | (size_t)bytes[1] << 8 | (size_t)bytes[2] << 16 |
-                          (size_t)bytes[3] << 24);
-        frames = kt_str_n(frames.data + len, frames.len - len);
+    for (uint64_t seq = first_seq; seq <= after && kt_fetch_frame_skip(&frames); seq++) {
     }
     return frames;
 }
