@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "replica/replica_impl.h"
+#include "json/read.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -150,14 +151,12 @@ static void note_working(struct kt_replica *replica, const struct fetch *fetch)
 
 /* --- what the machine is told --- */
 
-static void tell(struct kt_replica *replica, const struct fetch *fetch,
-                 const struct kt_m_answer *answer)
+static void tell(struct kt_replica *replica, const struct kt_m_answer *answer)
 {
     struct kt_m_event event;
     memset(&event, 0, sizeof(event));
     event.kind = KT_M_ANSWER_CAME;
     event.answer = answer;
-    (void)fetch;
     kt_replica_step(replica, &event);
 }
 
@@ -175,7 +174,7 @@ static void tell_refused(struct kt_replica *replica, const struct fetch *fetch)
 {
     struct kt_m_answer answer;
     fill_answer(fetch, KT_M_ANSWER_REFUSED, &answer);
-    tell(replica, fetch, &answer);
+    tell(replica, &answer);
 }
 
 /* 409 {"released": epoch}: that epoch is over for the one that was asked. */
@@ -205,7 +204,7 @@ static void take_refusal(struct kt_replica *replica, const struct fetch *fetch)
     if (is_released(fetch)) {
         struct kt_m_answer answer;
         fill_answer(fetch, KT_M_ANSWER_RELEASED, &answer);
-        tell(replica, fetch, &answer);
+        tell(replica, &answer);
         return;
     }
     snprintf(why, sizeof(why), "it answers %d", fetch->answer.status);
@@ -218,14 +217,7 @@ static void take_refusal(struct kt_replica *replica, const struct fetch *fetch)
 static size_t count_frames(struct kt_str frames)
 {
     size_t count = 0;
-    while (frames.len >= 8) {
-        const unsigned char *bytes = (const unsigned char *)frames.data;
-        size_t len = 8 + ((size_t)bytes[0] | (size_t)bytes[1] << 8 | (size_t)bytes[2] << 16 |
-                          (size_t)bytes[3] << 24);
-        if (len > frames.len) {
-            break;
-        }
-        frames = kt_str_n(frames.data + len, frames.len - len);
+    while (kt_fetch_frame_skip(&frames)) {
         count++;
     }
     return count;
@@ -391,7 +383,7 @@ static void take_answer(struct kt_replica *replica, struct fetch *fetch)
     int64_t received_ms = kt_now_mono_ms();
     uint64_t took = replica->machine.took;
     replica->orders.append = replica->orders.cut = false;
-    tell(replica, fetch, &answer);
+    tell(replica, &answer);
     bool taken = replica->machine.took != took; /* it was for the newest fetch, of this epoch */
     if (replica->orders.append && fetch->batch) {
         append(replica, fetch);

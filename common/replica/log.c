@@ -54,7 +54,8 @@ void kt_replica_refuse_queue(struct kt_replica *replica, enum kt_status status, 
     replica->queue_bytes = 0;
 }
 
-bool kt_replica_may_number(struct kt_replica *replica)
+/* May what waits in the queue be given numbers? If not and it never will be here, it is refused. */
+static bool may_number(struct kt_replica *replica)
 {
     struct kt_machine_facts facts = kt_replica_facts(replica);
     if (kt_machine_may_write(&replica->machine, &facts) == KT_OK) {
@@ -76,7 +77,7 @@ void kt_replica_log_main(void *arg)
         bool leads = replica->machine.role == KT_M_LEADS;
         if (replica->orders.lead) {
             kt_replica_lead_epoch(replica);
-        } else if (leads && replica->queue_head && kt_replica_may_number(replica)) {
+        } else if (leads && replica->queue_head && may_number(replica)) {
             kt_replica_write_batch(replica);
         } else if (!leads && replica->orders.follow != FOLLOW_NOTHING) {
             kt_replica_follow(replica);

@@ -116,7 +116,7 @@ enum kt_m_event_kind {
     KT_M_COPY_CAME,      /* request, epoch; the copy waits at the driver until KT_M_SWAP_COPY */
     KT_M_COPIED,         /* the swap is done, fsynced; the facts show the new log. Instead the
                             process may begin again, with kt_machine_init over the new log */
-    KT_M_RELEASE_CAME,   /* epoch, from: its leader stepped down. Its answers say so as well */
+    KT_M_RELEASE_CAME,   /* epoch: its leader stepped down. Its answers say so as well */
     KT_M_CAMPAIGN_CAME,  /* epoch: its leader hands over to this node */
     KT_M_LOG_FAULT,      /* why */
     KT_M_STOP_ASKED,     /* to = target's id or NULL */
@@ -130,7 +130,7 @@ struct kt_m_event {
     const struct kt_m_fetch *fetch;
     const struct kt_m_answer *answer;
     uint64_t request, epoch;
-    const char *from, *to, *why;
+    const char *to, *why;
 };
 
 enum kt_m_action_kind {
@@ -267,6 +267,8 @@ void kt_machine_init(struct kt_machine *machine, const struct kt_machine_options
 void kt_machine_step(struct kt_machine *machine, const struct kt_m_event *event,
                      const struct kt_machine_facts *facts);
 
+/* A follower as this leader sees it; NULL = it has not been heard of in this epoch. */
+const struct kt_machine_peer *kt_machine_peer(const struct kt_machine *machine, const char *id);
 /* May a new write be given the next number? KT_OK, KT_NOT_LEADER, KT_UNAVAILABLE. */
 enum kt_status kt_machine_may_write(const struct kt_machine *machine,
                                     const struct kt_machine_facts *facts);

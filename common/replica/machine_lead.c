@@ -22,7 +22,7 @@ static struct kt_machine_peer *find_peer(struct kt_machine *machine, const char 
     return NULL;
 }
 
-static const struct kt_machine_peer *peer_of(const struct kt_machine *machine, const char *id)
+const struct kt_machine_peer *kt_machine_peer(const struct kt_machine *machine, const char *id)
 {
     return find_peer((struct kt_machine *)machine, id);
 }
@@ -55,7 +55,7 @@ static bool is_needed(const struct kt_machine *machine, const char *id)
     if (txn_has(machine, id) && !KT_PLANTED(union_after_answer)) {
         return true;
     }
-    const struct kt_machine_peer *peer = peer_of(machine, id);
+    const struct kt_machine_peer *peer = kt_machine_peer(machine, id);
     return peer && peer->candidate;
 }
 
@@ -82,7 +82,7 @@ static uint64_t acked_by(const struct kt_machine *machine, const char *id)
         return KT_PLANTED(ack_before_persist) ? machine->facts.log->end_seq
                                               : machine->facts.log->synced_seq;
     }
-    const struct kt_machine_peer *peer = peer_of(machine, id);
+    const struct kt_machine_peer *peer = kt_machine_peer(machine, id);
     return peer && peer->has_acked ? peer->acked : 0;
 }
 
@@ -128,7 +128,7 @@ static void try_commit(struct kt_machine *machine)
 
 static bool is_silent(const struct kt_machine *machine, const char *id)
 {
-    const struct kt_machine_peer *peer = peer_of(machine, id);
+    const struct kt_machine_peer *peer = kt_machine_peer(machine, id);
     int64_t heard_ms = peer ? peer->heard_ms : machine->won_ms;
     int64_t level_ms = peer ? peer->level_ms : machine->won_ms;
     int64_t now_ms = machine->facts.now_ms;
@@ -611,7 +611,7 @@ static bool all_wait(const struct kt_machine *machine, const char *to)
     const struct kt_cluster_config *kept = &machine->disk.kept;
     for (size_t i = 0; i < kept->in_sync_count; i++) {
         const char *id = kept->in_sync[i];
-        const struct kt_machine_peer *peer = peer_of(machine, id);
+        const struct kt_machine_peer *peer = kt_machine_peer(machine, id);
         bool counts = to[0] ? kt_m_same(id, to) : !kt_m_same(id, machine->options.id);
         if (counts && peer && !is_silent(machine, id) && !peer->waits) {
             return false;
@@ -625,7 +625,7 @@ static void drain(struct kt_machine *machine)
 {
     const struct kt_machine_log *log = machine->facts.log;
     const char *to = machine->target;
-    const struct kt_machine_peer *target = to[0] ? peer_of(machine, to) : NULL;
+    const struct kt_machine_peer *target = to[0] ? kt_machine_peer(machine, to) : NULL;
     bool is_level =
         !target || (target->has_acked && target->acked >= log->end_seq && is_sure(machine, to));
     /* Who campaigns must not see the entry any more, or it would wait for who has gone. */
@@ -710,7 +710,7 @@ bool kt_machine_serves_linearizable(const struct kt_machine *machine,
     }
     for (size_t i = 0; i < kept->in_sync_count; i++) {
         if (!kt_m_same(kept->in_sync[i], machine->options.id) &&
-            !peer_of(machine, kept->in_sync[i]) && !KT_PLANTED(no_promise)) {
+            !kt_machine_peer(machine, kept->in_sync[i]) && !KT_PLANTED(no_promise)) {
             return false;
         }
     }

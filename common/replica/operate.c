@@ -23,41 +23,36 @@ static void tell(struct kt_replica *replica, enum kt_m_event_kind kind, const ch
 
 /* --- handover --- */
 
-static const struct kt_machine_peer *find_peer(const struct kt_replica *replica, const char *id)
-{
-    for (size_t i = 0; i < replica->machine.peer_count; i++) {
-        if (strcmp(replica->machine.peers[i].id, id) == 0) {
-            return &replica->machine.peers[i];
-        }
-    }
-    return NULL;
-}
-
 /* May this member take over? Mutex held. */
 static bool can_lead(const struct kt_replica *replica, const struct kt_member *member)
 {
     const struct kt_machine *machine = &replica->machine;
     return member->electable && strcmp(member->id, machine->options.id) != 0 &&
            kt_cluster_config_in_sync(&machine->disk.kept, member->id) &&
-           find_peer(replica, member->id);
+           kt_machine_peer(machine, member->id);
 }
 
 /* The one named, or the most advanced. Mutex held. */
 static enum kt_status choose(const struct kt_replica *replica, const char *to,
                              const struct kt_member **ret_member, struct kt_error *err)
 {
-    const struct kt_cluster_config *kept = &replica->machine.disk.kept;
+    const struct kt_machine *machine = &replica->machine;
+    const struct kt_cluster_config *kept = &machine->disk.kept;
     const struct kt_member *best = NULL;
+    uint64_t best_acked = 0;
     for (size_t i = 0; i < kept->member_count; i++) {
         const struct kt_member *member = &kept->members[i];
         if (to[0] && strcmp(member->id, to) != 0 && strcmp(member->addr, to) != 0) {
             continue;
         }
-        if (can_lead(replica, member) &&
-            (!best || find_peer(replica, member->id)->acked > find_peer(replica, best->id)->acked ||
-             (find_peer(replica, member->id)->acked == find_peer(replica, best->id)->acked &&
-              member->priority > best->priority))) {
+        if (!can_lead(replica, member)) {
+            continue;
+        }
+        uint64_t acked = kt_machine_peer(machine, member->id)->acked;
+        if (!best || acked > best_acked ||
+            (acked == best_acked && member->priority > best->priority)) {
             best = member;
+            best_acked = acked;
         }
     }
     *ret_member = best;

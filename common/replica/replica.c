@@ -219,7 +219,9 @@ static enum kt_status read_disk(struct kt_replica *replica,
     enum kt_status status = kt_store_read_kept(replica->store, &kept, &memory, err);
     if (status == KT_OK && kept.config_json.len > 0) {
         status = kt_cluster_config_parse(kept.config_json, &disk->kept, err);
-        kt_wrap(err, "the kept configuration");
+        if (status != KT_OK) {
+            kt_wrap(err, "the kept configuration");
+        }
     }
     if (status == KT_OK) {
         memcpy(disk->cluster, identity->cluster_id, sizeof(disk->cluster));
@@ -312,27 +314,35 @@ static enum kt_status start_coord(struct kt_replica *replica, struct kt_error *e
     return status;
 }
 
-static struct kt_cond *const *all_conds(struct kt_replica *replica, size_t *ret_count,
-                                        struct kt_cond *dest[9])
+#define CONDS 9
+
+static void all_conds(struct kt_replica *replica, struct kt_cond *dest[CONDS])
 {
-    struct kt_cond *conds[] = {
-        &replica->replica_cond, &replica->step_cond,    &replica->etcd_cond,
-        &replica->log_cond,     &replica->apply_cond,   &replica->synced_cond,
-        &replica->wall_cond,    &replica->changed_cond, &replica->trim_cond};
+    struct kt_cond *conds[CONDS] = {
+        &replica->replica_cond, &replica->step_cond,  &replica->etcd_cond,
+        &replica->log_cond,     &replica->apply_cond, &replica->trim_cond,
+        &replica->synced_cond,  &replica->wall_cond,  &replica->changed_cond};
     memcpy(dest, conds, sizeof(conds));
-    *ret_count = KT_ARRAY_LEN(conds);
-    return dest;
 }
 
 static void init_sync(struct kt_replica *replica)
 {
-    struct kt_cond *dest[9];
-    size_t count = 0;
+    struct kt_cond *conds[CONDS];
     kt_mutex_init(&replica->mutex, "replica", KT_RANK_REPLICA);
-    struct kt_cond *const *conds = all_conds(replica, &count, dest);
-    for (size_t i = 0; i < count; i++) {
+    all_conds(replica, conds);
+    for (size_t i = 0; i < CONDS; i++) {
         kt_cond_init(conds[i]);
     }
+}
+
+static void done_sync(struct kt_replica *replica)
+{
+    struct kt_cond *conds[CONDS];
+    all_conds(replica, conds);
+    for (size_t i = 0; i < CONDS; i++) {
+        kt_cond_done(conds[i]);
+    }
+    kt_mutex_done(&replica->mutex);
 }
 
 static bool make_parts(struct kt_replica *replica)
@@ -525,8 +535,6 @@ void kt_replica_stop(struct kt_replica *replica)
 
 void kt_replica_free(struct kt_replica **replica)
 {
-    struct kt_cond *dest[9];
-    size_t count = 0;
     struct kt_replica *r = *replica;
     if (!r) {
         return;
@@ -548,10 +556,6 @@ void kt_replica_free(struct kt_replica **replica)
     kt_free(r->vector);
     kt_free(r->events);
     kt_free(r->told);
-    struct kt_cond *const *conds = all_conds(r, &count, dest);
-    for (size_t i = 0; i < count; i++) {
-        kt_cond_done(conds[i]);
-    }
-    kt_mutex_done(&r->mutex);
+    done_sync(r);
     kt_free(r);
 }

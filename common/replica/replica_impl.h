@@ -24,8 +24,6 @@
 #include "replica/copy.h"
 #include "replica/fetch.h"
 #include "replica/replica.h"
-#include "json/read.h"
-#include "json/write.h"
 
 #include <stdatomic.h>
 
@@ -38,7 +36,7 @@ struct proposal {
     struct proposal *next;
     atomic_int refs;
     bool numbered, answered; /* under the replica's mutex; answered: by whoever came first */
-    struct kt_buf key, body;
+    struct kt_buf key, body; /* until a batch has them */
 
     struct kt_mutex mutex; /* of what follows */
     struct kt_cond cond;
@@ -97,9 +95,8 @@ struct kt_replica {
     int64_t started_at_ms, started_mono_ms;
 
     struct kt_mutex mutex;
-    struct kt_cond replica_cond; /* the replica thread; who waits for a change of views too */
-    struct kt_cond step_cond, etcd_cond, log_cond, apply_cond;
-    struct kt_cond trim_cond;
+    struct kt_cond replica_cond, etcd_cond, log_cond, apply_cond, trim_cond; /* the threads */
+    struct kt_cond step_cond;    /* who wants to step, or to change `log` */
     struct kt_cond synced_cond;  /* fetches that wait for a large entry's fsync */
     struct kt_cond wall_cond;    /* readers in hold() */
     struct kt_cond changed_cond; /* operators' calls */
@@ -147,8 +144,7 @@ struct kt_replica {
     } orders;
     _Atomic bool receiving; /* an answer's bytes are coming in */
 
-    struct batch *tail_head,
-        *tail_tail; /* without a gap; may begin at any entry, ends with the log */
+    struct batch *tail_head, *tail_tail; /* no gap; begins at any entry, ends with the log */
     size_t tail_bytes;
 
     struct proposal *queue_head, *queue_tail;
@@ -160,7 +156,6 @@ struct kt_replica {
     struct kt_id_set released; /* who heard that this node's newest epoch is over */
     struct {
         char id[KT_ID_LEN + 1];
-        bool has_clock;
         int64_t clock_skew_ms;
     } clocks[KT_MEMBERS_MAX];
     size_t clock_count;
@@ -230,8 +225,6 @@ void kt_replica_log_main(void *arg);
 void kt_replica_lead_epoch(struct kt_replica *replica);  /* write.c */
 void kt_replica_write_batch(struct kt_replica *replica); /* write.c */
 void kt_replica_follow(struct kt_replica *replica);      /* follow.c */
-/* May what waits in the queue be given numbers? If not and it never will be here, it is refused. */
-bool kt_replica_may_number(struct kt_replica *replica);
 
 /* --- proposals (log.c) --- */
 void kt_proposal_unref(struct proposal *proposal); /* any thread */

@@ -102,19 +102,14 @@ static void note_clock(struct kt_replica *replica, const struct kt_fetch_request
         replica->clock_count++;
         memcpy(replica->clocks[i].id, fetch->node, sizeof(replica->clocks[i].id));
     }
-    replica->clocks[i].has_clock = true;
     replica->clocks[i].clock_skew_ms = fetch->now_wall_ms - kt_now_wall_ms();
 }
 
 static bool has_forgotten(const struct kt_replica *replica, const char *node)
 {
     const struct kt_machine *machine = &replica->machine;
-    for (size_t i = 0; i < machine->peer_count && machine->role == KT_M_LEADS; i++) {
-        if (strcmp(machine->peers[i].id, node) == 0) {
-            return machine->peers[i].forgot;
-        }
-    }
-    return false;
+    const struct kt_machine_peer *peer = kt_machine_peer(machine, node);
+    return machine->role == KT_M_LEADS && peer && peer->forgot;
 }
 
 /* Rule S4: once, when it is seen. Mutex held. */
@@ -196,13 +191,9 @@ static bool ask_machine(struct kt_replica *replica, struct held_fetch *held,
 static bool is_abandoned(const struct kt_replica *replica, const struct kt_fetch_request *fetch)
 {
     const struct kt_machine *machine = &replica->machine;
-    for (size_t i = 0; i < machine->peer_count && machine->role == KT_M_LEADS; i++) {
-        const struct kt_machine_peer *peer = &machine->peers[i];
-        if (strcmp(peer->id, fetch->node) == 0) {
-            return strcmp(peer->session, fetch->session) != 0 || peer->request > fetch->request;
-        }
-    }
-    return false;
+    const struct kt_machine_peer *peer = kt_machine_peer(machine, fetch->node);
+    return machine->role == KT_M_LEADS && peer &&
+           (strcmp(peer->session, fetch->session) != 0 || peer->request > fetch->request);
 }
 
 /* From the log, when they are not in memory. Those of a large batch are there after its fsync. */
@@ -470,7 +461,6 @@ void kt_replica_serve_campaign(struct kt_replica *replica, struct kt_http_reques
         memset(&event, 0, sizeof(event));
         event.kind = KT_M_CAMPAIGN_CAME;
         event.epoch = campaign.epoch;
-        event.from = campaign.node;
         kt_replica_step(replica, &event);
         kt_cond_signal(&replica->replica_cond);
     }

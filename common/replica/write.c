@@ -63,6 +63,10 @@ static enum kt_status make_frames(struct batch *batch, struct kt_error *err)
         at += entry->key.len;
         entry->body.data = batch->memory.data + at;
         at += entry->body.len;
+        if (batch->proposals) { /* nobody looks at its own copy any more */
+            kt_buf_done(&batch->proposals[i]->key);
+            kt_buf_done(&batch->proposals[i]->body);
+        }
     }
     batch->frames = kt_buf_str(&batch->memory);
     return KT_OK;
