@@ -211,7 +211,7 @@ static enum kt_status check_version(const struct copy_paths *paths, struct sqlit
     return status;
 }
 
-static enum kt_status check_content(struct kt_store *store, struct sqlite3 *copy,
+static enum kt_status check_content(const struct kt_store_identity *id, struct sqlite3 *copy,
                                     uint64_t applied_seq, struct kt_error *err)
 {
     struct kt_buf cluster;
@@ -223,9 +223,9 @@ static enum kt_status check_content(struct kt_store *store, struct sqlite3 *copy
     }
     /* Empty: the giver joined its cluster a moment ago, and its data file does not say so yet. */
     if (status == KT_OK && cluster.len_bytes > 0 &&
-        !kt_str_eq_text(kt_buf_str(&cluster), store->identity.cluster_id)) {
+        !kt_str_eq_text(kt_buf_str(&cluster), id->cluster_id)) {
         status = kt_fail(err, KT_CORRUPT, "the copy is of cluster " KT_STR_FMT ", this node of %s",
-                         KT_STR_ARG(kt_buf_str(&cluster)), store->identity.cluster_id);
+                         KT_STR_ARG(kt_buf_str(&cluster)), id->cluster_id);
     }
     if (status == KT_OK && (applied < 0 || (uint64_t)applied != applied_seq)) {
         status = kt_fail(err, KT_CORRUPT, "the copy has applied %lld, not %llu", (long long)applied,
@@ -256,21 +256,6 @@ static enum kt_status check_vector(const struct kt_epoch *epochs, size_t count,
 
 /* --- finishing --- */
 
-static enum kt_status newest_stamp(struct sqlite3 *copy, int64_t *ret_wall_ms, struct kt_error *err)
-{
-    struct sqlite3_stmt *stmt = NULL;
-    enum kt_status status =
-        db_prepare(copy, "SELECT coalesce(max(wall_ms),0) FROM revision", &stmt, err);
-    if (status == KT_OK) {
-        status = db_step(stmt, err);
-    }
-    if (status == KT_OK) {
-        *ret_wall_ms = db_i64(stmt, 0);
-    }
-    db_finalize(&stmt);
-    return status;
-}
-
 static enum kt_status put_ids(struct sqlite3 *db, const struct kt_store_identity *id,
                               struct kt_error *err)
 {
@@ -298,10 +283,10 @@ static enum kt_status check_data(struct kt_copy_in *in, uint64_t applied_seq, in
         status = check_schema(in->store, copy, err);
     }
     if (status == KT_OK) {
-        status = check_content(in->store, copy, applied_seq, err);
+        status = check_content(&id, copy, applied_seq, err);
     }
     if (status == KT_OK) {
-        status = newest_stamp(copy, ret_wall_ms, err);
+        status = db_number(copy, "SELECT coalesce(max(wall_ms),0) FROM revision", ret_wall_ms, err);
     }
     if (status == KT_OK) {
         status = put_ids(copy, &id, err);
@@ -354,11 +339,7 @@ static enum kt_status make_log(struct kt_copy_in *in, const struct kt_epoch *epo
         status = db_exec(db, "BEGIN IMMEDIATE", err);
     }
     if (status == KT_OK) {
-        status = fill_log(db, epochs, count, applied_seq, wall_ms, err);
-        status = status == KT_OK ? db_exec(db, "COMMIT", err) : status;
-        if (status != KT_OK) {
-            db_rollback(db);
-        }
+        status = db_end(db, fill_log(db, epochs, count, applied_seq, wall_ms, err), err);
     }
     db_close(&db);
     return status;

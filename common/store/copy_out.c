@@ -37,7 +37,7 @@ void copies_out_remove(const struct kt_store *store)
     for (int i = 0; i < KT_COPIES_OUT_MAX; i++) {
         KT_AUTOFREE char *path = out_path(store, i);
         if (path) {
-            store_remove_db(path);
+            (void)!db_remove(path, NULL);
         }
     }
 }
@@ -70,23 +70,6 @@ static void give_slot(struct kt_store *store, int slot, bool was_read)
     kt_mutex_unlock(&store->state_mutex);
 }
 
-static enum kt_status read_number(struct sqlite3 *db, const char *sql, int64_t *ret_number,
-                                  struct kt_error *err)
-{
-    struct sqlite3_stmt *stmt = NULL;
-    enum kt_status status = db_prepare(db, sql, &stmt, err);
-    if (status == KT_OK) {
-        status = db_step(stmt, err);
-    }
-    if (status == KT_OK) {
-        *ret_number = db_i64(stmt, 0);
-    } else if (status == KT_NOT_FOUND) {
-        status = kt_fail(err, KT_CORRUPT, "the data file gives no answer to %s", sql);
-    }
-    db_finalize(&stmt);
-    return status;
-}
-
 /* The first read begins the transaction: from then on this is one moment of the data. */
 static enum kt_status fix_moment(struct kt_copy_out *out, struct kt_error *err)
 {
@@ -99,10 +82,10 @@ static enum kt_status fix_moment(struct kt_copy_out *out, struct kt_error *err)
         status = db_meta_get_i64(out->from, "applied_seq", 0, &applied, err);
     }
     if (status == KT_OK) {
-        status = read_number(out->from, "PRAGMA page_count", &pages, err);
+        status = db_number(out->from, "PRAGMA page_count", &pages, err);
     }
     if (status == KT_OK) {
-        status = read_number(out->from, "PRAGMA page_size", &page_size, err);
+        status = db_number(out->from, "PRAGMA page_size", &page_size, err);
     }
     if (status == KT_OK) {
         out->applied_seq = (uint64_t)applied;
@@ -141,7 +124,7 @@ static enum kt_status begin(struct kt_copy_out *out, struct kt_error *err)
     if (!out->path) {
         return kt_fail(err, KT_NO_MEMORY, "no memory to copy the data");
     }
-    store_remove_db(out->path);
+    (void)!db_remove(out->path, NULL);
     enum kt_status status = db_open(out->store->path, DB_READER, &out->from, err);
     if (status == KT_OK) {
         status = fix_moment(out, err);
@@ -259,7 +242,7 @@ void kt_store_copy_out_close(struct kt_copy_out **out)
     close_databases(o);
     (void)!kt_file_close(&o->file, NULL);
     if (o->path) {
-        store_remove_db(o->path);
+        (void)!db_remove(o->path, NULL);
     }
     if (o->slot >= 0) {
         give_slot(o->store, o->slot, o->read_bytes > 0 && o->read_bytes == o->size_bytes);

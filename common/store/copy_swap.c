@@ -28,20 +28,6 @@
 
 /* --- names --- */
 
-char *store_beside(const struct kt_store *store, const char *suffix)
-{
-    struct kt_str stem = kt_str(store->path);
-    if (kt_str_ends(stem, KT_STR(".db"))) {
-        stem.len -= 3;
-    }
-    size_t size = stem.len + strlen(suffix) + 1;
-    char *path = kt_malloc(size);
-    if (path) {
-        snprintf(path, size, KT_STR_FMT "%s", KT_STR_ARG(stem), suffix);
-    }
-    return path;
-}
-
 enum kt_status copy_paths_make(const struct kt_store *store, struct copy_paths *paths,
                                struct kt_error *err)
 {
@@ -61,29 +47,10 @@ void copy_paths_done(struct copy_paths *paths)
     *paths = (struct copy_paths){0};
 }
 
-static enum kt_status remove_db(const char *path, struct kt_error *err)
-{
-    static const char *const suffixes[] = {"-journal", "-wal", "-shm", ""};
-    size_t size = strlen(path) + 16;
-    KT_AUTOFREE char *name = kt_malloc(size);
-    enum kt_status status =
-        name ? KT_OK : kt_fail(err, KT_NO_MEMORY, "no memory to remove %s", path);
-    for (size_t i = 0; i < KT_ARRAY_LEN(suffixes) && status == KT_OK; i++) {
-        snprintf(name, size, "%s%s", path, suffixes[i]);
-        status = kt_fs_remove(name, err);
-    }
-    return status;
-}
-
-void store_remove_db(const char *path)
-{
-    (void)!remove_db(path, NULL);
-}
-
 enum kt_status copy_remove_files(const struct copy_paths *paths, struct kt_error *err)
 {
-    enum kt_status status = remove_db(paths->data, err);
-    return status == KT_OK ? remove_db(paths->log, err) : status;
+    enum kt_status status = db_remove(paths->data, err);
+    return status == KT_OK ? db_remove(paths->log, err) : status;
 }
 
 /* --- what is kept, and what the copy lacks --- */
@@ -158,13 +125,7 @@ static enum kt_status change_new(struct sqlite3 *db, const struct old_log *old, 
     if (status == KT_OK) {
         status = put_kept(db, old, epoch, half_copy, err);
     }
-    if (status == KT_OK) {
-        status = db_exec(db, "COMMIT", err);
-    }
-    if (status != KT_OK) {
-        db_rollback(db);
-    }
-    return status;
+    return db_end(db, status, err);
 }
 
 /* Puts what the node keeps into the new log, and says whether the old one has more than it. */

@@ -5,10 +5,12 @@
 #include "store/db.h"
 
 #include "base/buf.h"
+#include "base/fs.h"
 #include "base/mem.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
+#include <string.h>
 
 #define BUSY_TIMEOUT_MS 10000
 
@@ -117,6 +119,20 @@ void db_close(struct sqlite3 **db)
     *db = NULL;
 }
 
+enum kt_status db_remove(const char *path, struct kt_error *err)
+{
+    static const char *const suffixes[] = {"-journal", "-wal", "-shm", ""};
+    size_t size = strlen(path) + 16;
+    KT_AUTOFREE char *name = kt_malloc(size);
+    enum kt_status status =
+        name ? KT_OK : kt_fail(err, KT_NO_MEMORY, "no memory to remove %s", path);
+    for (size_t i = 0; i < KT_ARRAY_LEN(suffixes) && status == KT_OK; i++) {
+        snprintf(name, size, "%s%s", path, suffixes[i]);
+        status = kt_fs_remove(name, err);
+    }
+    return status;
+}
+
 enum kt_status db_prepare(struct sqlite3 *db, const char *sql, struct sqlite3_stmt **ret_stmt,
                           struct kt_error *err)
 {
@@ -138,12 +154,41 @@ enum kt_status db_exec(struct sqlite3 *db, const char *sql, struct kt_error *err
     return rc == SQLITE_OK ? KT_OK : fail(db, rc, sql, err);
 }
 
+enum kt_status db_number(struct sqlite3 *db, const char *sql, int64_t *ret_number,
+                         struct kt_error *err)
+{
+    struct sqlite3_stmt *stmt = NULL;
+    enum kt_status status = db_prepare(db, sql, &stmt, err);
+    if (status == KT_OK) {
+        status = db_step(stmt, err);
+    }
+    if (status == KT_OK) {
+        *ret_number = db_i64(stmt, 0);
+    } else if (status == KT_NOT_FOUND) {
+        status =
+            kt_fail(err, KT_CORRUPT, "%s: no answer to %s", sqlite3_db_filename(db, "main"), sql);
+    }
+    db_finalize(&stmt);
+    return status;
+}
+
 void db_rollback(struct sqlite3 *db)
 {
     if (!sqlite3_get_autocommit(db)) {
         /* SQLite rolls back by itself where this fails; there is nothing more to be done. */
         (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
     }
+}
+
+enum kt_status db_end(struct sqlite3 *db, enum kt_status status, struct kt_error *err)
+{
+    if (status == KT_OK) {
+        status = db_exec(db, "COMMIT", err);
+    }
+    if (status != KT_OK) {
+        db_rollback(db);
+    }
+    return status;
 }
 
 bool db_in_transaction(struct sqlite3 *db)
@@ -316,16 +361,11 @@ enum kt_status db_check_columns(struct sqlite3_stmt *stmt, struct kt_error *err)
 
 enum kt_status db_user_version(struct sqlite3 *db, int *ret_version, struct kt_error *err)
 {
-    struct sqlite3_stmt *stmt = NULL;
-    enum kt_status status = db_prepare(db, "PRAGMA user_version", &stmt, err);
-    if (status != KT_OK) {
-        return status;
-    }
-    status = db_step(stmt, err);
+    int64_t version = 0;
+    enum kt_status status = db_number(db, "PRAGMA user_version", &version, err);
     if (status == KT_OK) {
-        *ret_version = (int)db_i64(stmt, 0);
+        *ret_version = (int)version;
     }
-    db_finalize(&stmt);
     return status;
 }
 

@@ -26,15 +26,23 @@ enum db_mode {
 enum kt_status db_open(const char *path, enum db_mode mode, struct sqlite3 **ret_db,
                        struct kt_error *err) KT_MUST_CHECK;
 void db_close(struct sqlite3 **db);
+/* The file and its journals, which go first; absent is OK. */
+enum kt_status db_remove(const char *path, struct kt_error *err) KT_MUST_CHECK;
 enum kt_status db_prepare(struct sqlite3 *db, const char *sql, struct sqlite3_stmt **ret_stmt,
                           struct kt_error *err) KT_MUST_CHECK;
 void db_finalize(struct sqlite3_stmt **stmt);
 enum kt_status db_exec(struct sqlite3 *db, const char *sql, struct kt_error *err) KT_MUST_CHECK;
+/* The one number that a query gives. */
+enum kt_status db_number(struct sqlite3 *db, const char *sql, int64_t *ret_number,
+                         struct kt_error *err) KT_MUST_CHECK;
 /* Without result: for a rollback on the way out. */
 void db_rollback(struct sqlite3 *db);
+/* Ends a transaction that came to `status` so far: commits it, or takes it back. */
+enum kt_status db_end(struct sqlite3 *db, enum kt_status status,
+                      struct kt_error *err) KT_MUST_CHECK;
+bool db_in_transaction(struct sqlite3 *db); /* begun, and not rolled back since */
 
 /* Moves the WAL into the file and empties it, as far as that succeeds. */
-bool db_in_transaction(struct sqlite3 *db); /* begun, and not rolled back since */
 void db_checkpoint(struct sqlite3 *db);
 
 /* Moves what the WAL has now into the file, both synced, without waiting for readers or writers.

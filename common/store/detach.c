@@ -44,13 +44,7 @@ static enum kt_status change_log_ids(struct sqlite3 *db, const struct kt_store_d
     if (status == KT_OK) {
         status = put_log_ids(db, as, err);
     }
-    if (status == KT_OK) {
-        status = db_exec(db, "COMMIT", err);
-    }
-    if (status != KT_OK) {
-        db_rollback(db);
-    }
-    return status;
+    return db_end(db, status, err);
 }
 
 /* The ids it lacks are filled in at the next open. */

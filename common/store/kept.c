@@ -117,13 +117,10 @@ enum kt_status kt_store_keep(struct kt_store *store, const struct kt_store_kept 
         status = db_exec(store->log.db, "BEGIN IMMEDIATE", err);
     }
     if (status == KT_OK) {
-        status = kept_write(store->log.db, kept, err);
-        status = status == KT_OK ? db_exec(store->log.db, "COMMIT", err) : status;
-        if (status == KT_OK) {
-            note_kept(store, kept, &config, &growth);
-        } else {
-            db_rollback(store->log.db);
-        }
+        status = db_end(store->log.db, kept_write(store->log.db, kept, err), err);
+    }
+    if (status == KT_OK) {
+        note_kept(store, kept, &config, &growth);
     }
     kt_mutex_unlock(&store->log_mutex);
     kt_buf_done(&config);

@@ -238,13 +238,7 @@ static enum kt_status delete_tail(struct kt_store *store, const struct cut *cut,
     if (status == KT_OK) {
         status = db_meta_set_i64(db, "kept_epoch", (int64_t)cut->kept_epoch, err);
     }
-    if (status == KT_OK) {
-        status = db_exec(db, "COMMIT", err);
-    }
-    if (status != KT_OK) {
-        db_rollback(db);
-    }
-    return status;
+    return db_end(db, status, err);
 }
 
 static void note_cut(struct kt_store *store, const struct cut *cut)

@@ -21,28 +21,15 @@
 
 /* --- how far --- */
 
-static enum kt_status read_number(struct sqlite3 *db, const char *sql, int64_t *ret_number,
-                                  struct kt_error *err)
-{
-    struct sqlite3_stmt *stmt = NULL;
-    enum kt_status status = db_prepare(db, sql, &stmt, err);
-    if (status == KT_OK) {
-        status = db_step(stmt, err);
-    }
-    *ret_number = status == KT_OK ? db_i64(stmt, 0) : 0;
-    db_finalize(&stmt);
-    return status == KT_NOT_FOUND ? KT_OK : status;
-}
-
 static enum kt_status used_bytes(struct sqlite3 *db, int64_t *ret_bytes, struct kt_error *err)
 {
     int64_t pages = 0, unused = 0, page_size = 0;
-    enum kt_status status = read_number(db, "PRAGMA page_count", &pages, err);
+    enum kt_status status = db_number(db, "PRAGMA page_count", &pages, err);
     if (status == KT_OK) {
-        status = read_number(db, "PRAGMA freelist_count", &unused, err);
+        status = db_number(db, "PRAGMA freelist_count", &unused, err);
     }
     if (status == KT_OK) {
-        status = read_number(db, "PRAGMA page_size", &page_size, err);
+        status = db_number(db, "PRAGMA page_size", &page_size, err);
     }
     *ret_bytes = (pages - unused) * page_size;
     return status;
@@ -175,7 +162,7 @@ static enum kt_status trim_touched(struct kt_store *store, bool *ret_more, struc
     int64_t oldest = 0;
     struct sqlite3_stmt *stmt = NULL;
     kt_mutex_lock(&store->apply_mutex);
-    enum kt_status status = read_number(store->data, "SELECT min(seq) FROM touched", &oldest, err);
+    enum kt_status status = db_number(store->data, "SELECT min(seq) FROM touched", &oldest, err);
     uint64_t until = (uint64_t)oldest + TOUCHED_ROWS;
     until = until < first ? until : first;
     if (status == KT_OK && oldest > 0 && (uint64_t)oldest < first) {

@@ -3,6 +3,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "store/db.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -68,27 +69,15 @@ enum kt_status kt_spool_finish(struct kt_spool *spool, const char **ret_path, st
     return status;
 }
 
-/* A rollback journal or WAL of the spool's name: SQLite may leave one behind. */
-static void remove_all(const char *path)
-{
-    static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
-    size_t size = strlen(path) + SUFFIX_BYTES;
-    char *name = kt_malloc(size);
-    for (size_t i = 0; name && i < KT_ARRAY_LEN(suffixes); i++) {
-        snprintf(name, size, "%s%s", path, suffixes[i]);
-        /* What cannot be removed now is in nobody's way: the next start tries again. */
-        (void)!kt_fs_remove(name, NULL);
-    }
-    kt_free(name);
-}
-
 void kt_spool_free(struct kt_spool **spool)
 {
     if (!*spool) {
         return;
     }
     (void)!kt_file_close(&(*spool)->file, NULL);
-    remove_all((*spool)->path);
+    /* SQLite may leave a journal beside it. What cannot be removed now is in nobody's way: the next
+     * start tries again. */
+    (void)!db_remove((*spool)->path, NULL);
     kt_free(*spool);
     *spool = NULL;
 }
@@ -99,7 +88,7 @@ void kt_spools_remove(const char *beside)
     char *path = kt_malloc(size);
     for (int i = 0; path && i < KT_SPOOLS_MAX; i++) {
         name_spool(path, size, beside, i);
-        remove_all(path);
+        (void)!db_remove(path, NULL);
     }
     kt_free(path);
 }

@@ -116,23 +116,29 @@ void kt_store_identity(struct kt_store *store, struct kt_store_identity *ret_ide
 
 /* --- opening --- */
 
-/* X.db -> X.log.db, X.lock. */
-static bool make_paths(struct kt_store *store, const char *path)
+char *store_beside(const struct kt_store *store, const char *suffix)
 {
-    struct kt_str whole = kt_str(path), stem = whole;
-    if (kt_str_ends(whole, KT_STR(".db"))) {
+    struct kt_str stem = kt_str(store->path);
+    if (kt_str_ends(stem, KT_STR(".db"))) {
         stem.len -= 3;
     }
-    size_t size = stem.len + sizeof(".log.db");
+    size_t size = stem.len + strlen(suffix) + 1;
+    char *path = kt_malloc(size);
+    if (path) {
+        snprintf(path, size, KT_STR_FMT "%s", KT_STR_ARG(stem), suffix);
+    }
+    return path;
+}
+
+static bool make_paths(struct kt_store *store, const char *path)
+{
     store->path = kt_strdup(path);
-    store->log_path = kt_malloc(size);
-    store->lock_path = kt_malloc(size);
-    if (!store->path || !store->log_path || !store->lock_path) {
+    if (!store->path) {
         return false;
     }
-    snprintf(store->log_path, size, KT_STR_FMT ".log.db", KT_STR_ARG(stem));
-    snprintf(store->lock_path, size, KT_STR_FMT ".lock", KT_STR_ARG(stem));
-    return true;
+    store->log_path = store_beside(store, ".log.db");
+    store->lock_path = store_beside(store, ".lock");
+    return store->log_path && store->lock_path;
 }
 
 struct data_ids {

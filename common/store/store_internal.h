@@ -248,9 +248,6 @@ enum kt_status copy_settle(struct kt_store *store, const struct kt_store_options
 /* The files are put aside, new ones without data take their place; the lock is held. */
 enum kt_status copy_start_anew(struct kt_store *store, const struct kt_store_options *options,
                                const char *why, struct kt_error *err) KT_MUST_CHECK;
-/* "X.db", ".copy" -> "X.copy"; heap, NULL without memory. */
-char *store_beside(const struct kt_store *store, const char *suffix);
-void store_remove_db(const char *path); /* with its journals, as far as that succeeds */
 /* copy_out.c: what an earlier process left. */
 void copies_out_remove(const struct kt_store *store);
 
@@ -271,7 +268,7 @@ extern const char *const store_touched_sql;
 /* generic.c: names the statements that it reads with. */
 void generic_prepare(struct reader_pool *data_readers);
 
-/* behind.c; with apply_mutex held, but for the last two. */
+/* behind.c; with apply_mutex held, but for the last three. */
 /* Begins what one call applies, in the open transaction. */
 enum kt_status behind_begin(struct kt_store *store, const struct kt_entry *entries, size_t count,
                             struct kt_error *err) KT_MUST_CHECK;
@@ -297,6 +294,9 @@ void applier_free(struct applier **applier);
 enum kt_status data_prepare(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
 void data_close(struct kt_store *store);
 
+/* store.c */
+/* "X.db", ".copy" -> "X.copy"; heap, NULL without memory. */
+char *store_beside(const struct kt_store *store, const char *suffix);
 /* Publishes a view (takes the reference) and wakes who waited for it. */
 void store_publish(struct kt_store *store, struct kt_catalogue *view);
 
