@@ -92,17 +92,32 @@ static void note_committed(struct kt_store *store)
     forget_keys(behind);
 }
 
+static void roll_back(struct kt_store *store)
+{
+    struct behind *behind = &store->behind;
+    db_rollback(store->data);
+    apply_forget_facts(store->applier);
+    behind->open = false;
+    behind->lost = behind->entries > 0;
+}
+
+/* SQLite rolls a whole transaction back where its disk or memory is short; also for a statement
+ * that has nothing to do with what is applied. */
+static void look_for_rollback(struct kt_store *store)
+{
+    if (store->behind.open && !db_in_transaction(store->data)) {
+        roll_back(store);
+    }
+}
+
 static enum kt_status commit(struct kt_store *store, struct kt_error *err)
 {
     enum kt_status status = db_run(store->data_stmts[DATA_COMMIT], err);
     if (status == KT_OK) {
         note_committed(store);
-        return KT_OK;
+    } else {
+        roll_back(store);
     }
-    db_rollback(store->data);
-    apply_forget_facts(store->applier);
-    store->behind.open = false;
-    store->behind.lost = store->behind.entries > 0;
     return status;
 }
 
@@ -161,6 +176,7 @@ enum kt_status behind_begin(struct kt_store *store, const struct kt_entry *entri
     struct behind *behind = &store->behind;
     enum kt_status status = KT_OK;
     behind->is_large = is_large(entries, count);
+    look_for_rollback(store);
     if (behind->lost || (behind->is_large && behind->entries > 0)) {
         status = behind_flush(store, err);
     }
@@ -185,18 +201,13 @@ void behind_undo(struct kt_store *store)
 {
     struct behind *behind = &store->behind;
     struct kt_error unwanted = KT_ERROR_INIT;
-    bool kept = db_in_transaction(store->data) &&
+    bool kept = behind->entries > 0 && db_in_transaction(store->data) &&
                 db_run(store->data_stmts[DATA_UNDO], &unwanted) == KT_OK &&
                 db_run(store->data_stmts[DATA_RELEASE], &unwanted) == KT_OK;
-    apply_forget_facts(store->applier);
-    if (!kept) {
-        /* SQLite rolls a whole transaction back where its disk or memory is short. */
-        db_rollback(store->data);
-        behind->open = false;
-        behind->lost = behind->entries > 0;
-    } else if (behind->entries == 0) {
-        db_rollback(store->data);
-        behind->open = false;
+    if (kept) {
+        apply_forget_facts(store->applier);
+    } else {
+        roll_back(store);
     }
 }
 
@@ -224,6 +235,7 @@ void behind_after(struct kt_store *store)
 
 enum kt_status behind_flush(struct kt_store *store, struct kt_error *err)
 {
+    look_for_rollback(store);
     if (store->behind.lost) {
         return redo(store, err);
     }

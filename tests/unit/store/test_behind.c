@@ -164,6 +164,30 @@ static void a_commit_that_fails_is_made_good_from_the_log(void)
     kt_store_close(&store);
 }
 
+/* Beside what is applied others write to the file, and SQLite gives everything up when the disk is
+ * full for one of them. */
+static void what_was_rolled_back_under_another_statement_is_made_good(void)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    const char *path = help_path();
+    struct kt_store *store = help_open(path);
+    help_found(store, 4096);
+    save(store, "s", 0, 1);
+    CHECK_FAILS(db_exec(store->data,
+                        "INSERT OR ROLLBACK INTO meta(name,value) VALUES('applied_seq',0)", &err),
+                KT_IO);
+    CHECK(!db_in_transaction(store->data));
+    save(store, "other", 0, 2); /* who applies next finds it out … */
+    CHECK(newest(store, "s") == 1);
+    CHECK(newest(store, "other") == 2);
+    CHECK_INT(in_file(path), 3);
+    save(store, "s", KT_DAY_S, 3);
+    db_rollback(store->data);
+    CHECK(newest(store, "s") == 3); /* … or who reads */
+    CHECK_INT(in_file(path), 4);
+    kt_store_close(&store);
+}
+
 static void while_it_cannot_be_made_good_nobody_reads_half(void)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -189,6 +213,7 @@ static const struct kt_test tests[] = {
     TEST(a_large_change_has_a_transaction_of_its_own),
     TEST(a_refused_change_leaves_the_ones_before_it),
     TEST(a_commit_that_fails_is_made_good_from_the_log),
+    TEST(what_was_rolled_back_under_another_statement_is_made_good),
     TEST(while_it_cannot_be_made_good_nobody_reads_half),
 };
 KT_TEST_MAIN(tests)
