@@ -98,6 +98,8 @@ char *kt_buf_take(struct kt_buf *buf,
 void kt_buf_put_u16(struct kt_buf *buf, uint16_t value);
 void kt_buf_put_u32(struct kt_buf *buf, uint32_t value);
 void kt_buf_put_u64(struct kt_buf *buf, uint64_t value);
+/* Over the four bytes that were put at `at`, for what was not known then. */
+void kt_buf_set_u32(struct kt_buf *buf, size_t at, uint32_t value);
 void kt_buf_put_f64(struct kt_buf *buf, double value);
 void kt_buf_put_varint(struct kt_buf *buf, uint64_t value);
 void kt_buf_put_svarint(struct kt_buf *buf, int64_t value);     /* zigzag */

@@ -31,6 +31,17 @@ void kt_buf_put_u64(struct kt_buf *buf, uint64_t value)
     put_le(buf, value, 8);
 }
 
+void kt_buf_set_u32(struct kt_buf *buf, size_t at, uint32_t value)
+{
+    if (kt_buf_status(buf) != KT_OK) {
+        return; /* they may not be there */
+    }
+    KT_ASSERT(at + 4 <= buf->len_bytes);
+    for (size_t i = 0; i < 4; i++) {
+        buf->data[at + i] = (char)(unsigned char)(value >> (8 * i));
+    }
+}
+
 void kt_buf_put_f64(struct kt_buf *buf, double value)
 {
     uint64_t bits;

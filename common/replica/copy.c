@@ -5,14 +5,12 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "replica/wire.h"
 #include "store/copy.h"
-#include "json/read.h"
-#include "json/write.h"
 
 #include <string.h>
 
 #define TELL_EVERY_MS 5000
-#define WHOLE_MAX (INT64_C(1) << 53)
 
 /* --- the head --- */
 
@@ -31,114 +29,37 @@ void kt_copy_head_format(const struct kt_copy_head *head, struct kt_buf *ret_byt
     kt_jw_kv_u64(&jw, "commit", head->commit);
     kt_jw_kv_u64(&jw, "bytes", head->bytes);
     kt_jw_kv_u64(&jw, "schema", head->schema);
-    kt_jw_key_text(&jw, "vector");
-    kt_jw_array(&jw);
-    for (size_t i = 0; i < head->vector_count; i++) {
-        kt_jw_array(&jw);
-        kt_jw_u64(&jw, head->vector[i].epoch);
-        kt_jw_text(&jw, head->vector[i].epoch_id);
-        kt_jw_u64(&jw, head->vector[i].first_seq);
-        kt_jw_array_end(&jw);
-    }
-    kt_jw_array_end(&jw);
+    kt_wire_put_vector(&jw, head->vector, head->vector_count);
     kt_jw_object_end(&jw);
-    if (kt_buf_status(ret_bytes) == KT_OK) {
-        uint32_t len = (uint32_t)(ret_bytes->len_bytes - start);
-        for (int i = 0; i < 4; i++) {
-            ret_bytes->data[length_at + (size_t)i] = (char)(unsigned char)(len >> (8 * i));
-        }
-    }
-}
-
-static bool copy_id(struct kt_str text, char dest[KT_ID_LEN + 1])
-{
-    uint64_t ignored;
-    if (text.len != KT_ID_LEN || !kt_parse_hex_u64(text, &ignored)) {
-        return false;
-    }
-    memcpy(dest, text.data, KT_ID_LEN);
-    dest[KT_ID_LEN] = '\0';
-    return true;
-}
-
-static bool take_whole(const struct kt_json_value *value, uint64_t *ret)
-{
-    double number = kt_json_type(value) == KT_JSON_NUMBER ? kt_json_number(value) : -1;
-    if (!(number >= 1 && number <= (double)WHOLE_MAX) || number != (double)(uint64_t)number) {
-        return false;
-    }
-    *ret = (uint64_t)number;
-    return true;
-}
-
-static bool take_epoch(const struct kt_json_value *item, struct kt_epoch *ret)
-{
-    if (kt_json_type(item) != KT_JSON_ARRAY || kt_json_count(item) != 3) {
-        return false;
-    }
-    const struct kt_json_value *epoch = kt_json_next(item, NULL);
-    const struct kt_json_value *id = kt_json_next(item, epoch);
-    return kt_json_type(id) == KT_JSON_STRING && copy_id(kt_json_string(id), ret->epoch_id) &&
-           take_whole(epoch, &ret->epoch) && take_whole(kt_json_next(item, id), &ret->first_seq);
+    kt_buf_set_u32(ret_bytes, length_at, (uint32_t)(ret_bytes->len_bytes - start));
 }
 
 static enum kt_status parse_vector(struct kt_json_fields *fields, struct kt_copy_head *head,
                                    struct kt_epoch **ret_vector, struct kt_error *err)
 {
-    const struct kt_json_value *array = NULL;
     bool present = false;
-    enum kt_status status = kt_json_get_array(fields, "vector", &array, &present, err);
-    if (status != KT_OK) {
-        return status;
+    enum kt_status status =
+        kt_wire_vector(fields, KT_COPY_VECTOR_MAX, ret_vector, &head->vector_count, &present, err);
+    if (status == KT_OK && !present) {
+        status = kt_fail_field(err, KT_BAD_VALUE, "vector", "vector must have at most %d epochs",
+                               KT_COPY_VECTOR_MAX);
     }
-    size_t count = present ? kt_json_count(array) : 0, i = 0;
-    if (!present || count > KT_COPY_VECTOR_MAX) {
-        return kt_fail_field(err, KT_BAD_VALUE, "vector", "vector must have at most %d epochs",
-                             KT_COPY_VECTOR_MAX);
-    }
-    struct kt_epoch *vector = kt_calloc(count + 1, sizeof(*vector));
-    if (!vector) {
-        return kt_fail(err, KT_NO_MEMORY, "no memory for an epoch vector");
-    }
-    for (const struct kt_json_value *item = kt_json_next(array, NULL); item;
-         item = kt_json_next(array, item)) {
-        if (!take_epoch(item, &vector[i++])) {
-            kt_free(vector);
-            return kt_fail_field(err, KT_BAD_VALUE, "vector",
-                                 "vector must hold [epoch, \"epoch_id\", first_seq]");
-        }
-    }
-    *ret_vector = vector;
-    head->vector = vector;
-    head->vector_count = count;
-    return KT_OK;
+    head->vector = *ret_vector;
+    return status;
 }
 
 static enum kt_status parse_fields(struct kt_json_fields *fields, struct kt_copy_head *head,
                                    struct kt_epoch **ret_vector, struct kt_error *err)
 {
-    struct kt_str cluster = {NULL, 0};
     struct {
         const char *name;
         uint64_t *value;
     } numbers[] = {
         {"epoch", &head->epoch},   {"request", &head->request}, {"applied_seq", &head->applied_seq},
         {"commit", &head->commit}, {"bytes", &head->bytes},     {"schema", &head->schema}};
-    bool present = false;
-    enum kt_status status = kt_json_get_string(fields, "cluster", &cluster, &present, err);
-    if (status == KT_OK && (!present || !copy_id(cluster, head->cluster))) {
-        status =
-            kt_fail_field(err, KT_BAD_VALUE, "cluster", "cluster must be 16 hexadecimal digits");
-    }
+    enum kt_status status = kt_wire_id(fields, "cluster", head->cluster, err);
     for (size_t i = 0; i < KT_ARRAY_LEN(numbers) && status == KT_OK; i++) {
-        int64_t value = 0;
-        present = false;
-        status = kt_json_get_int(fields, numbers[i].name, 0, WHOLE_MAX, &value, &present, err);
-        if (status == KT_OK && !present) {
-            status =
-                kt_fail_field(err, KT_BAD_VALUE, numbers[i].name, "%s is missing", numbers[i].name);
-        }
-        *numbers[i].value = (uint64_t)value;
+        status = kt_wire_u64(fields, numbers[i].name, numbers[i].value, err);
     }
     /* Fields that a later giver adds are passed over. */
     return status == KT_OK ? parse_vector(fields, head, ret_vector, err) : status;
@@ -327,8 +248,9 @@ enum kt_status kt_copy_taker_new(struct kt_store *store, struct kt_copy_taker **
 
 static uint32_t part_u32(const struct kt_copy_taker *taker)
 {
-    const unsigned char *b = (const unsigned char *)taker->part.data;
-    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    struct kt_rd rd;
+    kt_rd_init(&rd, taker->part.data, taker->part.len_bytes);
+    return kt_rd_u32(&rd);
 }
 
 static void await_more(struct kt_copy_taker *taker)

@@ -4,8 +4,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
-#include "json/read.h"
-#include "json/write.h"
+#include "replica/wire.h"
 
 #include <string.h>
 
@@ -23,16 +22,11 @@ void kt_fetch_request_done(struct kt_fetch_request *request)
  * ends, and where they agree the vector is not looked at. */
 static void write_vector(struct kt_jw *jw, const struct kt_epoch *vector, size_t count)
 {
-    kt_jw_key_text(jw, "vector");
-    kt_jw_array(jw);
-    for (size_t i = count > KT_FETCH_VECTOR_MAX ? count - KT_FETCH_VECTOR_MAX : 0; i < count; i++) {
-        kt_jw_array(jw);
-        kt_jw_u64(jw, vector[i].epoch);
-        kt_jw_text(jw, vector[i].epoch_id);
-        kt_jw_u64(jw, vector[i].first_seq);
-        kt_jw_array_end(jw);
+    if (count > KT_FETCH_VECTOR_MAX) {
+        vector += count - KT_FETCH_VECTOR_MAX;
+        count = KT_FETCH_VECTOR_MAX;
     }
-    kt_jw_array_end(jw);
+    kt_wire_put_vector(jw, vector, count);
 }
 
 void kt_fetch_request_format(const struct kt_fetch_request *request, struct kt_buf *ret_json)
@@ -68,112 +62,6 @@ void kt_fetch_request_format(const struct kt_fetch_request *request, struct kt_b
 
 /* --- parsing a request --- */
 
-#define WHOLE_MAX (INT64_C(1) << 53)
-
-static enum kt_status need_u64(struct kt_json_fields *fields, const char *name, uint64_t *ret,
-                               struct kt_error *err)
-{
-    int64_t value = 0;
-    bool present = false;
-    enum kt_status status = kt_json_get_int(fields, name, 0, WHOLE_MAX, &value, &present, err);
-    if (status == KT_OK && !present) {
-        status = kt_fail_field(err, KT_BAD_VALUE, name, "%s is missing", name);
-    }
-    if (status == KT_OK) {
-        *ret = (uint64_t)value;
-    }
-    return status;
-}
-
-static bool copy_id(struct kt_str text, char dest[KT_ID_LEN + 1])
-{
-    uint64_t ignored;
-    if (text.len != KT_ID_LEN || !kt_parse_hex_u64(text, &ignored)) {
-        return false;
-    }
-    memcpy(dest, text.data, KT_ID_LEN);
-    dest[KT_ID_LEN] = '\0';
-    return true;
-}
-
-static enum kt_status need_id(struct kt_json_fields *fields, const char *name,
-                              char dest[KT_ID_LEN + 1], struct kt_error *err)
-{
-    struct kt_str text = {NULL, 0};
-    bool present = false;
-    enum kt_status status = kt_json_get_string(fields, name, &text, &present, err);
-    if (status == KT_OK && (!present || !copy_id(text, dest))) {
-        status = kt_fail_field(err, KT_BAD_VALUE, name, "%s must be 16 hexadecimal digits", name);
-    }
-    return status;
-}
-
-static bool get_whole(double number, uint64_t *ret)
-{
-    if (!(number >= 1 && number <= (double)WHOLE_MAX) || number != (double)(uint64_t)number) {
-        return false;
-    }
-    *ret = (uint64_t)number;
-    return true;
-}
-
-static enum kt_status parse_epoch(const struct kt_json_value *item, struct kt_epoch *ret,
-                                  struct kt_error *err)
-{
-    const struct kt_json_value *part[3] = {NULL, NULL, NULL};
-    if (kt_json_type(item) == KT_JSON_ARRAY && kt_json_count(item) == 3) {
-        part[0] = kt_json_next(item, NULL);
-        part[1] = kt_json_next(item, part[0]);
-        part[2] = kt_json_next(item, part[1]);
-    }
-    if (!part[0] || kt_json_type(part[0]) != KT_JSON_NUMBER ||
-        kt_json_type(part[1]) != KT_JSON_STRING || kt_json_type(part[2]) != KT_JSON_NUMBER ||
-        !copy_id(kt_json_string(part[1]), ret->epoch_id)) {
-        return kt_fail_field(err, KT_BAD_VALUE, "vector",
-                             "vector must hold [epoch, \"epoch_id\", first_seq]");
-    }
-    if (!get_whole(kt_json_number(part[0]), &ret->epoch) ||
-        !get_whole(kt_json_number(part[2]), &ret->first_seq)) {
-        return kt_fail_field(err, KT_BAD_VALUE, "vector",
-                             "vector: epoch and first_seq must be whole numbers from 1 to 2^53");
-    }
-    return KT_OK;
-}
-
-static enum kt_status parse_vector(struct kt_json_fields *fields, struct kt_epoch **vector,
-                                   size_t *vector_count, struct kt_error *err)
-{
-    const struct kt_json_value *array = NULL;
-    bool present = false;
-    enum kt_status status = kt_json_get_array(fields, "vector", &array, &present, err);
-    if (status != KT_OK || !present || kt_json_count(array) == 0) {
-        return status;
-    }
-    size_t count = kt_json_count(array);
-    if (count > KT_FETCH_VECTOR_MAX) {
-        return kt_fail_field(err, KT_BAD_VALUE, "vector", "vector: more than %d epochs",
-                             KT_FETCH_VECTOR_MAX);
-    }
-    *vector = kt_calloc(count, sizeof(**vector));
-    if (!*vector) {
-        return kt_fail(err, KT_NO_MEMORY, "a fetch's epoch vector");
-    }
-    for (const struct kt_json_value *item = kt_json_next(array, NULL); item;
-         item = kt_json_next(array, item)) {
-        const struct kt_epoch *now = &(*vector)[*vector_count];
-        status = parse_epoch(item, &(*vector)[*vector_count], err);
-        if (status != KT_OK) {
-            return status;
-        }
-        if (*vector_count > 0 &&
-            (now[-1].epoch >= now->epoch || now[-1].first_seq >= now->first_seq)) {
-            return kt_fail_field(err, KT_BAD_VALUE, "vector", "vector must ascend");
-        }
-        (*vector_count)++;
-    }
-    return KT_OK;
-}
-
 static enum kt_status parse_after_id(struct kt_json_fields *fields,
                                      struct kt_fetch_request *request, struct kt_error *err)
 {
@@ -189,10 +77,10 @@ static enum kt_status parse_after_id(struct kt_json_fields *fields,
     struct kt_json_fields inner;
     status = kt_json_fields_init(&inner, object, "after_id", err);
     if (status == KT_OK) {
-        status = need_u64(&inner, "epoch", &request->after_id.epoch, err);
+        status = kt_wire_u64(&inner, "epoch", &request->after_id.epoch, err);
     }
     if (status == KT_OK) {
-        status = need_id(&inner, "epoch_id", request->after_id.epoch_id, err);
+        status = kt_wire_id(&inner, "epoch_id", request->after_id.epoch_id, err);
     }
     return status;
 }
@@ -200,12 +88,12 @@ static enum kt_status parse_after_id(struct kt_json_fields *fields,
 static enum kt_status parse_fields(struct kt_json_fields *fields, struct kt_fetch_request *request,
                                    struct kt_error *err)
 {
-    enum kt_status status = need_id(fields, "cluster", request->cluster, err);
+    enum kt_status status = kt_wire_id(fields, "cluster", request->cluster, err);
     if (status == KT_OK) {
-        status = need_id(fields, "node", request->node, err);
+        status = kt_wire_id(fields, "node", request->node, err);
     }
     if (status == KT_OK) {
-        status = need_id(fields, "session", request->session, err);
+        status = kt_wire_id(fields, "session", request->session, err);
     }
     struct {
         const char *name;
@@ -216,7 +104,7 @@ static enum kt_status parse_fields(struct kt_json_fields *fields, struct kt_fetc
                    {"after", &request->after},
                    {"commit", &request->commit}};
     for (size_t i = 0; i < KT_ARRAY_LEN(numbers) && status == KT_OK; i++) {
-        status = need_u64(fields, numbers[i].name, numbers[i].value, err);
+        status = kt_wire_u64(fields, numbers[i].name, numbers[i].value, err);
     }
     if (status == KT_OK) {
         status = kt_json_get_int(fields, "wait_ms", 0, KT_FETCH_WAIT_MAX_MS, &request->wait_ms,
@@ -231,11 +119,12 @@ static enum kt_status parse_fields(struct kt_json_fields *fields, struct kt_fetc
         status = parse_after_id(fields, request, err);
     }
     if (status == KT_OK) {
-        status =
-            kt_json_get_int(fields, "now_wall_ms", 0, WHOLE_MAX, &request->now_wall_ms, NULL, err);
+        status = kt_json_get_int(fields, "now_wall_ms", 0, KT_WIRE_WHOLE_MAX, &request->now_wall_ms,
+                                 NULL, err);
     }
     if (status == KT_OK) {
-        status = parse_vector(fields, &request->vector, &request->vector_count, err);
+        status = kt_wire_vector(fields, KT_FETCH_VECTOR_MAX, &request->vector,
+                                &request->vector_count, NULL, err);
     }
     return status == KT_OK ? kt_json_fields_finish(fields, err) : status;
 }
@@ -295,12 +184,7 @@ void kt_fetch_head_format(const struct kt_fetch_head *head, struct kt_buf *ret_b
         write_vector(&jw, head->vector, head->vector_count);
     }
     kt_jw_object_end(&jw);
-    if (kt_buf_status(ret_bytes) == KT_OK) {
-        uint32_t len = (uint32_t)(ret_bytes->len_bytes - start);
-        for (int i = 0; i < 4; i++) {
-            ret_bytes->data[length_at + (size_t)i] = (char)(unsigned char)(len >> (8 * i));
-        }
-    }
+    kt_buf_set_u32(ret_bytes, length_at, (uint32_t)(ret_bytes->len_bytes - start));
 }
 
 void kt_fetch_frame_append(const struct kt_entry *entry, struct kt_buf *ret_bytes)
@@ -319,9 +203,7 @@ void kt_fetch_frame_append(const struct kt_entry *entry, struct kt_buf *ret_byte
     kt_buf_append_str(ret_bytes, entry->body);
     if (kt_buf_status(ret_bytes) == KT_OK) {
         uint32_t crc = kt_crc32c(0, ret_bytes->data + start, ret_bytes->len_bytes - start);
-        for (int i = 0; i < 4; i++) {
-            ret_bytes->data[crc_at + (size_t)i] = (char)(unsigned char)(crc >> (8 * i));
-        }
+        kt_buf_set_u32(ret_bytes, crc_at, crc);
     }
 }
 
@@ -331,20 +213,20 @@ static enum kt_status parse_head_fields(const struct kt_json_value *root,
     struct kt_json_fields fields;
     enum kt_status status = kt_json_fields_init(&fields, root, "", err);
     if (status == KT_OK) {
-        status = need_u64(&fields, "epoch", &head->epoch, err);
+        status = kt_wire_u64(&fields, "epoch", &head->epoch, err);
     }
     if (status == KT_OK) {
-        status = need_u64(&fields, "request", &head->request, err);
+        status = kt_wire_u64(&fields, "request", &head->request, err);
     }
     if (status == KT_OK) {
-        status = need_u64(&fields, "commit", &head->commit, err);
+        status = kt_wire_u64(&fields, "commit", &head->commit, err);
     }
     if (status == KT_OK) {
-        status = kt_json_get_int(&fields, "now_wall_ms", -WHOLE_MAX, WHOLE_MAX, &head->now_wall_ms,
-                                 NULL, err);
+        status = kt_json_get_int(&fields, "now_wall_ms", -KT_WIRE_WHOLE_MAX, KT_WIRE_WHOLE_MAX,
+                                 &head->now_wall_ms, NULL, err);
     }
     if (status == KT_OK) {
-        status = kt_json_get_int(&fields, "clock_wall_ms", -WHOLE_MAX, WHOLE_MAX,
+        status = kt_json_get_int(&fields, "clock_wall_ms", -KT_WIRE_WHOLE_MAX, KT_WIRE_WHOLE_MAX,
                                  &head->clock_wall_ms, NULL, err);
     }
     if (status == KT_OK) {
@@ -354,10 +236,11 @@ static enum kt_status parse_head_fields(const struct kt_json_value *root,
         status = kt_json_get_bool(&fields, "copy", &head->copy, NULL, err);
     }
     if (status == KT_OK && head->differs) {
-        status = need_u64(&fields, "end", &head->end_seq, err);
+        status = kt_wire_u64(&fields, "end", &head->end_seq, err);
     }
     if (status == KT_OK && head->differs) {
-        status = parse_vector(&fields, &head->vector, &head->vector_count, err);
+        status = kt_wire_vector(&fields, KT_FETCH_VECTOR_MAX, &head->vector, &head->vector_count,
+                                NULL, err);
     }
     return status;
 }

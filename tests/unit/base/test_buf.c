@@ -219,6 +219,8 @@ static void numbers_are_little_endian(void)
                                              0, 0, 0, 0, 0, 0, 0xF0, 0x3F, 0xAC, 2, 1, 2, 'h', 'i'};
     CHECK_INT(buf.len_bytes, sizeof expected);
     CHECK(memcmp(buf.data, expected, sizeof expected) == 0);
+    kt_buf_set_u32(&buf, 2, 0xF5060708);
+    CHECK(memcmp(buf.data, "\2\1\10\7\6\xF5\10", 7) == 0);
     kt_buf_done(&buf);
 }
 
