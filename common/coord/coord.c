@@ -61,6 +61,36 @@ struct kt_coord_view *kt_coord_swap_view(struct kt_coord *coord, struct kt_coord
     return before;
 }
 
+void kt_coord_publish_and_unlock(struct kt_coord *coord, struct kt_coord_view *view,
+                                 struct kt_mutex *mutex)
+{
+    struct kt_coord_view *before = NULL;
+
+    if (view) {
+        view->refs++; /* not shared yet */
+        before = kt_coord_swap_view(coord, view);
+    }
+    kt_mutex_unlock(mutex);
+    if (before) {
+        kt_coord_view_log(before, view);
+        if (coord->on_change) {
+            coord->on_change(coord->on_change_ctx);
+        }
+    }
+    kt_coord_view_unref(&before);
+    kt_coord_view_unref(&view);
+}
+
+int64_t kt_coord_backoff_ms(unsigned failures)
+{
+    int64_t delay_ms = COORD_RETRY_MIN_MS;
+
+    for (unsigned i = 1; i < failures && delay_ms < COORD_RETRY_MAX_MS; i++) {
+        delay_ms *= 2;
+    }
+    return delay_ms < COORD_RETRY_MAX_MS ? delay_ms : COORD_RETRY_MAX_MS;
+}
+
 static bool is_key_part(const char *text, size_t size)
 {
     struct kt_str part = kt_str(text);
@@ -167,7 +197,9 @@ enum kt_txn_outcome kt_coord_delete_leader(struct kt_coord *coord, const struct 
 
 void kt_coord_renew(struct kt_coord *coord)
 {
-    coord->ops->renew(coord);
+    if (coord->ops->renew) {
+        coord->ops->renew(coord);
+    }
 }
 
 void kt_coord_withdraw(struct kt_coord *coord)

@@ -8,16 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-int64_t kt_coord_etcd_backoff_ms(unsigned failures)
-{
-    int64_t delay_ms = COORD_RETRY_MIN_MS;
-
-    for (unsigned i = 1; i < failures && delay_ms < COORD_RETRY_MAX_MS; i++) {
-        delay_ms *= 2;
-    }
-    return delay_ms < COORD_RETRY_MAX_MS ? delay_ms : COORD_RETRY_MAX_MS;
-}
-
 static struct kt_coord_view *build_view(const struct coord_etcd *coord)
 {
     struct coord_own own = {coord->service_name, coord->addr, coord->lease, coord->complete,
@@ -28,23 +18,8 @@ static struct kt_coord_view *build_view(const struct coord_etcd *coord)
 
 void kt_coord_etcd_publish(struct coord_etcd *coord)
 {
-    struct kt_coord_view *before = NULL, *after;
-
     kt_mutex_lock(&coord->mutex);
-    after = build_view(coord);
-    if (after) {
-        after->refs++; /* not shared yet */
-        before = kt_coord_swap_view(&coord->base, after);
-    } /* no memory: the next change or list publishes it */
-    kt_mutex_unlock(&coord->mutex);
-    if (before) {
-        kt_coord_view_log(before, after);
-        if (coord->base.on_change) {
-            coord->base.on_change(coord->base.on_change_ctx);
-        }
-    }
-    kt_coord_view_unref(&before);
-    kt_coord_view_unref(&after);
+    kt_coord_publish_and_unlock(&coord->base, build_view(coord), &coord->mutex);
 }
 
 /* Is the reason another than the one told last? etcd came, say, but refuses our password: the log

@@ -15,8 +15,6 @@
 #include "etcd/etcd.h"
 
 #define COORD_CALL_MS 1000
-#define COORD_RETRY_MIN_MS 200
-#define COORD_RETRY_MAX_MS 1000
 #define COORD_SAY_MS 2000 /* between two lines that only differ in why etcd is not reached */
 #define COORD_LIST_EVERY_MS (60 * 1000)
 
@@ -66,7 +64,6 @@ void kt_coord_etcd_reached(struct coord_etcd *coord, bool reached, const struct 
 /* A call that etcd answers to anybody says that it lives, not that it lets us in: who was refused
  * for its user stays unreached. */
 void kt_coord_etcd_answered(struct coord_etcd *coord);
-int64_t kt_coord_etcd_backoff_ms(unsigned failures); /* 0.2 s doubling to 1 s */
 void kt_coord_etcd_lease_run(void *coord);
 void kt_coord_etcd_watch_run(void *coord);
 enum kt_txn_outcome kt_coord_etcd_campaign(struct kt_coord *base, const struct kt_coord_view *view,

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 
-#include <stdio.h>
 #include <string.h>
 
 struct kt_coord_view *kt_fake_view(const struct coord_fake *coord)
@@ -73,12 +72,6 @@ void kt_fake_publish_and_unlock(struct kt_coord_fake *fake)
     kt_fake_tell_and_unlock(fake);
 }
 
-static void service_key(const struct coord_fake *coord, char dest[KT_COORD_KEY_MAX])
-{
-    snprintf(dest, KT_COORD_KEY_MAX, FAKE_PREFIX "/services/%s/%s", coord->service_name,
-             coord->addr);
-}
-
 /* Puts one key at the present revision. A test that runs out of memory here keeps the old value,
  * as if the write had been lost. */
 void kt_fake_put_key(struct kt_coord_fake *fake, const char *key, struct kt_str value,
@@ -104,7 +97,7 @@ void kt_fake_put_service(struct coord_fake *coord)
         coord->lease = ++fake->last_lease;
     }
     fake->facts.revision++;
-    service_key(coord, key);
+    kt_coord_service_key(FAKE_PREFIX, coord->service_name, coord->addr, key);
     kt_buf_init(&value, 0);
     kt_service_format(&coord->self, &value);
     if (kt_buf_status(&value) == KT_OK) {
@@ -155,8 +148,7 @@ void kt_fake_end_lease(struct kt_coord_fake *fake, int64_t lease)
             i++;
             continue;
         }
-        snprintf(key, sizeof(key), FAKE_PREFIX "/services/%s/%s", service->service_name,
-                 service->addr);
+        kt_coord_service_key(FAKE_PREFIX, service->service_name, service->addr, key);
         kt_facts_delete(&fake->facts, FAKE_PREFIX, kt_str(key));
     }
     if (fake->facts.leader.present && fake->facts.leader.lease == lease) {
@@ -338,12 +330,6 @@ fake_delete_leader(struct kt_coord *base, const struct kt_coord_view *view, stru
     return settle(outcome, held, err);
 }
 
-/* Its lease clock stands still while it is reachable. */
-static void fake_renew(struct kt_coord *base)
-{
-    (void)base;
-}
-
 static void fake_withdraw(struct kt_coord *base)
 {
     struct coord_fake *coord = (struct coord_fake *)base;
@@ -353,7 +339,7 @@ static void fake_withdraw(struct kt_coord *base)
     kt_mutex_lock(&fake->mutex);
     coord->withdrawn = true;
     if (fake->reachable && kt_facts_service(&fake->facts, coord->service_name, coord->addr)) {
-        service_key(coord, key);
+        kt_coord_service_key(FAKE_PREFIX, coord->service_name, coord->addr, key);
         fake->facts.revision++;
         kt_facts_delete(&fake->facts, FAKE_PREFIX, kt_str(key));
     }
@@ -407,7 +393,6 @@ const struct coord_ops kt_fake_ops = {
     .campaign = fake_campaign,
     .update_config = fake_update_config,
     .delete_leader = fake_delete_leader,
-    .renew = fake_renew,
     .withdraw = fake_withdraw,
     .deregister = fake_deregister,
     .free = fake_free_coord,

@@ -1,8 +1,9 @@
-/* coord_internal.h - what the three makers share: facts, views and the table of calls.
+/* coord_internal.h - what the four makers share: facts, views and the table of calls.
  *
  * Facts are what stands below the prefix, parsed; a view is an immutable copy of them with what
- * this process knows of itself. The etcd maker feeds its facts by list and watch, the fake (and
- * standalone, which is a fake of one) writes them directly.
+ * this process knows of itself. The etcd maker feeds its facts by list and watch, the remote one by
+ * what another node tells it; the fake (and standalone, which is a fake of one) writes them
+ * directly.
  *
  * Threads: facts are guarded by their maker's mutex (KT_RANK_COORD); the view pointer by its own,
  *          one rank above, since it is swapped while the maker's is held.
@@ -75,12 +76,17 @@ enum kt_status kt_facts_put(struct coord_facts *facts, const char *prefix,
 void kt_facts_delete(struct coord_facts *facts, const char *prefix, struct kt_str key);
 const struct kt_service *kt_facts_service(const struct coord_facts *facts, const char *service_name,
                                           const char *addr); /* NULL = none */
+void kt_coord_service_key(const char *prefix, const char *service_name, const char *addr,
+                          char dest[KT_COORD_KEY_MAX]);
 void kt_coord_format_leader(const char *id, const char *addr, uint64_t epoch, struct kt_buf *ret);
 
 /* keys.c: facts from the members that kt_coord_view_format wrote, under a prefix of one's own. */
 enum kt_status kt_facts_read(struct kt_json_fields *fields, const char *prefix,
                              struct coord_facts *ret_facts, bool *ret_complete, bool *ret_reachable,
                              struct kt_error *err) KT_MUST_CHECK;
+/* Digits in a string: "lease" has 63 bits. */
+enum kt_status kt_coord_get_lease(struct kt_json_fields *fields, int64_t min, int64_t *ret_lease,
+                                  struct kt_error *err) KT_MUST_CHECK;
 
 /* view.c */
 struct coord_own { /* what a process knows of itself */
@@ -106,7 +112,7 @@ struct coord_ops {
                                          struct kt_error *err);
     enum kt_txn_outcome (*delete_leader)(struct kt_coord *coord, const struct kt_coord_view *view,
                                          struct kt_error *err);
-    void (*renew)(struct kt_coord *coord);
+    void (*renew)(struct kt_coord *coord); /* NULL: its lease clock needs none, or there is none */
     void (*withdraw)(struct kt_coord *coord);
     void (*deregister)(struct kt_coord *coord, int64_t timeout_ms);
     void (*free)(struct kt_coord *coord);
@@ -125,11 +131,19 @@ void kt_coord_base_done(struct kt_coord *coord);
 /* Takes `view` (numbered here) and returns the one before, counted for the caller; NULL and `view`
  * freed when nothing changed. Call it under the maker's mutex so that views keep their order. */
 struct kt_coord_view *kt_coord_swap_view(struct kt_coord *coord, struct kt_coord_view *view);
+/* The same, with the maker's mutex held, which is dropped: what differs is logged, and on_change
+ * called. NULL, for want of memory: the next one publishes it. */
+void kt_coord_publish_and_unlock(struct kt_coord *coord, struct kt_coord_view *view,
+                                 struct kt_mutex *mutex);
 /* Checks prefix, ttl, and, if a service is to be registered, its name and address. */
 enum kt_status kt_coord_check_options(const struct kt_coord_options *options,
                                       struct kt_error *err) KT_MUST_CHECK;
 /* Must a changed entry be put at once? `no_leader`: its log's end is then exact too. */
 bool kt_coord_is_urgent(const struct kt_service *before, const struct kt_service *after,
                         bool no_leader);
+
+#define COORD_RETRY_MIN_MS 200
+#define COORD_RETRY_MAX_MS 1000
+int64_t kt_coord_backoff_ms(unsigned failures); /* in a row: the first doubling to the second */
 
 #endif

@@ -14,7 +14,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum step { STEP_WAIT, STEP_GRANT, STEP_KEEPALIVE, STEP_PUT, STEP_WITHDRAW };
@@ -117,7 +116,7 @@ static void note_failure(struct coord_etcd *coord, enum kt_status status,
                          const struct kt_error *why)
 {
     coord->failures++;
-    coord->retry_mono_ms = kt_now_mono_ms() + kt_coord_etcd_backoff_ms(coord->failures);
+    coord->retry_mono_ms = kt_now_mono_ms() + kt_coord_backoff_ms(coord->failures);
     if (status == KT_BUSY || status == KT_NO_MEMORY) {
         return; /* ours, not etcd's */
     }
@@ -163,8 +162,7 @@ static void lose_lease(struct coord_etcd *coord, int64_t lease)
     coord->put_revision = 0;
     /* One that lived is replaced at once; who loses each as soon as it is granted slows down. */
     coord->failures = now_ms - coord->granted_mono_ms < 2000 ? coord->failures + 1 : 0;
-    coord->retry_mono_ms =
-        coord->failures > 0 ? now_ms + kt_coord_etcd_backoff_ms(coord->failures) : 0;
+    coord->retry_mono_ms = coord->failures > 0 ? now_ms + kt_coord_backoff_ms(coord->failures) : 0;
     kt_mutex_unlock(&coord->mutex);
     kt_log(WARN, "coord", "lease_lost", "addr=%s lease=%llx", coord->addr,
            (unsigned long long)lease);
@@ -226,12 +224,6 @@ static void do_keepalive(struct coord_etcd *coord)
     }
 }
 
-static void own_key(const struct coord_etcd *coord, char dest[KT_COORD_KEY_MAX])
-{
-    snprintf(dest, KT_COORD_KEY_MAX, "%s/services/%s/%s", coord->prefix, coord->service_name,
-             coord->addr);
-}
-
 static enum kt_status put_self(struct coord_etcd *coord, const struct kt_service *self,
                                int64_t lease, int64_t *ret_revision, struct kt_error *err)
 {
@@ -239,7 +231,7 @@ static enum kt_status put_self(struct coord_etcd *coord, const struct kt_service
     struct kt_buf value;
     enum kt_status status;
 
-    own_key(coord, key);
+    kt_coord_service_key(coord->prefix, coord->service_name, coord->addr, key);
     kt_buf_init(&value, 0);
     kt_service_format(self, &value);
     status = kt_buf_status(&value);
@@ -301,7 +293,7 @@ static void do_withdraw(struct coord_etcd *coord)
     bool deleted = false;
     enum kt_status status;
 
-    own_key(coord, key);
+    kt_coord_service_key(coord->prefix, coord->service_name, coord->addr, key);
     kt_mutex_unlock(&coord->mutex);
     struct kt_etcd_compare compare = {kt_str(key), KT_ETCD_LEASE, lease, {NULL, 0}};
     struct kt_etcd_op op = {KT_ETCD_OP_DELETE, kt_str(key), {NULL, 0}, 0};

@@ -19,8 +19,6 @@
 #define CALL_MS 5000 /* the node asked calls etcd a few times */
 #define CONNECT_MS 1000
 #define ANSWER_BYTES_MAX (16u << 20)
-#define RETRY_MIN_MS 200
-#define RETRY_MAX_MS 1000
 
 struct coord_remote {
     struct kt_coord base; /* first: the interface's pointer is this one */
@@ -39,7 +37,7 @@ struct coord_remote {
     struct kt_service self;
     struct coord_facts facts;
     bool complete, reachable;
-    int64_t lease, ttl_s;
+    int64_t lease;
     size_t at; /* which node is asked */
     bool registered;
     unsigned failures; /* in a row */
@@ -98,22 +96,8 @@ static struct kt_coord_view *build_view(const struct coord_remote *coord)
 
 static void publish(struct coord_remote *coord)
 {
-    struct kt_coord_view *before = NULL;
     kt_mutex_lock(&coord->mutex);
-    struct kt_coord_view *after = build_view(coord);
-    if (after) {
-        after->refs++; /* not shared yet */
-        before = kt_coord_swap_view(&coord->base, after);
-    } /* no memory: the next answer publishes it */
-    kt_mutex_unlock(&coord->mutex);
-    if (before) {
-        kt_coord_view_log(before, after);
-        if (coord->base.on_change) {
-            coord->base.on_change(coord->base.on_change_ctx);
-        }
-    }
-    kt_coord_view_unref(&before);
-    kt_coord_view_unref(&after);
+    kt_coord_publish_and_unlock(&coord->base, build_view(coord), &coord->mutex);
 }
 
 /* --- asking --- */
@@ -161,9 +145,9 @@ static enum kt_status refusal(const struct kt_http_answer *answer, struct kt_err
     return status;
 }
 
-static enum kt_status post(struct coord_remote *coord, struct kt_http_client *client,
-                           const char *path, struct kt_str body, int64_t timeout_ms,
-                           struct kt_http_answer *ret_answer, struct kt_error *err)
+static enum kt_status post(struct coord_remote *coord, const char *path, struct kt_str body,
+                           int64_t timeout_ms, struct kt_http_answer *ret_answer,
+                           struct kt_error *err)
 {
     char url[KT_ADDR_MAX + 40], auth[200];
     struct kt_http_call call;
@@ -189,11 +173,26 @@ static enum kt_status post(struct coord_remote *coord, struct kt_http_client *cl
             call.headers[0] = auth;
         }
     }
-    enum kt_status status = kt_http_client_call(client, &call, ret_answer, err);
+    enum kt_status status = kt_http_client_call(coord->client, &call, ret_answer, err);
     if (status == KT_OK && ret_answer->status != 200) {
         status = refusal(ret_answer, err);
     }
     kt_arena_free(&arena);
+    return status;
+}
+
+/* Of the node whose turn it is. */
+static enum kt_status call_node(struct coord_remote *coord, const struct kt_service *self,
+                                enum action action, int64_t timeout_ms,
+                                struct kt_http_answer *ret_answer, struct kt_error *err)
+{
+    struct kt_buf body;
+    kt_buf_init(&body, 0);
+    enum kt_status status = format_body(coord, self, action, &body, err);
+    if (status == KT_OK) {
+        status = post(coord, paths[action], kt_buf_str(&body), timeout_ms, ret_answer, err);
+    }
+    kt_buf_done(&body);
     return status;
 }
 
@@ -208,16 +207,12 @@ static enum kt_status read_data(const struct kt_json_value *data, const char *pr
 {
     struct kt_json_fields fields, etcd;
     const struct kt_json_value *keys = NULL;
-    struct kt_str lease = {NULL, 0};
     enum kt_status status = kt_json_fields_init(&fields, data, "data", err);
     if (status == KT_OK) {
         status = kt_coord_get_number(&fields, "ttl", 3, 60, &ret->ttl_s, err);
     }
     if (status == KT_OK) {
-        status = kt_json_get_string(&fields, "lease", &lease, NULL, err);
-    }
-    if (status == KT_OK && (!kt_parse_i64(lease, &ret->lease) || ret->lease == 0)) {
-        status = kt_fail_field(err, KT_CORRUPT, "data.lease", "data.lease is no number");
+        status = kt_coord_get_lease(&fields, 1, &ret->lease, err);
     }
     if (status == KT_OK) {
         status = kt_json_get_object(&fields, "etcd", &keys, NULL, err);
@@ -267,7 +262,6 @@ static void note_told(struct coord_remote *coord, enum action action, struct tol
     coord->complete = told->complete;
     coord->reachable = told->reachable;
     coord->lease = told->lease;
-    coord->ttl_s = told->ttl_s;
     coord->registered = true;
     coord->failures = 0;
     coord->failing_said = false;
@@ -295,11 +289,9 @@ static void note_failure(struct coord_remote *coord, enum action action, enum kt
     if (forgot) {
         coord->next_mono_ms = 0;
     } else {
-        int64_t delay_ms = RETRY_MIN_MS << (coord->failures < 3 ? coord->failures : 3);
         coord->failures++;
         coord->at = (coord->at + 1) % coord->node_count;
-        coord->next_mono_ms =
-            kt_now_mono_ms() + (delay_ms < RETRY_MAX_MS ? delay_ms : RETRY_MAX_MS);
+        coord->next_mono_ms = kt_now_mono_ms() + kt_coord_backoff_ms(coord->failures);
     }
     kt_mutex_unlock(&coord->mutex);
     if (say) {
@@ -314,19 +306,12 @@ static void ask(struct coord_remote *coord, const struct kt_service *self, enum 
     struct kt_error err = KT_ERROR_INIT;
     struct kt_http_answer answer;
     struct told told;
-    struct kt_buf body;
     memset(&told, 0, sizeof(told));
     kt_http_answer_init(&answer);
-    kt_buf_init(&body, 0);
-    enum kt_status status = format_body(coord, self, action, &body, &err);
-    if (status == KT_OK) {
-        status =
-            post(coord, coord->client, paths[action], kt_buf_str(&body), CALL_MS, &answer, &err);
-    }
+    enum kt_status status = call_node(coord, self, action, CALL_MS, &answer, &err);
     if (status == KT_OK && action != ASK_DEREGISTER) {
         status = read_answer(&answer, coord->prefix, &told, &err);
     }
-    kt_buf_done(&body);
     kt_http_answer_done(&answer);
     if (action == ASK_DEREGISTER) {
         kt_mutex_lock(&coord->mutex);
@@ -467,16 +452,10 @@ static void remote_deregister(struct kt_coord *base, int64_t timeout_ms)
     timeout_ms = deadline_ms - kt_now_mono_ms();
     if (coord->registered && timeout_ms > 0) {
         struct kt_http_answer answer;
-        struct kt_buf body;
         kt_http_answer_init(&answer);
-        kt_buf_init(&body, 0);
         kt_http_client_reset(coord->client);
-        enum kt_status status = format_body(coord, &coord->self, ASK_DEREGISTER, &body, &err);
-        if (status == KT_OK) {
-            status = post(coord, coord->client, paths[ASK_DEREGISTER], kt_buf_str(&body),
-                          timeout_ms, &answer, &err);
-        }
-        kt_buf_done(&body);
+        enum kt_status status =
+            call_node(coord, &coord->self, ASK_DEREGISTER, timeout_ms, &answer, &err);
         kt_http_answer_done(&answer);
         if (status == KT_OK) {
             kt_log(INFO, "coord", "deregistered", "addr=%s", coord->addr);
@@ -530,7 +509,6 @@ static enum kt_status prepare(struct coord_remote *coord, const struct kt_coord_
     kt_str_copy(coord->prefix, sizeof(coord->prefix), kt_str(options->prefix));
     kt_str_copy(coord->service_name, sizeof(coord->service_name), kt_str(options->service_name));
     kt_str_copy(coord->addr, sizeof(coord->addr), kt_str(options->addr));
-    coord->ttl_s = options->ttl_s;
     coord->access = options->access;
     coord->node_count = count_nodes(options->register_with);
     coord->nodes = kt_strdup(options->register_with);

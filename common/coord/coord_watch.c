@@ -176,6 +176,6 @@ void kt_coord_etcd_watch_run(void *arg)
         } else {
             failures++;
         }
-        go_on = pause_for(coord, failures == 0 ? 0 : kt_coord_etcd_backoff_ms(failures));
+        go_on = pause_for(coord, failures == 0 ? 0 : kt_coord_backoff_ms(failures));
     }
 }

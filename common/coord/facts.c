@@ -6,6 +6,7 @@
  */
 #include "coord/coord_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum key_kind { KEY_OTHER, KEY_SERVICE, KEY_LEADER, KEY_CONFIG };
@@ -243,6 +244,12 @@ void kt_facts_delete(struct coord_facts *facts, const char *prefix, struct kt_st
     case KEY_OTHER:
         break;
     }
+}
+
+void kt_coord_service_key(const char *prefix, const char *service_name, const char *addr,
+                          char dest[KT_COORD_KEY_MAX])
+{
+    snprintf(dest, KT_COORD_KEY_MAX, "%s/services/%s/%s", prefix, service_name, addr);
 }
 
 void kt_coord_format_leader(const char *id, const char *addr, uint64_t epoch, struct kt_buf *ret)

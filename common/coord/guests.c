@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "coord/coord_internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define CALL_MS 1000
@@ -228,8 +227,7 @@ static enum kt_status put(struct kt_guests *guests, struct held *held, struct kt
     struct kt_service there = {0};
     struct kt_error why = KT_ERROR_INIT;
     bool succeeded = false;
-    snprintf(key, sizeof(key), "%s/services/%s/%s", guests->prefix, guests->service_name,
-             held->addr);
+    kt_coord_service_key(guests->prefix, guests->service_name, held->addr, key);
     enum kt_status status = read_key(guests, key, &there, err);
     if (status == KT_OK) {
         status = check_there(&there, held, err);

@@ -34,7 +34,7 @@ static enum kt_status write_service(struct kt_jw *jw, const struct kt_service *s
 {
     struct key_head head = {service->create_revision, service->mod_revision, service->lease};
     char key[KT_COORD_KEY_MAX];
-    snprintf(key, sizeof(key), "/services/%s/%s", service->service_name, service->addr);
+    kt_coord_service_key("", service->service_name, service->addr, key);
     kt_buf_clear(value);
     kt_service_format(service, value);
     return write_key(jw, key, value, &head);
@@ -84,13 +84,15 @@ enum kt_status kt_coord_view_format(const struct kt_coord_view *view, struct kt_
     return status;
 }
 
-static enum kt_status read_lease(struct kt_json_fields *fields, int64_t *ret_lease,
-                                 struct kt_error *err)
+enum kt_status kt_coord_get_lease(struct kt_json_fields *fields, int64_t min, int64_t *ret_lease,
+                                  struct kt_error *err)
 {
     struct kt_str text = {NULL, 0};
+    char path[160];
     enum kt_status status = kt_json_get_string(fields, "lease", &text, NULL, err);
-    if (status == KT_OK && (!kt_parse_i64(text, ret_lease) || *ret_lease < 0)) {
-        status = kt_fail_field(err, KT_CORRUPT, "lease", "lease is no number");
+    if (status == KT_OK && (!kt_parse_i64(text, ret_lease) || *ret_lease < min)) {
+        kt_json_field_path(fields, "lease", path);
+        status = kt_fail_field(err, KT_CORRUPT, path, "%s is no number", path);
     }
     return status;
 }
@@ -118,7 +120,7 @@ static enum kt_status read_key(const struct kt_json_value *item, const char *pat
                                      &kv.mod_revision, err);
     }
     if (status == KT_OK) {
-        status = read_lease(&fields, &kv.lease, err);
+        status = kt_coord_get_lease(&fields, 0, &kv.lease, err);
     }
     if (status == KT_OK) {
         int len = snprintf(key, sizeof(key), "%s" KT_STR_FMT, prefix, KT_STR_ARG(name));
