@@ -246,7 +246,7 @@ struct kt_machine {
     int64_t recover_until_ms;
     bool hurry; /* told to campaign */
     int64_t delete_after_ms, renew_after_ms;
-    bool reset_bound; /* the note of a clean stop is still on disk */
+    bool reset_bound; /* the note of a clean stop is on disk until the first step */
     bool stepped;     /* at least once */
 
     /* stop and handover */

@@ -96,9 +96,6 @@ static bool may_campaign(struct kt_machine *machine)
     const struct kt_coord_view *view = machine->facts.view;
     const struct kt_machine_log *log = machine->facts.log;
     int64_t now_ms = machine->facts.now_ms;
-    if (machine->stopping) {
-        return false;
-    }
     if (!machine->options.electable && !machine->options.standalone) {
         kt_m_wait_for(machine, "a leader: this node is not electable");
         return false;
@@ -428,14 +425,14 @@ void kt_m_consider_campaign(struct kt_machine *machine)
         machine->eligible_since_ms = 0;
         return;
     }
-    /* Who is in sync needs nobody's leave to lead. */
-    bool leave = recover && !kt_cluster_config_in_sync(&machine->disk.kept, machine->options.id);
-    if (is_usable(machine) && !leave && !machine->options.standalone) {
-        campaign_by_config(machine);
-        return;
-    }
     if (machine->options.standalone) {
         lead_alone(machine);
+        return;
+    }
+    /* Who is in sync needs nobody's leave to lead. */
+    bool leave = recover && !kt_cluster_config_in_sync(&machine->disk.kept, machine->options.id);
+    if (is_usable(machine) && !leave) {
+        campaign_by_config(machine);
         return;
     }
     const struct kt_service *newest = newest_kept(machine, machine->facts.view);

@@ -64,9 +64,9 @@ static void fetch_on(struct kt_machine *machine)
     /* Of an older epoch than the kept one nothing is taken any more. */
     bool fetches = machine->role == KT_M_FOLLOWS ||
                    (machine->role == KT_M_CAMPAIGNS && KT_PLANTED(candidate_takes_answers));
-    if (!fetches || !machine->leader_id[0] || machine->stopping ||
-        machine->leader_epoch != machine->disk.epoch || machine->appending_to || machine->cutting ||
-        machine->swapping || log->synced_seq != log->end_seq) {
+    if (!fetches || !machine->leader_id[0] || machine->leader_epoch != machine->disk.epoch ||
+        machine->appending_to || machine->cutting || machine->swapping ||
+        log->synced_seq != log->end_seq) {
         return;
     }
     /* A large entry, or a copy, on a slow wire: as long as it comes in it is awaited. */
@@ -395,8 +395,7 @@ void kt_m_decide_following(struct kt_machine *machine)
         fetch_on(machine);
         return;
     }
-    if (machine->stopping || has_twin(machine) || machine->role == KT_M_ENDED ||
-        keeps_later_epoch(machine) || machine->role == KT_M_ENDED) {
+    if (has_twin(machine) || keeps_later_epoch(machine)) {
         return;
     }
     if (view->config.present && !view->config.valid) {

@@ -60,6 +60,7 @@ void kt_m_serve_copy(struct kt_machine *machine, const struct kt_m_fetch *fetch)
 void kt_m_release_held(struct kt_machine *machine, const char *to);
 
 /* machine_follow.c */
+/* Neither leads, nor ended, nor asked to stop. */
 void kt_m_decide_following(struct kt_machine *machine);
 void kt_m_take_answer(struct kt_machine *machine, const struct kt_m_answer *answer);
 void kt_m_take_copy(struct kt_machine *machine, uint64_t request, uint64_t epoch);
