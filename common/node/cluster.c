@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "http/envelope.h"
 #include "node/node_impl.h"
-#include "json/read.h"
 
 #include <string.h>
 
@@ -235,16 +234,12 @@ void kt_node_cluster_events(void *ctx, struct kt_http_request *request,
 
 /* --- what an operator asks --- */
 
-/* A strict object; `read` takes its fields. No body at all is an empty one. */
-static enum kt_status read_body(struct kt_str body,
-                                enum kt_status (*read)(struct kt_json_fields *fields, void *ret,
-                                                       struct kt_error *err),
-                                void *ret, struct kt_error *err)
+enum kt_status kt_node_read_body(struct kt_str body, kt_node_read_fn read, void *ret,
+                                 struct kt_error *err)
 {
     struct kt_json *doc = NULL;
     struct kt_json_fields fields;
-    enum kt_status status =
-        kt_json_parse(body.len > 0 ? body : KT_STR("{}"), KT_JSON_DEPTH_DEFAULT, &doc, err);
+    enum kt_status status = kt_json_parse(body, KT_JSON_DEPTH_DEFAULT, &doc, err);
     if (status == KT_OK) {
         status = kt_json_fields_init(&fields, kt_json_root(doc), "", err);
     }
@@ -256,6 +251,27 @@ static enum kt_status read_body(struct kt_str body,
     }
     kt_json_free(&doc);
     return status;
+}
+
+enum kt_status kt_node_get_id(struct kt_json_fields *fields, const char *name,
+                              char dest[KT_ID_LEN + 1], struct kt_error *err)
+{
+    struct kt_str text = {NULL, 0};
+    enum kt_status status = kt_json_get_string(fields, name, &text, NULL, err);
+    if (status == KT_OK && !kt_coord_is_id(text)) {
+        return kt_fail_field(err, KT_BAD_VALUE, name,
+                             "%s must be the id of a node: 16 hex digits in lower case", name);
+    }
+    kt_str_copy(dest, KT_ID_LEN + 1, text);
+    return status;
+}
+
+/* No body at all is an empty object. */
+static enum kt_status read_order(const struct kt_http_request *request, kt_node_read_fn read,
+                                 void *ret, struct kt_error *err)
+{
+    struct kt_str body = request->body.len > 0 ? request->body : KT_STR("{}");
+    return kt_node_read_body(body, read, ret, err);
 }
 
 static int64_t answer_by(const struct kt_http_request *request)
@@ -293,7 +309,7 @@ void kt_node_failover(void *ctx, struct kt_http_request *request, struct kt_http
     struct kt_error err = KT_ERROR_INIT;
     char to[KT_ADDR_MAX] = "", became[KT_ADDR_MAX] = "";
     int64_t began_ms = kt_now_mono_ms();
-    enum kt_status status = read_body(request->body, read_failover, to, &err);
+    enum kt_status status = read_order(request, read_failover, to, &err);
     if (status == KT_OK) {
         status = kt_replica_handover(node->replica, to, answer_by(request), became, &err);
         kt_log(INFO, "node", "failover", "to=\"%s\" leader=%s took_ms=%lld why=\"%s\"", to, became,
@@ -355,7 +371,7 @@ void kt_node_recover(void *ctx, struct kt_http_request *request, struct kt_http_
     char best[KT_ADDR_MAX] = "";
     char *missing = kt_calloc(1, MISSING_BYTES);
     struct kt_replica_status *now = kt_malloc(sizeof(*now));
-    enum kt_status status = missing && now ? read_body(request->body, read_recover, &accepted, &err)
+    enum kt_status status = missing && now ? read_order(request, read_recover, &accepted, &err)
                                            : kt_fail(&err, KT_NO_MEMORY, "out of memory");
     if (status == KT_OK) {
         status = kt_replica_recover(node->replica, missing, MISSING_BYTES, best, &err);
@@ -382,16 +398,7 @@ void kt_node_recover(void *ctx, struct kt_http_request *request, struct kt_http_
 
 static enum kt_status read_forget(struct kt_json_fields *fields, void *ret, struct kt_error *err)
 {
-    struct kt_str text = {NULL, 0};
-    enum kt_status status = kt_json_get_string(fields, "id", &text, NULL, err);
-    if (status == KT_OK && !kt_coord_is_id(text)) {
-        status = kt_fail_field(err, KT_BAD_VALUE, "id",
-                               "id must be the id of a node: 16 hex digits in lower case");
-    }
-    if (status == KT_OK) {
-        kt_str_copy(ret, KT_ID_LEN + 1, text);
-    }
-    return status;
+    return kt_node_get_id(fields, "id", ret, err);
 }
 
 void kt_node_forget(void *ctx, struct kt_http_request *request, struct kt_http_response *response)
@@ -399,7 +406,7 @@ void kt_node_forget(void *ctx, struct kt_http_request *request, struct kt_http_r
     struct kt_node *node = ctx;
     struct kt_error err = KT_ERROR_INIT;
     char id[KT_ID_LEN + 1] = "";
-    enum kt_status status = read_body(request->body, read_forget, id, &err);
+    enum kt_status status = read_order(request, read_forget, id, &err);
     if (status == KT_OK) {
         status = kt_replica_forget(node->replica, id, answer_by(request), &err);
         kt_log(INFO, "node", "forget", "id=%s from=%s why=\"%s\"", id, request->remote_host,

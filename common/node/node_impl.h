@@ -26,6 +26,7 @@
 #include "node/node.h"
 #include "replica/replica.h"
 #include "store/store.h"
+#include "json/read.h"
 
 #include <stdatomic.h>
 
@@ -74,10 +75,18 @@ void kt_node_fail(struct kt_node *node, struct kt_http_response *response, bool 
  */
 struct kt_replica_status *kt_node_read_status(struct kt_node *node,
                                               struct kt_http_response *response);
+/* cluster.c. Parses a strict object; `read` takes its fields to `ret`. */
+typedef enum kt_status (*kt_node_read_fn)(struct kt_json_fields *fields, void *ret,
+                                          struct kt_error *err);
+enum kt_status kt_node_read_body(struct kt_str body, kt_node_read_fn read, void *ret,
+                                 struct kt_error *err) KT_MUST_CHECK;
+/* KT_BAD_VALUE naming the field, also when it is not there. */
+enum kt_status kt_node_get_id(struct kt_json_fields *fields, const char *name,
+                              char dest[KT_ID_LEN + 1], struct kt_error *err) KT_MUST_CHECK;
 /* level.c: X-Kamaitachi-Consistency and -Min-Revision: KT_OK when this node may answer, with a view
- * taken from now on. Waits up to the request's deadline. KT_BAD_VALUE, KT_NOT_LEADER,
- * KT_NOT_SUPPORTED; KT_UNAVAILABLE at the deadline or when the node stops, KT_BUSY when too many
- * wait. */
+ * taken from now on. Waits up to the request's deadline. KT_BAD_VALUE, KT_NOT_LEADER;
+ * KT_UNAVAILABLE at the deadline, when the node stops, or while a leader is not sure to be the only
+ * one; KT_BUSY when too many wait. */
 enum kt_status kt_node_check_consistency(struct kt_node *node,
                                          const struct kt_http_request *request,
                                          struct kt_error *err) KT_MUST_CHECK;

@@ -6,7 +6,6 @@
 #include "coord/guests.h"
 #include "http/envelope.h"
 #include "node/node_impl.h"
-#include "json/read.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,19 +15,6 @@ struct registration {
     char id[KT_ID_LEN + 1], addr[KT_ADDR_MAX];
     struct kt_service *entry; /* NULL = not given */
 };
-
-static enum kt_status get_id(struct kt_json_fields *fields, char dest[KT_ID_LEN + 1],
-                             struct kt_error *err)
-{
-    struct kt_str text = {NULL, 0};
-    enum kt_status status = kt_json_get_string(fields, "node_id", &text, NULL, err);
-    if (status == KT_OK && !kt_coord_is_id(text)) {
-        return kt_fail_field(err, KT_BAD_VALUE, "node_id",
-                             "node_id must be the id of a node: 16 hex digits in lower case");
-    }
-    kt_str_copy(dest, KT_ID_LEN + 1, text);
-    return status;
-}
 
 static enum kt_status get_addr(struct kt_json_fields *fields, bool required, char dest[KT_ADDR_MAX],
                                struct kt_error *err)
@@ -81,29 +67,22 @@ static enum kt_status get_entry(struct kt_json_fields *fields, struct registrati
     return KT_OK;
 }
 
-static enum kt_status parse(struct kt_str body, bool required, struct registration *ret,
-                            struct kt_error *err)
+static enum kt_status read_guest(struct kt_json_fields *fields, void *ret, struct kt_error *err)
 {
-    struct kt_json *doc = NULL;
-    struct kt_json_fields fields;
-    enum kt_status status = kt_json_parse(body, KT_JSON_DEPTH_DEFAULT, &doc, err);
+    struct registration *of = ret;
+    enum kt_status status = kt_node_get_id(fields, "node_id", of->id, err);
     if (status == KT_OK) {
-        status = kt_json_fields_init(&fields, kt_json_root(doc), "", err);
+        status = get_addr(fields, true, of->addr, err);
     }
-    if (status == KT_OK) {
-        status = get_id(&fields, ret->id, err);
-    }
-    if (status == KT_OK) {
-        status = get_addr(&fields, required, ret->addr, err);
-    }
-    if (status == KT_OK && required) {
-        status = get_entry(&fields, ret, err);
-    }
-    if (status == KT_OK) {
-        status = kt_json_fields_finish(&fields, err);
-    }
-    kt_json_free(&doc);
-    return status;
+    return status == KT_OK ? get_entry(fields, of, err) : status;
+}
+
+/* The id alone says who leaves. */
+static enum kt_status read_leaving(struct kt_json_fields *fields, void *ret, struct kt_error *err)
+{
+    struct registration *of = ret;
+    enum kt_status status = kt_node_get_id(fields, "node_id", of->id, err);
+    return status == KT_OK ? get_addr(fields, false, of->addr, err) : status;
 }
 
 static enum kt_status check_asked(struct kt_node *node, const struct registration *of,
@@ -159,7 +138,7 @@ static void serve(struct kt_node *node, struct kt_http_request *request,
     struct kt_error err = KT_ERROR_INIT;
     struct registration of = {.entry = NULL};
     int64_t lease = 0;
-    enum kt_status status = parse(request->body, true, &of, &err);
+    enum kt_status status = kt_node_read_body(request->body, read_guest, &of, &err);
     if (status == KT_OK) {
         status = check_asked(node, &of, &err);
     }
@@ -199,7 +178,7 @@ void kt_node_deregister(void *ctx, struct kt_http_request *request,
     struct kt_node *node = ctx;
     struct kt_error err = KT_ERROR_INIT;
     struct registration of = {.entry = NULL};
-    enum kt_status status = parse(request->body, false, &of, &err);
+    enum kt_status status = kt_node_read_body(request->body, read_leaving, &of, &err);
     if (status == KT_OK) {
         status = check_asked(node, &of, &err);
     }
