@@ -92,6 +92,14 @@ static int print_and_end(const struct kt_program *program, const struct kt_flags
     return print(&text);
 }
 
+static int not_started(const struct kt_program *program, const struct kt_error *err)
+{
+    kt_log(ERROR, "program", "start_failed", "why=\"%s\"", err->message);
+    kt_log_flush();
+    fprintf(stderr, "%s: %s\n", program->name, err->message);
+    return EXIT_START;
+}
+
 /* One start and stop; *ret_again: a restart was asked for. */
 static int run_once(struct kt_program_life *life, bool *ret_again)
 {
@@ -99,10 +107,7 @@ static int run_once(struct kt_program_life *life, bool *ret_again)
     struct kt_error err = KT_ERROR_INIT;
     *ret_again = false;
     if (program->start(program->ctx, &life->flags, &err) != KT_OK) {
-        kt_log(ERROR, "program", "start_failed", "why=\"%s\"", err.message);
-        kt_log_flush();
-        fprintf(stderr, "%s: %s\n", program->name, err.message);
-        return EXIT_START;
+        return not_started(program, &err);
     }
     bool again = wait_for_stop(life);
     kt_log(INFO, "program", "stopping", "reason=%s", again ? "restart" : "signal");
@@ -117,10 +122,7 @@ static int run(struct kt_program_life *life)
 {
     struct kt_error err = KT_ERROR_INIT;
     if (kt_signals_start(on_signal, life, &err) != KT_OK) {
-        kt_log(ERROR, "program", "start_failed", "why=\"%s\"", err.message);
-        kt_log_flush();
-        fprintf(stderr, "%s: %s\n", life->program->name, err.message);
-        return EXIT_START;
+        return not_started(life->program, &err);
     }
     if (life->program->attach) {
         life->program->attach(life->program->ctx, life);
