@@ -106,8 +106,8 @@ static struct kt_peer *choose_for_read(struct kt_exchange *exchange)
     struct kt_peer *peer = kt_dispatch_choose(exchange, exchange->min_revision);
 
     if (!peer && exchange->min_revision > 0) {
-        peer = kt_leader_peer(exchange->loop);
-        if (!peer || !kt_gw_node_is_up(peer->node) || kt_dispatch_was_tried(exchange, peer->node)) {
+        peer = kt_leader_up(exchange->loop);
+        if (!peer || kt_dispatch_was_tried(exchange, peer->node)) {
             peer = kt_dispatch_choose(exchange, 0);
         }
     }
@@ -182,14 +182,16 @@ static struct kt_peer *choose_first(const struct kt_exchange *exchange)
 
 static struct kt_peer *choose_by_place(struct kt_exchange *exchange)
 {
-    struct kt_peer *leader = kt_leader_peer(exchange->loop), *peer = NULL;
+    struct kt_peer *peer = NULL;
 
     if (exchange->route.place == KT_PLACE_FIRST) {
         peer = choose_first(exchange);
-    } else if (exchange->route.place == KT_PLACE_LEADER_OR_ANY && leader &&
-               kt_gw_node_is_up(leader->node) && !kt_gw_node_is_refused(leader->node) &&
-               !kt_dispatch_was_tried(exchange, leader->node)) {
-        peer = leader;
+    } else if (exchange->route.place == KT_PLACE_LEADER_OR_ANY) {
+        peer = kt_leader_up(exchange->loop);
+        if (peer &&
+            (kt_gw_node_is_refused(peer->node) || kt_dispatch_was_tried(exchange, peer->node))) {
+            peer = NULL;
+        }
     }
     return peer ? peer : choose_for_read(exchange);
 }
@@ -231,7 +233,6 @@ static void record(struct kt_exchange *exchange, enum kt_failure failure, const 
         [KT_FAIL_SILENT] = KT_TIMEOUT,
     };
     const char *addr = exchange->peer ? exchange->peer->node->addr : "?";
-
     const char *whom = wants_leader(exchange) ? "the leader" : "node";
 
     if (reads(exchange)) {

@@ -93,7 +93,8 @@ bool kt_dispatch_instead(struct kt_exchange *exchange);
 bool kt_leader_waited_for(const struct kt_exchange *exchange);
 /* Who leads, as far as this loop knows; NULL = nobody. */
 struct kt_peer *kt_leader_peer(struct kt_loop *loop);
-bool kt_leader_is_up(struct kt_loop *loop);
+/* The same, but NULL as well while it is down. */
+struct kt_peer *kt_leader_up(struct kt_loop *loop);
 /* Why there is no leader to ask. */
 void kt_leader_explain(struct kt_loop *loop, struct kt_error *err);
 void kt_leader_dispatch(struct kt_exchange *exchange);

@@ -97,11 +97,11 @@ struct kt_peer *kt_leader_peer(struct kt_loop *loop)
     return probed ? probed : told;
 }
 
-bool kt_leader_is_up(struct kt_loop *loop)
+struct kt_peer *kt_leader_up(struct kt_loop *loop)
 {
     struct kt_peer *leader = kt_leader_peer(loop);
 
-    return leader && kt_gw_node_is_up(leader->node);
+    return leader && kt_gw_node_is_up(leader->node) ? leader : NULL;
 }
 
 void kt_leader_explain(struct kt_loop *loop, struct kt_error *err)
@@ -157,15 +157,20 @@ static void dispatch_operators(struct kt_exchange *exchange)
     kt_exchange_fail(exchange, exchange->last_error.message[0] ? &exchange->last_error : &err);
 }
 
+static void go(struct kt_exchange *exchange, struct kt_peer *leader, bool fresh)
+{
+    exchange->term = exchange->loop->waiting.terms;
+    kt_dispatch_to(exchange, leader, fresh);
+}
+
 void kt_leader_dispatch(struct kt_exchange *exchange)
 {
-    struct kt_loop *loop = exchange->loop;
+    struct kt_peer *leader;
 
     if (!kt_leader_waited_for(exchange)) {
         dispatch_operators(exchange);
-    } else if (kt_leader_is_up(loop) && kt_waiting_may_go(exchange)) {
-        exchange->term = loop->waiting.terms;
-        kt_dispatch_to(exchange, kt_leader_peer(loop), false);
+    } else if ((leader = kt_leader_up(exchange->loop)) && kt_waiting_may_go(exchange)) {
+        go(exchange, leader, false);
     } else {
         kt_waiting_enter(exchange, 0);
     }
@@ -201,17 +206,14 @@ static void forget_hint(struct kt_loop *loop, const char *addr)
 /* On a connection of its own: a used one may have been closed while it lay idle. */
 static bool go_again(struct kt_exchange *exchange, enum kt_failure failure)
 {
-    struct kt_loop *loop = exchange->loop;
-    struct kt_peer *leader = kt_leader_peer(loop);
+    struct kt_peer *leader = kt_leader_up(exchange->loop);
 
     if (failure != KT_FAIL_CLOSED || exchange->again || !leader ||
-        !kt_gw_node_is_up(leader->node) || kt_gw_node_is_refused(leader->node) ||
-        !kt_waiting_may_go(exchange)) {
+        kt_gw_node_is_refused(leader->node) || !kt_waiting_may_go(exchange)) {
         return false;
     }
     exchange->again = true;
-    exchange->term = loop->waiting.terms;
-    kt_dispatch_to(exchange, leader, true);
+    go(exchange, leader, true);
     return true;
 }
 
@@ -365,18 +367,18 @@ static int64_t later_ms(const struct kt_exchange *exchange)
     return seconds < 3600 ? (int64_t)seconds * 1000 : 3600000;
 }
 
-static bool reroute(struct kt_exchange *exchange)
+/* To whom a node has named, without a place among those that wait, if that one is up. */
+static void reroute(struct kt_exchange *exchange)
 {
-    struct kt_loop *loop = exchange->loop;
+    struct kt_peer *leader = kt_leader_up(exchange->loop);
 
-    if (!loop->leader_hint[0] || exchange->reroutes >= REROUTES_MAX || !kt_leader_is_up(loop)) {
-        return false;
+    if (!leader) {
+        kt_waiting_enter(exchange, 0);
+        return;
     }
     exchange->reroutes++;
-    exchange->term = loop->waiting.terms;
-    KT_COUNT(loop, rerouted);
-    kt_dispatch_to(exchange, kt_leader_peer(loop), false);
-    return true;
+    KT_COUNT(exchange->loop, rerouted);
+    go(exchange, leader, false);
 }
 
 /* To an operator's request a 421 names where to go, once; all else is the answer. */
@@ -451,10 +453,7 @@ bool kt_leader_instead(struct kt_exchange *exchange)
     if (again && answer != ANSWER_LATER && exchange->loop->leader_hint[0] &&
         exchange->reroutes < REROUTES_MAX) {
         put_aside(exchange);
-        if (reroute(exchange)) {
-            return true;
-        }
-        kt_waiting_enter(exchange, 0);
+        reroute(exchange);
         return true;
     }
     if (!again || !soon) {
@@ -470,11 +469,14 @@ bool kt_leader_instead(struct kt_exchange *exchange)
 /* The watch says that another leads: what waits at the old one, which may hang, goes there. */
 void kt_leader_tick(struct kt_exchange *exchange, int64_t now_ms)
 {
-    struct kt_loop *loop = exchange->loop;
-    struct kt_peer *leader = kt_leader_peer(loop);
+    struct kt_peer *leader;
 
-    if (exchange->term == loop->waiting.terms || !leader || leader == exchange->peer ||
-        exchange->got_byte || !kt_exchange_may_repeat(exchange)) {
+    if (exchange->term == exchange->loop->waiting.terms || exchange->got_byte ||
+        !kt_exchange_may_repeat(exchange)) {
+        return;
+    }
+    leader = kt_leader_peer(exchange->loop);
+    if (!leader || leader == exchange->peer) {
         return;
     }
     if (!exchange->sent) {

@@ -140,7 +140,7 @@ static void send_scout(struct kt_loop *loop)
     if (waiting->count == 0 || waiting->scout || kt_loop_now(loop) < waiting->next_ms) {
         return;
     }
-    if (!kt_leader_is_up(loop)) {
+    if (!kt_leader_up(loop)) {
         probe_leader(loop);
         return;
     }
