@@ -64,6 +64,17 @@ void kt_answer_begin_head(struct kt_exchange *exchange, int status)
     put_connection(exchange, out);
 }
 
+void kt_answer_added_key(struct kt_exchange *exchange)
+{
+    struct kt_buf *out = &exchange->loop->out;
+
+    if (exchange->key_len > 0) {
+        kt_buf_append_str(out, KT_STR("Idempotency-Key: "));
+        kt_buf_append(out, exchange->key, exchange->key_len);
+        kt_buf_append(out, "\r\n", 2);
+    }
+}
+
 void kt_answer_own(struct kt_exchange *exchange, struct kt_own_job *job)
 {
     struct kt_buf *out = &exchange->loop->out;
@@ -113,17 +124,11 @@ static struct kt_str value_of(const struct kt_exchange *exchange, uint32_t index
     return head->headers[index].value;
 }
 
-/* What a node leaves unknown its client can send again under the key that was added here. */
-static void put_added_key(struct kt_exchange *exchange, struct kt_buf *out)
+static bool is_unknown(const struct kt_exchange *exchange)
 {
-    bool unknown = exchange->maybe_done ||
-                   kt_str_eq_nocase(exchange->answer.head.known[KT_H1_OUTCOME], KT_STR("unknown"));
-
-    if (exchange->key_len > 0 && exchange->answer.status >= 400 && unknown) {
-        kt_buf_append_str(out, KT_STR("Idempotency-Key: "));
-        kt_buf_append(out, exchange->key, exchange->key_len);
-        kt_buf_append(out, "\r\n", 2);
-    }
+    return exchange->answer.status >= 400 &&
+           (exchange->maybe_done ||
+            kt_str_eq_nocase(exchange->answer.head.known[KT_H1_OUTCOME], KT_STR("unknown")));
 }
 
 static void put_answer_headers(struct kt_exchange *exchange, struct kt_buf *out)
@@ -155,7 +160,9 @@ static void put_answer_head(struct kt_exchange *exchange)
     exchange->status = exchange->answer.status;
     put_status(out, exchange->answer.status, exchange->answer.reason);
     put_answer_headers(exchange, out);
-    put_added_key(exchange, out);
+    if (is_unknown(exchange)) {
+        kt_answer_added_key(exchange);
+    }
     kt_buf_append_str(out, KT_STR("Via: 1.1 kamaitachi-gateway\r\n"));
     if (!head->known[KT_H1_DATE].data) {
         put_date(exchange, out);

@@ -236,16 +236,12 @@ static void error_headers(struct kt_exchange *exchange, const struct kt_error *e
     int status = kt_status_http(err->status);
 
     kt_buf_append_str(out, KT_STR("Content-Type: application/json\r\n"));
-
     if (writes(exchange)) {
         kt_buf_append_str(out, unknown ? KT_STR("X-Kamaitachi-Outcome: unknown\r\n")
                                        : KT_STR("X-Kamaitachi-Outcome: none\r\n"));
     }
-    if (unknown && exchange->key_len > 0) {
-        /* So that its client can send it again as safely as the gateway could. */
-        kt_buf_append_str(out, KT_STR("Idempotency-Key: "));
-        kt_buf_append(out, exchange->key, exchange->key_len);
-        kt_buf_append(out, "\r\n", 2);
+    if (unknown) {
+        kt_answer_added_key(exchange);
     }
     if (status == 429 || status == 503) {
         kt_buf_append_str(out, KT_STR("Retry-After: 1\r\n"));

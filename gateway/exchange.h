@@ -114,5 +114,8 @@ void kt_answer_pump(struct kt_exchange *exchange);
 void kt_answer_own(struct kt_exchange *exchange, struct kt_own_job *job);
 /* Status line, Date, X-Request-Id and Connection of the gateway's own answers, into loop->out. */
 void kt_answer_begin_head(struct kt_exchange *exchange, int status);
+/* Into the same head, of a write that is unknown: the key that was added to it, if one was, so that
+ * its client can send it again as safely as the gateway could. */
+void kt_answer_added_key(struct kt_exchange *exchange);
 
 #endif

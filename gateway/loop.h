@@ -210,8 +210,8 @@ struct kt_loop {
     struct kt_balancer balancer;
     struct kt_budget budget;
     struct kt_waiting waiting;
-    char
-        leader_hint[KT_ADDR_MAX]; /* whom a 421 named since the table's leader changed; "" = none */
+    /* Whom a 421 named since the table's leader changed; "" = none. */
+    char leader_hint[KT_ADDR_MAX];
     uint64_t key_bits[KT_KEY_BITS]; /* random, not used yet: the first key_bits_left */
     size_t key_bits_left;
     int64_t keyless_until_ms;

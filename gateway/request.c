@@ -8,11 +8,7 @@
 
 #include "gateway/exchange.h"
 
-#include "base/log.h"
-#include "gateway/conn.h"
-#include "http/access.h"
-
-#include <string.h>
+#include <stdio.h>
 
 /* An import that has not come whole by then is passed on as it comes, and not repeated. */
 #define SLOW_IMPORT_MS 500
