@@ -56,16 +56,12 @@ enum kt_status kt_ask(struct kt_ask *ask, const char *url, struct kt_str body,
         return kt_fail(err, KT_BAD_GATEWAY, "%s: status %d and no JSON (%s)", url,
                        ask->answer.status, why.message);
     }
-    const struct kt_json_value *root = kt_json_root(ask->json), *code = NULL, *message = NULL;
-    if (kt_json_type(root) == KT_JSON_OBJECT) {
-        code = kt_json_member(root, "status_code");
-        message = kt_json_member(root, "status_msg");
-    }
-    if (ask->answer.status != 200 || !code || kt_json_type(code) != KT_JSON_NUMBER ||
-        kt_json_number(code) != 0) {
-        struct kt_str said = message && kt_json_type(message) == KT_JSON_STRING
-                                 ? kt_json_string(message)
-                                 : kt_str_n(text.data, text.len < 200 ? text.len : 200);
+    const struct kt_json_value *root = kt_json_root(ask->json);
+    const struct kt_json_value *code = kt_json_member_as(root, "status_code", KT_JSON_NUMBER);
+    const struct kt_json_value *message = kt_json_member_as(root, "status_msg", KT_JSON_STRING);
+    if (ask->answer.status != 200 || !code || kt_json_number(code) != 0) {
+        struct kt_str said = message ? kt_json_string(message)
+                                     : kt_str_n(text.data, text.len < 200 ? text.len : 200);
         return kt_fail(err, KT_BAD_GATEWAY, "%s: status %d, " KT_STR_FMT, url, ask->answer.status,
                        KT_STR_ARG(said));
     }

@@ -78,14 +78,6 @@ static enum kt_wrong shape(struct kt_error *err, const char *what)
     return KT_WRONG_SHAPE;
 }
 
-static const struct kt_json_value *member(const struct kt_json_value *object, const char *name,
-                                          enum kt_json_type type)
-{
-    const struct kt_json_value *value =
-        object && kt_json_type(object) == KT_JSON_OBJECT ? kt_json_member(object, name) : NULL;
-    return value && kt_json_type(value) == type ? value : NULL;
-}
-
 /* Where a name stands in a list; -1 = nowhere. */
 static ptrdiff_t place_of(const struct kt_str *list, size_t count, struct kt_str name)
 {
@@ -146,13 +138,14 @@ static bool seen_before(uint64_t *seen, ptrdiff_t place)
 static const char *check_row(const struct kt_planned *planned, const struct kt_json_value *row,
                              struct row_order *order, uint64_t *seen)
 {
-    const struct kt_json_value *subject = member(row, "subject", KT_JSON_OBJECT);
-    const struct kt_json_value *key = member(subject, "subject", KT_JSON_STRING);
-    const struct kt_json_value *data = member(row, "data", KT_JSON_OBJECT);
-    const struct kt_json_value *date = member(row, "report_date", KT_JSON_NUMBER);
-    if (!key || !data || !date || !member(subject, "name", KT_JSON_STRING) ||
-        !member(row, "end_date", KT_JSON_STRING) || !member(row, "period", KT_JSON_STRING) ||
-        !member(row, "declare_date", KT_JSON_STRING)) {
+    const struct kt_json_value *subject = kt_json_member_as(row, "subject", KT_JSON_OBJECT);
+    const struct kt_json_value *key = kt_json_member_as(subject, "subject", KT_JSON_STRING);
+    const struct kt_json_value *data = kt_json_member_as(row, "data", KT_JSON_OBJECT);
+    const struct kt_json_value *date = kt_json_member_as(row, "report_date", KT_JSON_NUMBER);
+    if (!key || !data || !date || !kt_json_member_as(subject, "name", KT_JSON_STRING) ||
+        !kt_json_member_as(row, "end_date", KT_JSON_STRING) ||
+        !kt_json_member_as(row, "period", KT_JSON_STRING) ||
+        !kt_json_member_as(row, "declare_date", KT_JSON_STRING)) {
         return "a row lacks subject, data, report_date, end_date, period or declare_date";
     }
     if (planned->subject_count) {
@@ -168,7 +161,8 @@ static const char *check_row(const struct kt_planned *planned, const struct kt_j
         return "a record is later than the date that was asked for";
     }
     if (planned->sorted &&
-        !in_order(order, member(data, planned->ids[0].data, KT_JSON_NUMBER), kt_json_string(key))) {
+        !in_order(order, kt_json_member_as(data, planned->ids[0].data, KT_JSON_NUMBER),
+                  kt_json_string(key))) {
         return "the rows are not in the order that was asked for";
     }
     return check_values(planned, data);
@@ -177,8 +171,8 @@ static const char *check_row(const struct kt_planned *planned, const struct kt_j
 static enum kt_wrong check_snapshot(const struct kt_planned *planned,
                                     const struct kt_json_value *root, struct kt_error *err)
 {
-    const struct kt_json_value *data = member(root, "data", KT_JSON_ARRAY), *row = NULL;
-    const struct kt_json_value *total = member(root, "total", KT_JSON_NUMBER);
+    const struct kt_json_value *data = kt_json_member_as(root, "data", KT_JSON_ARRAY), *row = NULL;
+    const struct kt_json_value *total = kt_json_member_as(root, "total", KT_JSON_NUMBER);
     struct row_order order = {.any = false};
     uint64_t seen[16] = {0}, rows, count, left;
     if (!data || !total || kt_json_number(total) < 0) {
@@ -240,15 +234,16 @@ static const char *check_record(const struct kt_planned *planned, struct kt_str 
 static enum kt_wrong check_period(const struct kt_planned *planned,
                                   const struct kt_json_value *root, struct kt_error *err)
 {
-    const struct kt_json_value *data = member(root, "data", KT_JSON_ARRAY), *row = NULL;
+    const struct kt_json_value *data = kt_json_member_as(root, "data", KT_JSON_ARRAY), *row = NULL;
     size_t next = 0, known = 0;
     if (!data) {
         return shape(err, "no data array");
     }
     while ((row = kt_json_next(data, row))) {
-        const struct kt_json_value *subject = member(row, "subject", KT_JSON_OBJECT);
-        const struct kt_json_value *key = member(subject, "subject", KT_JSON_STRING);
-        const struct kt_json_value *records = member(row, "data", KT_JSON_ARRAY), *record = NULL;
+        const struct kt_json_value *subject = kt_json_member_as(row, "subject", KT_JSON_OBJECT);
+        const struct kt_json_value *key = kt_json_member_as(subject, "subject", KT_JSON_STRING);
+        const struct kt_json_value *records = kt_json_member_as(row, "data", KT_JSON_ARRAY),
+                                   *record = NULL;
         if (!key || !records) {
             return shape(err, "a row lacks its subject or its data");
         }
@@ -272,9 +267,9 @@ static enum kt_wrong check_period(const struct kt_planned *planned,
 
 static enum kt_wrong check_save(const struct kt_json_value *root, struct kt_error *err)
 {
-    const struct kt_json_value *data = member(root, "data", KT_JSON_OBJECT);
-    const struct kt_json_value *revision = member(data, "revision", KT_JSON_NUMBER);
-    const struct kt_json_value *records = member(data, "records", KT_JSON_NUMBER);
+    const struct kt_json_value *data = kt_json_member_as(root, "data", KT_JSON_OBJECT);
+    const struct kt_json_value *revision = kt_json_member_as(data, "revision", KT_JSON_NUMBER);
+    const struct kt_json_value *records = kt_json_member_as(data, "records", KT_JSON_NUMBER);
     if (!revision || kt_json_number(revision) < 1 || !records || kt_json_number(records) != 1) {
         return shape(err, "no revision, or not one record");
     }
@@ -284,7 +279,7 @@ static enum kt_wrong check_save(const struct kt_json_value *root, struct kt_erro
 static enum kt_wrong check_json(const struct kt_planned *planned, const struct kt_json_value *root,
                                 struct kt_error *err)
 {
-    const struct kt_json_value *code = member(root, "status_code", KT_JSON_NUMBER);
+    const struct kt_json_value *code = kt_json_member_as(root, "status_code", KT_JSON_NUMBER);
     bool raw = planned->kind == KT_EXPECT_RAW;
     /* What a file asks for need not be an answer of this kind. */
     if (!code && !raw) {

@@ -10,17 +10,9 @@
 /* Two runs on one quiet machine differ by some per cent; less than this is no news. */
 #define SAME_WITHIN 0.05
 
-static const struct kt_json_value *member(const struct kt_json_value *object, const char *name,
-                                          enum kt_json_type type)
-{
-    const struct kt_json_value *value =
-        object && kt_json_type(object) == KT_JSON_OBJECT ? kt_json_member(object, name) : NULL;
-    return value && kt_json_type(value) == type ? value : NULL;
-}
-
 static bool number(const struct kt_json_value *object, const char *name, double *ret_value)
 {
-    const struct kt_json_value *value = member(object, name, KT_JSON_NUMBER);
+    const struct kt_json_value *value = kt_json_member_as(object, name, KT_JSON_NUMBER);
     if (value) {
         *ret_value = kt_json_number(value);
     }
@@ -31,7 +23,7 @@ static const struct kt_json_value *find_run(const struct kt_json_value *runs, co
 {
     const struct kt_json_value *run = NULL;
     while ((run = kt_json_next(runs, run))) {
-        const struct kt_json_value *name = member(run, "scenario", KT_JSON_STRING);
+        const struct kt_json_value *name = kt_json_member_as(run, "scenario", KT_JSON_STRING);
         if (name && kt_str_eq_text(kt_json_string(name), scenario)) {
             return run;
         }
@@ -59,7 +51,7 @@ static void print_line(FILE *stream, const char *name, const char *was, const ch
 
 static void compare_run(const struct kt_pt_run *run, const struct kt_json_value *old, FILE *stream)
 {
-    const struct kt_json_value *latency = member(old, "latency_us", KT_JSON_OBJECT);
+    const struct kt_json_value *latency = kt_json_member_as(old, "latency_us", KT_JSON_OBJECT);
     double was, requests = 0, right = 0;
     char a[32], b[32];
     fprintf(stream, "%s\n", kt_scenario_about(run->scenario)->name);
@@ -102,8 +94,8 @@ enum kt_status kt_report_compare(const struct kt_pt_report *report, const char *
         status = kt_json_parse(kt_str_trim(kt_buf_str(&text)), KT_JSON_DEPTH_DEFAULT, &json, err);
     }
     if (status == KT_OK) {
-        runs = member(kt_json_root(json), "runs", KT_JSON_ARRAY);
-        started = member(kt_json_root(json), "started", KT_JSON_STRING);
+        runs = kt_json_member_as(kt_json_root(json), "runs", KT_JSON_ARRAY);
+        started = kt_json_member_as(kt_json_root(json), "started", KT_JSON_STRING);
         if (!runs || !started) {
             status = kt_fail(err, KT_BAD_VALUE, "no report of pressure_test");
         }

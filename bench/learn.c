@@ -11,16 +11,14 @@
 
 static struct kt_str text_of(const struct kt_json_value *object, const char *name)
 {
-    const struct kt_json_value *value =
-        kt_json_type(object) == KT_JSON_OBJECT ? kt_json_member(object, name) : NULL;
-    return value && kt_json_type(value) == KT_JSON_STRING ? kt_json_string(value) : kt_str("");
+    const struct kt_json_value *value = kt_json_member_as(object, name, KT_JSON_STRING);
+    return value ? kt_json_string(value) : kt_str("");
 }
 
 static double number_of(const struct kt_json_value *object, const char *name)
 {
-    const struct kt_json_value *value =
-        object && kt_json_type(object) == KT_JSON_OBJECT ? kt_json_member(object, name) : NULL;
-    return value && kt_json_type(value) == KT_JSON_NUMBER ? kt_json_number(value) : 0;
+    const struct kt_json_value *value = kt_json_member_as(object, name, KT_JSON_NUMBER);
+    return value ? kt_json_number(value) : 0;
 }
 
 static void put_escaped(struct kt_buf *url, struct kt_str text)
@@ -249,8 +247,8 @@ void kt_stats_ask(struct kt_ask *ask, const struct kt_pt_options *options,
         if (kt_ask(ask, url, kt_str(""), &root, &err) != KT_OK) {
             continue;
         }
-        data = kt_json_member(root, "data");
-        if (!data || kt_json_type(data) != KT_JSON_OBJECT) {
+        data = kt_json_member_as(root, "data", KT_JSON_OBJECT);
+        if (!data) {
             continue;
         }
         const struct kt_json_value *nodes = kt_json_member(data, "per_node");

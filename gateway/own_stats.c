@@ -59,28 +59,16 @@ static void copy_json(struct kt_jw *jw, const struct kt_json_value *value)
 
 static double number_of(const struct kt_json_value *object, const char *name)
 {
-    const struct kt_json_value *value = NULL;
+    const struct kt_json_value *value = kt_json_member_as(object, name, KT_JSON_NUMBER);
 
-    if (object && kt_json_type(object) == KT_JSON_OBJECT) {
-        value = kt_json_member(object, name);
-    }
-    return value && kt_json_type(value) == KT_JSON_NUMBER ? kt_json_number(value) : 0;
-}
-
-static const struct kt_json_value *object_of(const struct kt_json_value *object, const char *name)
-{
-    const struct kt_json_value *value = NULL;
-
-    if (object && kt_json_type(object) == KT_JSON_OBJECT) {
-        value = kt_json_member(object, name);
-    }
-    return value && kt_json_type(value) == KT_JSON_OBJECT ? value : NULL;
+    return value ? kt_json_number(value) : 0;
 }
 
 /* The members of a node's data, beside the gateway's own; its cache counts into the sums. */
 static void write_answer(struct kt_jw *jw, const struct kt_json_value *data, struct sums *sums)
 {
-    const struct kt_json_value *cache = object_of(data, "cache"), *item = NULL;
+    const struct kt_json_value *cache = kt_json_member_as(data, "cache", KT_JSON_OBJECT),
+                               *item = NULL;
 
     while ((item = kt_json_next(data, item))) {
         struct kt_str name = kt_json_name(item);
@@ -106,7 +94,8 @@ static void write_node(struct kt_jw *jw, const struct kt_ask *ask, struct sums *
 
     if (status == KT_OK) {
         status = kt_json_parse(kt_buf_str(&ask->body), STATS_DEPTH, &json, &err);
-        data = status == KT_OK ? object_of(kt_json_root(json), "data") : NULL;
+        data =
+            status == KT_OK ? kt_json_member_as(kt_json_root(json), "data", KT_JSON_OBJECT) : NULL;
         why = "its answer is not an envelope with data";
     }
     kt_jw_object(jw);

@@ -268,17 +268,6 @@ static enum answer read_answer(const struct kt_exchange *exchange)
     }
 }
 
-static const struct kt_json_value *member(const struct kt_json_value *object, const char *name,
-                                          enum kt_json_type type)
-{
-    const struct kt_json_value *value = NULL;
-
-    if (object && kt_json_type(object) == KT_JSON_OBJECT) {
-        value = kt_json_member(object, name);
-    }
-    return value && kt_json_type(value) == type ? value : NULL;
-}
-
 /* The node's own words, for whoever is told at last that nobody took it. `ret_of_key`: it is the
  * key that the node refuses. */
 static void note_refusal(struct kt_exchange *exchange, bool *ret_of_key)
@@ -295,8 +284,9 @@ static void note_refusal(struct kt_exchange *exchange, bool *ret_of_key)
     if (body.len > 0 && kt_json_parse(body, ANSWER_DEPTH, &json, NULL) == KT_OK) {
         root = kt_json_root(json);
     }
-    text = member(root, "status_msg", KT_JSON_STRING);
-    field = member(member(root, "error", KT_JSON_OBJECT), "field", KT_JSON_STRING);
+    text = kt_json_member_as(root, "status_msg", KT_JSON_STRING);
+    field = kt_json_member_as(kt_json_member_as(root, "error", KT_JSON_OBJECT), "field",
+                              KT_JSON_STRING);
     *ret_of_key = field && kt_str_eq(kt_json_string(field), KT_STR("Idempotency-Key"));
     if (text) {
         (void)kt_fail(&exchange->last_error, status, "node %s: %.*s", exchange->peer->node->addr,

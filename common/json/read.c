@@ -236,3 +236,11 @@ const struct kt_json_value *kt_json_member(const struct kt_json_value *object, c
     size_t index;
     return kt_json_member_at(object, name, &index);
 }
+
+const struct kt_json_value *kt_json_member_as(const struct kt_json_value *object, const char *name,
+                                              enum kt_json_type type)
+{
+    const struct kt_json_value *member =
+        object && is_object(node(object)) ? kt_json_member(object, name) : NULL;
+    return member && kt_json_type(member) == type ? member : NULL;
+}

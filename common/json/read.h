@@ -58,6 +58,10 @@ const struct kt_json_value *kt_json_next(const struct kt_json_value *container,
 struct kt_str kt_json_name(const struct kt_json_value *member); /* a member's name */
 /* NULL when there is no such member. */
 const struct kt_json_value *kt_json_member(const struct kt_json_value *object, const char *name);
+/* The same of what another may have written in any shape: NULL also when the member has another
+ * type, or `object` is none or NULL. */
+const struct kt_json_value *kt_json_member_as(const struct kt_json_value *object, const char *name,
+                                              enum kt_json_type type);
 
 /* Reading one object field by field. `path` prefixes field names in errors ("" or "records[3]").
  * Absent and JSON null are the same to the kt_json_get_x: false in *ret_present (if given) and the

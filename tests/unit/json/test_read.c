@@ -61,6 +61,19 @@ static void members_are_found_by_their_exact_bytes(void)
     CHECK(kt_json_member(root, "nam") == NULL);
 }
 
+static void a_member_of_another_type_or_of_no_object_is_none(void)
+{
+    const struct kt_json_value *root = load("{\"s\":\"x\",\"o\":{\"n\":1},\"z\":null}");
+    const struct kt_json_value *object = kt_json_member_as(root, "o", KT_JSON_OBJECT);
+    CHECK(kt_json_number(kt_json_member_as(object, "n", KT_JSON_NUMBER)) == 1);
+    CHECK_SLICE(kt_json_string(kt_json_member_as(root, "s", KT_JSON_STRING)), "x");
+    CHECK(kt_json_member_as(root, "s", KT_JSON_NUMBER) == NULL);
+    CHECK(kt_json_member_as(root, "z", KT_JSON_STRING) == NULL);
+    CHECK(kt_json_member_as(root, "y", KT_JSON_STRING) == NULL);
+    CHECK(kt_json_member_as(NULL, "s", KT_JSON_STRING) == NULL);
+    CHECK(kt_json_member_as(load("[1]"), "s", KT_JSON_STRING) == NULL);
+}
+
 static void a_walk_gives_members_in_the_order_of_the_text(void)
 {
     const struct kt_json_value *root = load("{\"b\":1,\"a\":2,\"c\":3}");
@@ -283,6 +296,7 @@ static const struct kt_test tests[] = {
     TEST(each_value_knows_its_type),
     TEST(values_are_borrowed_from_the_tree),
     TEST(members_are_found_by_their_exact_bytes),
+    TEST(a_member_of_another_type_or_of_no_object_is_none),
     TEST(a_walk_gives_members_in_the_order_of_the_text),
     TEST(present_fields_are_read_and_absent_ones_leave_the_output),
     TEST(null_is_absent_only_when_asked_for),
