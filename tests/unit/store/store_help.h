@@ -9,6 +9,7 @@
 #define KT_TEST_STORE_HELP_H
 
 #include "base/mem.h"
+#include "store/db.h"
 #include "store/store.h"
 #include "tests/unit/kt_test.h"
 
@@ -44,6 +45,25 @@ static inline struct kt_store *help_open(const char *path)
         help_fatal("open", &err);
     }
     return store;
+}
+
+/* X.db -> X.log.db, until the next call. */
+static inline const char *help_log_path(const char *path)
+{
+    static char log_path[400];
+    snprintf(log_path, sizeof(log_path), "%.*s.log.db", (int)(strlen(path) - 3), path);
+    return log_path;
+}
+
+/* Runs SQL on either file as a stranger would. */
+static inline void help_sql(const char *path, const char *sql)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct sqlite3 *db = NULL;
+    if (db_open(path, DB_LOG, &db, &err) != KT_OK || db_exec(db, sql, &err) != KT_OK) {
+        help_fatal("sql", &err);
+    }
+    db_close(&db);
 }
 
 #define HELP_NULL NAN /* a value given as null */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Detaching: new ids in both files, nothing else lost, and every fault on the way leaves a database
  * that opens, under its old ids or under the new ones. */
-#include "store/db.h"
 #include "store/detach.h"
 #include "tests/unit/store/store_help.h"
 
@@ -67,12 +66,7 @@ static void half_of_a_copy_is_refused(void)
     const char *path = help_path();
     struct kt_store *store = member(path);
     kt_store_close(&store);
-    char log_path[400];
-    snprintf(log_path, sizeof(log_path), "%.*s.log.db", (int)(strlen(path) - 3), path);
-    struct sqlite3 *db = NULL;
-    CHECK_OK(db_open(log_path, DB_LOG, &db, &err));
-    CHECK_OK(db_meta_set_i64(db, "half_copy", 1, &err));
-    db_close(&db);
+    help_sql(help_log_path(path), "UPDATE meta SET value=1 WHERE name='half_copy'");
     store = help_open(path);
     CHECK_FAILS(kt_store_detach(&store, &as, &err), KT_CONFLICT);
     CHECK(!store);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What a node keeps of its cluster beside the log: all or nothing, and never an older epoch. */
-#include "store/db.h"
 #include "tests/unit/store/store_help.h"
 
 #define CLUSTER "00000000000000aa"
@@ -162,21 +161,14 @@ static void a_log_file_of_the_first_schema_keeps_its_configuration(void)
 {
     struct kt_error err = KT_ERROR_INIT;
     const char *path = help_path();
-    char log_path[400];
     struct kt_store *store = help_open(path);
     struct kt_buf memory;
-    struct sqlite3 *db = NULL;
     kt_buf_init(&memory, 0);
     struct kt_store_kept kept = {.cluster_id = CLUSTER, .config_json = KT_STR("{}"), .epoch = 3};
     CHECK_OK(kt_store_keep(store, &kept, &err));
     kt_store_close(&store);
-    snprintf(log_path, sizeof(log_path), "%.*s.log.db", (int)(strlen(path) - 3), path);
-    CHECK_OK(db_open(log_path, DB_LOG, &db, &err));
-    CHECK_OK(db_exec(db,
-                     "DELETE FROM meta WHERE name IN ('kept_growth','half_copy',"
-                     "'bound_by_nothing'); DROP TABLE base; PRAGMA user_version=1",
-                     &err));
-    db_close(&db);
+    help_sql(help_log_path(path), "DELETE FROM meta WHERE name IN ('kept_growth','half_copy',"
+                                  "'bound_by_nothing'); DROP TABLE base; PRAGMA user_version=1");
     store = help_open(path);
     struct kt_store_kept got = read_back(store, &memory);
     CHECK_STR(got.cluster_id, CLUSTER);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The log file: what may follow what, what is read back, and who it says it is. */
-#include "store/db.h"
 #include "tests/unit/store/store_help.h"
 
 static struct kt_buf bodies[2]; /* an epoch-start, a save */
@@ -155,19 +154,6 @@ static void entries_are_read_back_as_they_were_in_bounded_pieces(void)
     (void)path;
 }
 
-/* Runs SQL on the log beside `path` as a stranger would. */
-static void on_log(const char *path, const char *sql)
-{
-    struct kt_error err = KT_ERROR_INIT;
-    struct sqlite3 *db = NULL;
-    char log_path[400];
-    snprintf(log_path, sizeof(log_path), "%.*s.log.db", (int)(strlen(path) - 3), path);
-    if (db_open(log_path, DB_LOG, &db, &err) != KT_OK || db_exec(db, sql, &err) != KT_OK) {
-        help_fatal("sql", &err);
-    }
-    db_close(&db);
-}
-
 static void a_log_that_no_longer_reaches_back_says_gone(void)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -180,7 +166,7 @@ static void a_log_that_no_longer_reaches_back_says_gone(void)
         SAVE(store, {"s", i, "", HELP_NO_D, "a", 1});
     }
     kt_store_close(&store);
-    on_log(path, "DELETE FROM entry WHERE seq<=2");
+    help_sql(help_log_path(path), "DELETE FROM entry WHERE seq<=2");
     store = help_open(path);
     struct kt_entries got;
     CHECK_INT(kt_store_log_first(store), 3);
@@ -189,7 +175,7 @@ static void a_log_that_no_longer_reaches_back_says_gone(void)
     CHECK_INT(got.count, 3);
     kt_entries_done(&got);
     kt_store_close(&store);
-    on_log(path, "DELETE FROM entry WHERE seq=4");
+    help_sql(help_log_path(path), "DELETE FROM entry WHERE seq=4");
     store = help_open(path);
     CHECK_FAILS(kt_store_log_read(store, 3, 9, 99, &got, &err), KT_CORRUPT);
     kt_store_close(&store);

@@ -111,9 +111,8 @@ static void what_lies_behind_is_put_aside_and_cut(void)
     struct kt_error err = KT_ERROR_INIT;
     const char *path = help_path();
     struct kt_store *store = with_a_tail(path);
-    struct kt_buf body, file;
+    struct kt_buf body;
     kt_buf_init(&body, 0);
-    kt_buf_init(&file, 0);
     CHECK_OK(kt_store_log_cut(store, 2, &err));
     kt_store_rollback_path(store, &body);
     CHECK(strstr(body.data, "/rollback/x-") && strstr(body.data, "-3-5.ndjson"));
@@ -127,7 +126,6 @@ static void what_lies_behind_is_put_aside_and_cut(void)
     CHECK_OK(kt_store_log_entry_id(store, 3, &at, &err));
     CHECK_STR(at.epoch_id, "00000000000000e5");
     kt_buf_done(&body);
-    kt_buf_done(&file);
     kt_store_close(&store);
 }
 

@@ -4,7 +4,6 @@
 #include "base/hash.h"
 #include "base/thread.h"
 #include "store/copy.h"
-#include "store/db.h"
 #include "store/touched.h"
 #include "tests/unit/store/store_help.h"
 
@@ -85,24 +84,14 @@ static int64_t count_rows(const char *path, const char *table)
 {
     struct kt_error err = KT_ERROR_INIT;
     struct sqlite3 *db = NULL;
-    struct sqlite3_stmt *stmt = NULL;
+    int64_t rows = 0;
     char sql[64];
     snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", table);
-    if (db_open(path, DB_READER, &db, &err) != KT_OK || db_prepare(db, sql, &stmt, &err) != KT_OK ||
-        db_step(stmt, &err) != KT_OK) {
+    if (db_open(path, DB_READER, &db, &err) != KT_OK || db_number(db, sql, &rows, &err) != KT_OK) {
         help_fatal("count", &err);
     }
-    int64_t rows = db_i64(stmt, 0);
-    db_finalize(&stmt);
     db_close(&db);
     return rows;
-}
-
-static const char *log_of(const char *path)
-{
-    static char log_path[400];
-    snprintf(log_path, sizeof(log_path), "%.*s.log.db", (int)(strlen(path) - 3), path);
-    return log_path;
 }
 
 static void the_oldest_entries_go_in_slices_and_the_vector_stays(void)
@@ -228,10 +217,10 @@ static void a_power_cut_that_takes_the_datas_wal_loses_nothing(void)
         CHECK_OK(kt_fs_mkdirs_for(cut, &err));
         char from[420], to[420];
         copy_file(path, cut);
-        snprintf(from, sizeof(from), "%s", log_of(path));
-        copy_file(from, log_of(cut));
-        snprintf(from, sizeof(from), "%s-wal", log_of(path));
-        snprintf(to, sizeof(to), "%s-wal", log_of(cut));
+        snprintf(from, sizeof(from), "%s", help_log_path(path));
+        copy_file(from, help_log_path(cut));
+        snprintf(from, sizeof(from), "%s-wal", help_log_path(path));
+        snprintf(to, sizeof(to), "%s-wal", help_log_path(cut));
         copy_file(from, to);
         struct kt_store *after = help_open(cut);
         CHECK_INT(kt_store_applied(after), kt_store_applied(store));

@@ -2,7 +2,6 @@
 /* Opening: which pairs of files are refused, what is made good, what is redone. */
 #include "base/fs.h"
 #include "base/thread.h"
-#include "store/db.h"
 #include "tests/unit/store/store_help.h"
 
 static struct kt_error last_error;
@@ -12,23 +11,6 @@ static enum kt_status try_open(const char *path, struct kt_store **ret_store)
     struct kt_store_options options = {.path = path, .read_connections = 2};
     last_error = (struct kt_error)KT_ERROR_INIT;
     return kt_store_open(&options, ret_store, &last_error);
-}
-
-static const char *log_of(const char *path)
-{
-    static char log_path[400];
-    snprintf(log_path, sizeof(log_path), "%.*s.log.db", (int)(strlen(path) - 3), path);
-    return log_path;
-}
-
-static void on_file(const char *path, const char *sql)
-{
-    struct kt_error err = KT_ERROR_INIT;
-    struct sqlite3 *db = NULL;
-    if (db_open(path, DB_LOG, &db, &err) != KT_OK || db_exec(db, sql, &err) != KT_OK) {
-        help_fatal("sql", &err);
-    }
-    db_close(&db);
 }
 
 /* A store with entries 1..3, closed. */
@@ -65,14 +47,14 @@ static void files_of_two_nodes_are_refused_naming_both(void)
 {
     struct kt_store *store = NULL;
     const char *path = filled();
-    on_file(path, "UPDATE meta SET value='ffffffffffffffff' WHERE name='node_id'");
+    help_sql(path, "UPDATE meta SET value='ffffffffffffffff' WHERE name='node_id'");
     CHECK_FAILS(try_open(path, &store), KT_CORRUPT);
-    CHECK(strstr(last_error.message, path) && strstr(last_error.message, log_of(path)));
+    CHECK(strstr(last_error.message, path) && strstr(last_error.message, help_log_path(path)));
     CHECK(strstr(last_error.message, "ffffffffffffffff"));
     path = filled();
-    on_file(path, "INSERT INTO meta VALUES('cluster_id','1234567890123456')");
+    help_sql(path, "INSERT INTO meta VALUES('cluster_id','1234567890123456')");
     CHECK_FAILS(try_open(path, &store), KT_CORRUPT);
-    CHECK(strstr(last_error.message, path) && strstr(last_error.message, log_of(path)));
+    CHECK(strstr(last_error.message, path) && strstr(last_error.message, help_log_path(path)));
     CHECK(strstr(last_error.message, "1234567890123456"));
 }
 
@@ -80,12 +62,12 @@ static void a_log_that_does_not_meet_the_data_is_refused(void)
 {
     struct kt_store *store = NULL;
     const char *path = filled();
-    on_file(log_of(path), "DELETE FROM entry WHERE seq=3");
+    help_sql(help_log_path(path), "DELETE FROM entry WHERE seq=3");
     CHECK_FAILS(try_open(path, &store), KT_CORRUPT);
     CHECK(strstr(last_error.message, "ends at 2"));
     path = filled();
-    on_file(log_of(path), "DELETE FROM entry WHERE seq<=2");
-    on_file(path, "UPDATE meta SET value=1 WHERE name='applied_seq'");
+    help_sql(help_log_path(path), "DELETE FROM entry WHERE seq<=2");
+    help_sql(path, "UPDATE meta SET value=1 WHERE name='applied_seq'");
     CHECK_FAILS(try_open(path, &store), KT_CORRUPT);
     CHECK(strstr(last_error.message, "begins at 3"));
 }
@@ -95,10 +77,10 @@ static void a_missing_log_is_refused_and_not_made_anew(void)
     struct kt_error err = KT_ERROR_INIT;
     struct kt_store *store = NULL;
     const char *path = filled();
-    CHECK_OK(kt_fs_remove(log_of(path), &err));
+    CHECK_OK(kt_fs_remove(help_log_path(path), &err));
     CHECK_FAILS(try_open(path, &store), KT_CORRUPT);
-    CHECK(strstr(last_error.message, log_of(path)));
-    CHECK(!kt_fs_exists(log_of(path)));
+    CHECK(strstr(last_error.message, help_log_path(path)));
+    CHECK(!kt_fs_exists(help_log_path(path)));
 }
 
 static void a_missing_data_file_is_made_again_from_the_log(void)
@@ -122,7 +104,7 @@ static void ids_that_a_crash_left_out_are_taken_from_the_log(void)
     struct kt_store_kept kept = {.cluster_id = "00000000000000ab"};
     CHECK_OK(kt_store_keep(store, &kept, &err));
     kt_store_close(&store);
-    on_file(path, "DELETE FROM meta WHERE name IN ('node_id','cluster_id')");
+    help_sql(path, "DELETE FROM meta WHERE name IN ('node_id','cluster_id')");
     store = help_open(path);
     kt_store_close(&store);
     store = help_open(path);
@@ -130,7 +112,8 @@ static void ids_that_a_crash_left_out_are_taken_from_the_log(void)
     kt_store_identity(store, &id);
     CHECK_STR(id.cluster_id, "00000000000000ab");
     kt_store_close(&store);
-    on_file(log_of(path), "UPDATE meta SET value='00000000000000ac' WHERE name='cluster_id'");
+    help_sql(help_log_path(path),
+             "UPDATE meta SET value='00000000000000ac' WHERE name='cluster_id'");
     CHECK_FAILS(try_open(path, &store), KT_CORRUPT); /* the data file had got it back */
 }
 
@@ -138,13 +121,13 @@ static void a_schema_of_the_future_is_refused(void)
 {
     struct kt_store *store = NULL;
     const char *path = filled();
-    on_file(path, "PRAGMA user_version=99");
+    help_sql(path, "PRAGMA user_version=99");
     CHECK_FAILS(try_open(path, &store), KT_CORRUPT);
     CHECK(strstr(last_error.message, "99") && strstr(last_error.message, path));
     path = filled();
-    on_file(log_of(path), "PRAGMA user_version=99");
+    help_sql(help_log_path(path), "PRAGMA user_version=99");
     CHECK_FAILS(try_open(path, &store), KT_CORRUPT);
-    CHECK(strstr(last_error.message, log_of(path)));
+    CHECK(strstr(last_error.message, help_log_path(path)));
 }
 
 static void a_file_that_is_no_database_is_corrupt(void)
@@ -192,7 +175,7 @@ static void damaged_rows_name_their_subject_and_time(void)
     for (size_t i = 0; i < KT_ARRAY_LEN(texts); i++) {
         char sql[256];
         snprintf(sql, sizeof(sql), "UPDATE version SET data='%s' WHERE time=2", texts[i]);
-        on_file(path, sql);
+        help_sql(path, sql);
         struct kt_store *store = help_open(path);
         struct kt_series *series = NULL;
         if (kt_store_load_series(store, 0, &series, &err) != KT_CORRUPT ||
@@ -202,7 +185,7 @@ static void damaged_rows_name_their_subject_and_time(void)
         CHECK(!series);
         kt_store_close(&store);
     }
-    on_file(path, "UPDATE version SET data='{}' WHERE time=2");
+    help_sql(path, "UPDATE version SET data='{}' WHERE time=2");
     struct kt_store *store = help_open(path);
     CHECK_STR(help_tell(store, "s", ALL_D, ALL_W), "1/Q4 D=7 a=1.5; 2/");
     kt_store_close(&store);

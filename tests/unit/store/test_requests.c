@@ -330,24 +330,14 @@ static void what_is_done_can_be_looked_up(void)
 
 /* --- a file of the first schema --- */
 
-static void on_file(const char *path, const char *sql)
-{
-    struct sqlite3 *db = NULL;
-    if (db_open(path, DB_DATA, &db, &err) != KT_OK || db_exec(db, sql, &err) != KT_OK) {
-        help_fatal("sql", &err);
-    }
-    db_close(&db);
-}
-
 /* Puts a data file of schema 1 in place of the store's, which had applied all of `applied`. */
 static void put_old_file(const char *path, uint64_t applied)
 {
     struct sqlite3 *db = NULL;
-    char sql[800], id[KT_ID_LEN + 1], log_path[400];
+    char sql[800], id[KT_ID_LEN + 1];
     struct kt_buf text;
     kt_buf_init(&text, 0);
-    snprintf(log_path, sizeof(log_path), "%.*s.log.db", (int)(strlen(path) - 3), path);
-    if (db_open(log_path, DB_LOG, &db, &err) != KT_OK ||
+    if (db_open(help_log_path(path), DB_LOG, &db, &err) != KT_OK ||
         db_meta_get_text(db, "node_id", &text, &err) != KT_OK ||
         db_exec(db, "UPDATE meta SET value=1 WHERE name='commit_seq'", &err) != KT_OK) {
         help_fatal("log", &err);
@@ -371,7 +361,7 @@ static void put_old_file(const char *path, uint64_t applied)
              "INSERT INTO tag VALUES(0,'t','v');"
              "INSERT INTO version VALUES(0,1,'',1,2,0,0,'{\"a\":1}')",
              id, (int)applied);
-    on_file(path, sql);
+    help_sql(path, sql);
 }
 
 static void a_data_file_of_the_first_schema_is_made_again_from_the_log(void)
