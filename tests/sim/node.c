@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The driver around the machine: it carries out actions in their order, and has disk, lease clock
- * and calls to etcd as the real ones have them. A crash may come between any two persist steps.
+/* The driver around the machine: it carries out actions in their order, over disk, lease clock and
+ * calls to etcd as the real ones are. A crash may come between any two persist steps.
  */
 #include "plan.h"
 
@@ -56,70 +56,6 @@ int64_t local_ms(const struct node *node)
 {
     return node->clock_offset_ms + w->now_ms * (1000 + node->clock_permille) / 1000;
 }
-
-/* --- disk --- */
-
-static void note_vector(struct node *node)
-{
-    while (node->vector_count > 0 &&
-           node->vector[node->vector_count - 1].first_seq > node->end_seq) {
-        node->vector_count--;
-    }
-}
-
-static void add_entry(struct node *node, const struct entry *entry)
-{
-    KT_ASSERT(node->end_seq < LOG_MAX);
-    node->log[++node->end_seq] = *entry;
-    if (entry->op == 0) {
-        KT_ASSERT(node->vector_count < EPOCHS_MAX);
-        struct kt_epoch *epoch = &node->vector[node->vector_count++];
-        epoch->epoch = entry->epoch;
-        epoch->first_seq = node->end_seq;
-        memcpy(epoch->epoch_id, entry->epoch_id, sizeof(epoch->epoch_id));
-    }
-}
-
-static void start_sync(struct node *node)
-{
-    int64_t delay = between(0, 3);
-    if (w->now_ms < node->slow_disk_until_ms) {
-        delay += between(50, 700);
-    }
-    node->syncing = true;
-    post(delay, EV_SYNC, node->slot, NULL)->number = ++node->sync_number;
-}
-
-void node_lose_unsynced(struct node *node)
-{
-    /* What was on its way may have reached the disk or not. */
-    node->end_seq = (uint64_t)between((int64_t)node->synced_seq, (int64_t)node->end_seq);
-    node->synced_seq = node->end_seq;
-    note_vector(node);
-}
-
-static void cut_head(struct node *node)
-{
-    uint64_t keep = w->options.log_keep;
-    keep += keep && w->healed_ms ? 200 : 0;
-    if (keep && node->applied > keep && node->first_seq < node->applied - keep) {
-        node->first_seq = node->applied - keep;
-    }
-}
-
-/* Before each persist step; true: the node has crashed. */
-static bool crashes(struct node *node)
-{
-    if (node->crash_in > 0 && --node->crash_in == 0) {
-        trace("node %d crashes at a persist step", node->slot);
-        node_crash(node->slot);
-        post(between(20, 3000), EV_FAULT, -1, NULL)->number = 1000 + (uint64_t)node->slot;
-        return true;
-    }
-    return false;
-}
-
-/* --- the step --- */
 
 void node_look(struct node *node, struct kt_machine_facts *facts, struct kt_machine_log *log)
 {
@@ -182,7 +118,7 @@ static void send_txn(struct node *node)
     etcd_call(call);
 }
 
-static void reply(const struct waiting_op *op, int from, enum reply_kind kind, uint64_t revision)
+void node_reply(const struct waiting_op *op, int from, enum reply_kind kind, uint64_t revision)
 {
     struct message *message = new_message(MSG_REPLY, from, 0);
     message->client = op->client;
@@ -204,8 +140,8 @@ static void append_start(struct node *node)
     check_lead(node);
     w->epochs++;
     node->append_commit = 0;
-    add_entry(node, &entry);
-    start_sync(node);
+    node_add_entry(node, &entry);
+    node_start_sync(node);
 }
 
 static void commit(struct node *node, uint64_t seq)
@@ -217,10 +153,10 @@ static void commit(struct node *node, uint64_t seq)
     }
     check_commit(node, node->applied + 1, seq);
     node->applied = seq > node->applied ? seq : node->applied;
-    cut_head(node);
+    node_cut_head(node);
     for (size_t i = 0; i < node->op_count;) {
         if (node->ops[i].seq <= seq) {
-            reply(&node->ops[i], node->slot, REPLY_OK, node->ops[i].seq);
+            node_reply(&node->ops[i], node->slot, REPLY_OK, node->ops[i].seq);
             node->ops[i] = node->ops[--node->op_count];
         } else {
             i++;
@@ -232,8 +168,8 @@ static void step_down(struct node *node, const char *why)
 {
     trace("node %d steps down: %s", node->slot, why);
     for (size_t i = 0; i < node->op_count; i++) {
-        reply(&node->ops[i], node->slot,
-              KT_PLANTED(refused_not_unknown) ? REPLY_NONE : REPLY_UNKNOWN, 0);
+        node_reply(&node->ops[i], node->slot,
+                   KT_PLANTED(refused_not_unknown) ? REPLY_NONE : REPLY_UNKNOWN, 0);
     }
     node->op_count = 0;
 }
@@ -307,10 +243,10 @@ static void append(struct node *node, uint64_t commit_seq)
 {
     struct message *message = node->in_hand;
     for (size_t i = 0; i < message->entry_count; i++) {
-        add_entry(node, &message->entries[i]);
+        node_add_entry(node, &message->entries[i]);
     }
     node->append_commit = commit_seq;
-    start_sync(node);
+    node_start_sync(node);
 }
 
 static void cut(struct node *node, uint64_t seq)
@@ -319,7 +255,7 @@ static void cut(struct node *node, uint64_t seq)
     w->cuts++;
     check_cut(node, seq);
     node->end_seq = node->synced_seq = seq;
-    note_vector(node);
+    node_drop_vector(node);
     if (node->applied > seq) {
         node->applied = seq;
     }
@@ -369,7 +305,7 @@ static void begin_swap(struct node *node)
         node->alive = false;
         node->incarnation++;
         node->op_count = 0;
-        post(between(20, 800), EV_FAULT, -1, NULL)->number = DO_SWAP + (uint64_t)node->slot;
+        at(between(20, 800), DO_SWAP + (uint64_t)node->slot);
         return;
     }
     post(between(5, 800), EV_COPIED, node->slot, NULL);
@@ -419,7 +355,7 @@ static void tell_to_campaign(struct node *node, const struct kt_m_action *action
 
 static void persist(struct node *node, const struct kt_m_action *action)
 {
-    if (crashes(node)) {
+    if (node_crashes(node)) {
         return;
     }
     switch (action->kind) {
@@ -439,7 +375,7 @@ static void persist(struct node *node, const struct kt_m_action *action)
         begin_swap(node);
         break;
     }
-    (void)crashes(node);
+    (void)node_crashes(node);
 }
 
 static void carry_out(struct node *node, const struct kt_m_action *action)
@@ -529,291 +465,4 @@ void node_step_facts(struct node *node)
 {
     struct kt_m_event event = {.kind = KT_M_FACTS};
     node_step(node, &event);
-}
-
-/* --- events --- */
-
-static void take_sync(struct node *node, uint64_t number)
-{
-    if (number != node->sync_number) {
-        return; /* a newer one covers it */
-    }
-    node->syncing = false;
-    if (node->fail_sync) {
-        struct kt_m_event event = {.kind = KT_M_LOG_FAULT, .why = "the disk failed"};
-        node->fail_sync = false;
-        trace("node %d: the disk fails", node->slot);
-        node->end_seq = node->synced_seq; /* the transaction is rolled back */
-        note_vector(node);
-        node_step(node, &event);
-        return;
-    }
-    if (node->append_commit > node->disk_commit) {
-        node->disk_commit = node->append_commit;
-    }
-    node->synced_seq = node->end_seq;
-    node_step_facts(node);
-}
-
-static void put_copy(struct node *node)
-{
-    struct message *copy = node->copy;
-    node->copy = NULL;
-    node->end_seq = 0;
-    node->vector_count = 0;
-    node->of_lost_past = false;
-    for (size_t i = 0; i < copy->entry_count; i++) {
-        add_entry(node, &copy->entries[i]);
-    }
-    node->synced_seq = node->end_seq;
-    node->first_seq = copy->first_seq;
-    node->disk_commit = copy->applied;
-    if (KT_PLANTED(copy_keeps_giver_id)) {
-        memcpy(node->id, copy->giver, sizeof(node->id));
-        memcpy(node->machine.options.id, copy->giver, sizeof(node->id));
-    }
-    free_message(copy);
-    check_commit(node, 1, node->disk_commit);
-    node->applied = node->disk_commit;
-}
-
-static void take_copied(struct node *node)
-{
-    struct kt_m_event event = {.kind = KT_M_COPIED};
-    if (!node->copy || crashes(node)) {
-        return;
-    }
-    put_copy(node);
-    if (!crashes(node)) {
-        node_step(node, &event);
-    }
-}
-
-void node_finish_swap(int slot)
-{
-    struct node *node = &w->nodes[slot];
-    if (!node->alive && node->copy) {
-        put_copy(node);
-        node->disk.half_copy = false;
-        node_start(slot);
-    }
-}
-
-static uint64_t seq_of_op(const struct node *node, uint32_t op)
-{
-    if (KT_PLANTED(key_forgotten)) {
-        for (uint64_t seq = node->end_seq; seq > 0; seq--) {
-            if (node->log[seq].op == op && node->log[seq].epoch == node->machine.disk.epoch) {
-                return seq;
-            }
-        }
-        return 0;
-    }
-    uint64_t from = KT_PLANTED(key_in_applied_only) ? node->applied : node->end_seq;
-    for (uint64_t seq = from; seq > 0; seq--) {
-        if (node->log[seq].op == op) {
-            return seq;
-        }
-    }
-    return 0;
-}
-
-static void take_write(struct node *node, const struct waiting_op *asked,
-                       const struct kt_machine_facts *facts)
-{
-    struct waiting_op op = *asked;
-    bool serves = kt_machine_serves_leader(&node->machine, facts);
-    op.seq = serves ? seq_of_op(node, op.op) : 0;
-    if (op.seq && op.seq <= node->applied) {
-        reply(&op, node->slot, REPLY_OK, op.seq);
-        return;
-    }
-    if (!op.seq) {
-        struct entry entry = {.epoch = node->machine.disk.epoch, .op = op.op};
-        if (kt_machine_may_write(&node->machine, facts) != KT_OK || node->end_seq + 200 > LOG_MAX ||
-            node->op_count == KT_ARRAY_LEN(node->ops)) {
-            reply(&op, node->slot, REPLY_NONE, 0);
-            return;
-        }
-        node->append_commit = node->applied;
-        add_entry(node, &entry);
-        op.seq = node->end_seq;
-        if (!node->syncing) {
-            start_sync(node);
-        } else {
-            node->sync_number++; /* the batch grows */
-            start_sync(node);
-        }
-    }
-    if (node->op_count < KT_ARRAY_LEN(node->ops)) {
-        node->ops[node->op_count++] = op;
-    }
-    node_step_facts(node);
-}
-
-/* The newest write in the register, as this node has it. */
-static uint32_t value_of(const struct node *node, uint32_t key)
-{
-    for (uint64_t seq = node->applied; seq > 0; seq--) {
-        uint32_t op = node->log[seq].op;
-        if (op && op % KEYS == key) {
-            return op;
-        }
-    }
-    return 0;
-}
-
-static void take_op(struct node *node, const struct message *message)
-{
-    struct kt_machine_facts facts;
-    struct kt_machine_log log;
-    struct waiting_op op = {.client = message->client,
-                            .attempt = message->attempt,
-                            .op = message->op,
-                            .key = message->key};
-    bool ended = node->machine.role == KT_M_ENDED;
-    node_look(node, &facts, &log);
-    if (message->op_kind == OP_WRITE) {
-        take_write(node, &op, &facts);
-    } else if (message->op_kind == OP_LINEARIZABLE) {
-        bool serves = kt_machine_serves_linearizable(&node->machine, &facts);
-        op.value = serves ? value_of(node, message->key) : 0;
-        reply(&op, node->slot, serves ? REPLY_OK : REPLY_NONE, node->applied);
-    } else {
-        bool serves = !ended && !node->machine.disk.half_copy && !node->of_lost_past &&
-                      node->copy_of < 0 && node->applied >= message->revision;
-        reply(&op, node->slot, serves ? REPLY_OK : REPLY_NONE, node->applied);
-    }
-}
-
-static void take_message(struct node *node, struct message *message)
-{
-    struct kt_m_event event = {.kind = KT_M_FACTS};
-    node->in_hand = message;
-    switch (message->kind) {
-    case MSG_FETCH:
-    case MSG_COPY_ASK:
-        event.kind = message->kind == MSG_FETCH ? KT_M_FETCH_CAME : KT_M_COPY_ASKED;
-        event.fetch = &message->fetch;
-        break;
-    case MSG_ANSWER:
-        event.kind = KT_M_ANSWER_CAME;
-        event.answer = &message->answer;
-        break;
-    case MSG_COPY:
-        /* It came on a connection of an earlier process, or broke off with its giver. */
-        if (strcmp(message->fetch.session, node->machine.options.session) != 0 ||
-            message->giver_incarnation != w->nodes[message->from].incarnation) {
-            free_message(message);
-            node->in_hand = NULL;
-            return;
-        }
-        event.kind = KT_M_COPY_CAME;
-        event.request = message->request;
-        event.epoch = message->epoch;
-        break;
-    case MSG_RELEASE:
-    case MSG_CAMPAIGN:
-        event.kind = message->kind == MSG_RELEASE ? KT_M_RELEASE_CAME : KT_M_CAMPAIGN_CAME;
-        event.epoch = message->epoch;
-        break;
-    case MSG_OP:
-    case MSG_REPLY:
-        take_op(node, message);
-        free_message(message);
-        node->in_hand = NULL;
-        return;
-    }
-    node_step(node, &event);
-    free_message(node->in_hand);
-    node->in_hand = NULL;
-}
-
-/* There is no process: a client learns it at once. */
-static void refuse_connection(struct node *node, struct message *message)
-{
-    if (message->kind == MSG_OP) {
-        struct waiting_op op = {
-            .client = message->client, .attempt = message->attempt, .op = message->op};
-        reply(&op, node->slot, REPLY_NONE, 0);
-    } else if ((message->kind == MSG_FETCH || message->kind == MSG_COPY_ASK) && !one_in(8)) {
-        /* The caller's own driver says so. */
-        struct message *refused = new_message(MSG_ANSWER, message->from, message->from);
-        refused->answer.kind = KT_M_ANSWER_REFUSED;
-        refused->answer.epoch = message->fetch.epoch;
-        refused->answer.request = message->fetch.request;
-        memcpy(refused->answer.session, message->fetch.session, sizeof(refused->answer.session));
-        post(1, EV_MESSAGE, message->from, refused);
-    }
-    free_message(message);
-}
-
-static void tick(struct node *node)
-{
-    post(TICK_MS + between(0, 5), EV_TICK, node->slot, NULL);
-    uint64_t incarnation = node->incarnation;
-    if (node->txn.call && w->now_ms >= node->txn.call_until_ms) {
-        node_take_txn_answer(node, KT_TXN_UNKNOWN);
-    }
-    if (node->incarnation == incarnation) {
-        node_step_facts(node);
-    }
-    if (node->incarnation == incarnation) {
-        node_keep_lease(node);
-        node_keep_entry(node);
-    }
-}
-
-void node_take(const struct event *event)
-{
-    struct node *node = &w->nodes[event->slot];
-    /* A message reaches whatever process is there; everything else is a process's own. */
-    bool ours =
-        node->alive && (event->kind == EV_MESSAGE || event->incarnation == node->incarnation);
-    if (ours && w->now_ms < node->paused_until_ms) {
-        uint64_t number = event->number, incarnation = event->incarnation;
-        struct event *later =
-            post(node->paused_until_ms - w->now_ms, event->kind, event->slot, event->data);
-        later->number = number;
-        later->incarnation = incarnation;
-        return;
-    }
-    switch (event->kind) {
-    case EV_TICK:
-        if (ours) {
-            tick(node);
-        }
-        break;
-    case EV_MESSAGE:
-        if (ours) {
-            take_message(node, event->data);
-        } else {
-            refuse_connection(node, event->data);
-        }
-        break;
-    case EV_CALL_ANSWER:
-        if (ours) {
-            node_take_call_answer(node, event->data);
-        }
-        free(event->data);
-        break;
-    case EV_KEYS:
-        if (ours) {
-            node_take_keys(node, event->data);
-        }
-        keys_unref(event->data);
-        break;
-    case EV_SYNC:
-        if (ours) {
-            take_sync(node, event->number);
-        }
-        break;
-    case EV_COPIED:
-        if (ours) {
-            take_copied(node);
-        }
-        break;
-    default:
-        break;
-    }
 }

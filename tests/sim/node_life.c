@@ -57,11 +57,7 @@ void node_write_alone(int slot, uint64_t entries)
     for (uint64_t i = 0; i < entries; i++) {
         struct entry entry = {.epoch = 1, .op = i ? ++w->ops : 0};
         memcpy(entry.epoch_id, kept->epoch_id, sizeof(entry.epoch_id));
-        if (i == 0) {
-            node->vector[node->vector_count++] = (struct kt_epoch){.epoch = 1, .first_seq = 1};
-            memcpy(node->vector[0].epoch_id, kept->epoch_id, sizeof(entry.epoch_id));
-        }
-        node->log[++node->end_seq] = entry;
+        node_add_entry(node, &entry);
     }
     node->synced_seq = node->disk_commit = node->end_seq;
     check_commit(node, 1, node->end_seq);

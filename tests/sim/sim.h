@@ -6,8 +6,9 @@
  *
  * world.c    queue, chance, network, trace
  * etcd.c     keys, leases, transactions, views
- * node.c     the driver around the machine: its actions, its disk, its messages
- * node_etcd.c  lease clock, entry and views; node_life.c  start, crash, wipe
+ * node.c     the driver around the machine: its actions; node_take.c  what comes to a node
+ * node_disk.c  log, syncs and copies; node_etcd.c  lease clock, entry and views
+ * node_life.c  start, crash, wipe
  * clients.c  writes and reads, what they may see
  * check.c    the invariants
  * plan.h     which faults come when: faults.c, stories.c, plan.c
@@ -349,6 +350,35 @@ void keys_unref(struct keys *keys);
 void etcd_show(int slot); /* the newest keys to one node */
 
 /* node.c */
+void node_look(struct node *node, struct kt_machine_facts *facts, struct kt_machine_log *log);
+void node_step(struct node *node, const struct kt_m_event *event);
+void node_step_facts(struct node *node);
+void node_reply(const struct waiting_op *op, int from, enum reply_kind kind, uint64_t revision);
+struct call *new_call(struct node *node, enum call_kind kind);
+int slot_of_addr(const char *addr);
+int slot_of_id(const char *id);
+int slot_of_session(const char *session);
+int leader_slot(void); /* -1 = nobody leads */
+int64_t local_ms(const struct node *node);
+/* node_take.c */
+void node_take(const struct event *event);
+/* node_disk.c */
+void node_add_entry(struct node *node, const struct entry *entry);
+void node_start_sync(struct node *node);
+void node_lose_unsynced(struct node *node);
+void node_drop_vector(struct node *node); /* of entries that are gone */
+void node_cut_head(struct node *node);
+bool node_crashes(struct node *node); /* at each persist step; true: it has crashed */
+void node_take_sync(struct node *node, uint64_t number);
+void node_take_copied(struct node *node);
+void node_finish_swap(int slot);
+/* node_etcd.c */
+void node_keep_lease(struct node *node);
+void node_keep_entry(struct node *node);
+void node_take_txn_answer(struct node *node, enum kt_txn_outcome outcome);
+void node_take_call_answer(struct node *node, const struct call *call);
+void node_take_keys(struct node *node, struct keys *keys);
+/* node_life.c */
 void node_init(int slot);
 void node_write_alone(int slot, uint64_t entries);
 void node_start(int slot);
@@ -356,31 +386,11 @@ void node_crash(int slot);
 void node_wipe(int slot);
 void node_stop(int slot, const char *target);
 void node_hand_over(int slot, const char *target);
-void node_take(const struct event *event);
-void node_free(int slot);
-void node_look(struct node *node, struct kt_machine_facts *facts, struct kt_machine_log *log);
-void node_step(struct node *node, const struct kt_m_event *event);
-void node_step_facts(struct node *node);
-void node_lose_unsynced(struct node *node);
-struct call *new_call(struct node *node, enum call_kind kind);
-/* node_etcd.c */
-void node_keep_lease(struct node *node);
-void node_keep_entry(struct node *node);
-void node_take_txn_answer(struct node *node, enum kt_txn_outcome outcome);
-void node_take_call_answer(struct node *node, const struct call *call);
-void node_take_keys(struct node *node, struct keys *keys);
-/* node.c again; node_life.c */
-int slot_of_addr(const char *addr);
-int slot_of_id(const char *id);
-int64_t local_ms(const struct node *node);
 void node_recover(int slot);
+void node_forget(int slot, const char *id);
 void node_copy_disk(int slot, int of);
 void node_drop_copies(int of);
-void node_finish_swap(int slot);
-int slot_of_session(const char *session);
-void growth_came_to_pass(int leader);
-void node_forget(int slot, const char *id);
-int leader_slot(void); /* -1 = nobody leads */
+void node_free(int slot);
 
 /* clients.c */
 void clients_start(void);
@@ -410,6 +420,7 @@ void note_done(const struct client *client, uint64_t revision, uint32_t key, uin
 const char *scenario_name(int scenario);
 void plan_run(void);
 void growth_is_late(void);
+void growth_came_to_pass(int leader);
 void win_came_to_pass(int winner);
 void campaign_was_lost(int slot, int64_t compared_revision);
 void take_fault(const struct event *event);
