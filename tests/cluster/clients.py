@@ -97,9 +97,9 @@ class Connection:
 
 
 class Client:
-    def __init__(self, number, role, order, report):
+    def __init__(self, number, role, order, report, ending):
         self.name, self.role, self.number = "%s%d" % (role, number), role, number
-        self.order, self.report = order, report
+        self.order, self.report, self.ending = order, report, ending
         self.rng = random.Random("%s %s" % (order["seed"], self.name))
         servers = order["servers"]
         self.server, self.prefix = servers[number % len(servers)]
@@ -107,11 +107,11 @@ class Client:
         self.count = 0
         self.seen = 0  # the greatest revision of an answer
 
-    def run(self, ending):
+    def run(self):
         act = getattr(self, "_" + self.role)
         pause = 1.0 / self.order["rate"]
         due = time.monotonic() + pause * self.rng.random()
-        while not ending.wait(max(0.0, due - time.monotonic())):
+        while not self.ending.wait(max(0.0, due - time.monotonic())):
             due = max(due + pause, time.monotonic())
             act()
         self.link.close()
@@ -143,20 +143,22 @@ class Client:
         return status, heads, envelope, "" if status == 200 else str(envelope.get("status_msg"))
 
     def _save(self, kind, key, value, level="", keyed="", **more):
-        """One write; repeated under its key until it is done, when it has one."""
+        """One write; repeated under its key until it is done, when it has one: in the end, once
+        more."""
         self.count += 1
         body = dict(more, records=[{"subject": key, "time": 1, "data": {"v": value}}])
         headers = self._headers(key=keyed)
         begin = time.monotonic_ns()
         give_up = time.monotonic() + self.order["timeout"]
-        doubt = False
+        doubt = last = False
         while True:
             status, heads, envelope, why = self._send("save", body, headers)
             outcome = _outcome(status, heads)
             doubt = doubt or outcome == UNKNOWN
-            if outcome == OK or not keyed or status in (400, 409) or time.monotonic() > give_up:
+            last = last or time.monotonic() > give_up
+            if outcome == OK or not keyed or status in (400, 409) or last:
                 break
-            time.sleep(0.05)  # a client's manners: it does not repeat at once
+            last = self.ending.wait(0.05)  # a client's manners: it does not repeat at once
         end = time.monotonic_ns()
         if outcome == NONE and doubt:
             outcome = UNKNOWN
@@ -234,8 +236,8 @@ def main():
     threads = []
     for role, first, count in order["roles"]:
         for number in range(first, first + count):
-            client = Client(number, role, order, report)
-            threads.append(threading.Thread(target=client.run, args=(ending,), daemon=True))
+            client = Client(number, role, order, report, ending)
+            threads.append(threading.Thread(target=client.run, daemon=True))
     for thread in threads:
         thread.start()
     timer = threading.Timer(order["seconds"], ending.set)

@@ -75,28 +75,36 @@ def a_new_epoch_of_the_same_leader_costs_readers_nothing(bench):
 class SlowWire:
     """A port that leads to a server's, over which its answers come so many bytes a second."""
 
-    def __init__(self, port, rate):
+    def __init__(self, bench, port, rate):
         self.target, self.rate = port, rate
+        self.ending = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", free_ports(1)))
         self.addr = "127.0.0.1:%d" % self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
+        bench.cleanups.append(self.end)
+
+    def end(self):
+        """Nothing new comes; what is on its way comes at once."""
+        self.ending.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
 
     def _accept(self):
-        while True:
-            client, _ = self.listener.accept()
-            server = socket.create_connection(("127.0.0.1", self.target))
-            for pair in ((client, server, None), (server, client, self.rate)):
-                threading.Thread(target=self._carry, args=pair, daemon=True).start()
+        while not self.ending.is_set():
+            with contextlib.suppress(OSError):
+                client, _ = self.listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.target))
+                for pair in ((client, server, None), (server, client, self.rate)):
+                    threading.Thread(target=self._carry, args=pair, daemon=True).start()
 
-    @staticmethod
-    def _carry(source, to, rate):
+    def _carry(self, source, to, rate):
         with contextlib.suppress(OSError):
             while True:
                 data = source.recv(65536)
                 if not data:
                     break
                 if rate:
-                    time.sleep(len(data) / rate)
+                    self.ending.wait(len(data) / rate)
                 to.sendall(data)
         for end in (source, to):
             with contextlib.suppress(OSError):
@@ -108,7 +116,7 @@ def a_large_entry_gets_through_a_slow_wire(bench):
     """It takes longer than a fetch may be silent, and can't be asked for in parts."""
     etcd = bench.etcd()
     port = free_ports(1)
-    wire = SlowWire(port, 3 << 20)
+    wire = SlowWire(bench, port, 3 << 20)
     master = Node(bench, "master", etcd, port=port, server_service_addr=wire.addr)
     slave = Node(bench, "slave", etcd)
     master.start()
