@@ -150,6 +150,43 @@ void rig_reply(const struct rig_request *request, const char *raw)
     rig_link_write(request->link, raw, strlen(raw));
 }
 
+void rig_stay_silent(struct rig_node *node, const struct rig_request *request)
+{
+    (void)node;
+    (void)request;
+}
+
+void rig_hang_up(struct rig_node *node, const struct rig_request *request)
+{
+    (void)node;
+    rig_link_close(request->link);
+}
+
+void rig_not_me(struct rig_node *node, const struct rig_request *request)
+{
+    char text[300];
+
+    snprintf(text, sizeof(text),
+             "HTTP/1.1 421 Misdirected\r\nX-Kamaitachi-Leader: %s\r\nContent-Length: 0\r\n\r\n",
+             node->rig->hint);
+    rig_reply(request, text);
+}
+
+void rig_keep_link(struct rig_node *node, const struct rig_request *request)
+{
+    node->rig->kept = request->link;
+}
+
+static bool is_kept(void *ctx)
+{
+    return ((struct rig *)ctx)->kept != NULL;
+}
+
+bool rig_wait_kept(struct rig *rig)
+{
+    return rig_wait(rig, is_kept, rig, "a request at a node");
+}
+
 static void standard_handler(struct rig_node *node, const struct rig_request *request)
 {
     char text[1024];

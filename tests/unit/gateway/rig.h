@@ -77,6 +77,8 @@ struct rig {
     struct rig_node nodes[RIG_NODES_MAX];
     size_t node_count;
     bool started;
+    const char *hint;      /* whom rig_not_me names */
+    struct rig_link *kept; /* of the newest request that rig_keep_link took */
 };
 
 /* settings: "section.key=value", NULL at the end. Unless they say otherwise nobody waits for a
@@ -97,6 +99,12 @@ bool rig_wait_up(struct rig *rig, size_t count);
 void rig_turn(struct rig *rig, int64_t ms);
 
 void rig_reply(const struct rig_request *request, const char *raw);
+/* Handlers: no answer, an end without one, 421 with the leader's address, an answer by the test. */
+void rig_stay_silent(struct rig_node *node, const struct rig_request *request);
+void rig_hang_up(struct rig_node *node, const struct rig_request *request);
+void rig_not_me(struct rig_node *node, const struct rig_request *request);
+void rig_keep_link(struct rig_node *node, const struct rig_request *request);
+bool rig_wait_kept(struct rig *rig); /* until there is one */
 void rig_link_write(struct rig_link *link, const void *data, size_t len);
 void rig_link_close(struct rig_link *link);
 void rig_link_resume(struct rig_link *link); /* a deaf node reads again */

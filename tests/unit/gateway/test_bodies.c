@@ -223,12 +223,6 @@ static bool is_stuck(void *ctx)
     return same > 100;
 }
 
-static void stay_silent(struct rig_node *self, const struct rig_request *request)
-{
-    (void)self;
-    (void)request;
-}
-
 static bool was_asked(void *ctx)
 {
     (void)ctx;
@@ -248,7 +242,7 @@ static void a_body_streams_in_bounded_memory(void)
 
     CHECK(start(NULL));
     node->early = node->deaf = true;
-    node->handler = stay_silent;
+    node->handler = rig_stay_silent;
     fill(&body, 24 * MB);
     send_with_length("/data" API "/import", kt_buf_str(&body));
     /* What the node does not read stays at the client, kernel buffers apart. */

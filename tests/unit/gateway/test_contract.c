@@ -39,12 +39,6 @@ static void stop(void)
     rig_answer_done(&answer);
 }
 
-static void stay_silent(struct rig_node *node, const struct rig_request *request)
-{
-    (void)node;
-    (void)request;
-}
-
 /* --- levels --- */
 
 static void at_nine(struct rig_node *node, const struct rig_request *request)
@@ -99,7 +93,7 @@ static void a_node_that_waits_for_a_revision_is_not_taken_for_hung(void)
 
     CHECK(start(settings));
     CHECK(rig_lead(&rig, b));
-    a->handler = b->handler = c->handler = stay_silent;
+    a->handler = b->handler = c->handler = rig_stay_silent;
     CHECK(rig_call(&rig, READ_WITH("X-Kamaitachi-Min-Revision: 100\r\n" TIMEOUT("1500")), &answer));
     CHECK_INT(answer.status, 504);
     CHECK_INT(b->requests, 1);
@@ -149,33 +143,18 @@ static void a_session_that_a_node_cannot_serve_goes_to_the_leader(void)
     stop();
 }
 
-static struct rig_link *late_link;
-
-static void remember(struct rig_node *node, const struct rig_request *request)
-{
-    (void)node;
-    late_link = request->link;
-}
-
-static bool somebody_was_asked(void *ctx)
-{
-    (void)ctx;
-    return late_link != NULL;
-}
-
 static void a_refusal_at_the_end_of_the_time_is_passed_on(void)
 {
     static const char refusal[] = "HTTP/1.1 503 Unavailable\r\nContent-Length: 5\r\n\r\nolder";
     struct rig_client client;
 
     CHECK(start(NULL));
-    late_link = NULL;
-    a->handler = b->handler = c->handler = remember;
+    a->handler = b->handler = c->handler = rig_keep_link;
     CHECK(rig_client_open(&rig, &client));
     rig_client_send(&client, READ_WITH(TIMEOUT("1000")));
-    CHECK(rig_wait(&rig, somebody_was_asked, NULL, "a request at a node"));
+    CHECK(rig_wait_kept(&rig));
     rig_turn(&rig, 850);
-    rig_link_write(late_link, refusal, sizeof(refusal) - 1);
+    rig_link_write(rig.kept, refusal, sizeof(refusal) - 1);
     CHECK(rig_client_take(&client, &answer, false));
     /* On a machine that stood still meanwhile the time itself may have run out. */
     CHECK(answer.status == 503 || answer.status == 504);
@@ -270,7 +249,7 @@ static void what_is_left_of_the_time_is_forwarded(void)
     CHECK(rig_call(&rig, WRITE_WITH(TIMEOUT("8000")), &answer));
     CHECK(forwarded_ms(a) > 1000 && forwarded_ms(a) < 8000);
     /* A second node gets less, whoever chose the time. */
-    a->handler = b->handler = stay_silent;
+    a->handler = b->handler = rig_stay_silent;
     CHECK(rig_call(&rig, READ_WITH(""), &answer));
     while (a->requests < 4 && b->requests < 1) {
         CHECK(rig_call(&rig, READ_WITH(""), &answer));
@@ -285,7 +264,7 @@ static void a_requests_time_bounds_it_in_total(void)
 
     CHECK(start(NULL));
     CHECK(rig_lead(&rig, a));
-    a->handler = b->handler = c->handler = stay_silent;
+    a->handler = b->handler = c->handler = rig_stay_silent;
     began_ms = kt_now_mono_ms();
     CHECK(rig_call(&rig, READ_WITH(TIMEOUT("300")), &answer));
     CHECK_INT(answer.status, 504);
@@ -309,7 +288,7 @@ static void an_own_path_that_runs_out_of_time_is_answered_once(void)
     struct rig_client client;
 
     CHECK(start(settings));
-    a->handler = stay_silent;
+    a->handler = rig_stay_silent;
     /* All nodes are asked, and one does not answer in the time that the client has. */
     CHECK(rig_client_open(&rig, &client));
     rig_client_send(&client, "GET " API "/stats HTTP/1.1\r\nHost: h\r\n" TIMEOUT("1") "\r\n");
@@ -336,7 +315,7 @@ static void health_does_not_wait_behind_stats(void)
     struct rig_client clients[12];
 
     CHECK(start(settings));
-    a->handler = stay_silent;
+    a->handler = rig_stay_silent;
     for (size_t i = 0; i < KT_ARRAY_LEN(clients); i++) {
         CHECK(rig_client_open(&rig, &clients[i]));
         rig_client_send(&clients[i], "GET " API "/stats HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -362,7 +341,7 @@ static void a_feed_may_say_nothing_for_longer_than_a_request_may_last(void)
     int64_t began_ms;
 
     CHECK(start(settings));
-    a->handler = b->handler = c->handler = stay_silent;
+    a->handler = b->handler = c->handler = rig_stay_silent;
     began_ms = kt_now_mono_ms();
     CHECK(rig_call(&rig, "GET /data" API "/changes?after=1 HTTP/1.1\r\nHost: h\r\n\r\n", &answer));
     CHECK_INT(answer.status, 504);
@@ -380,7 +359,7 @@ static void an_import_that_has_been_sent_may_be_worked_on_for_long(void)
 
     CHECK(start(settings));
     CHECK(rig_lead(&rig, a));
-    a->handler = stay_silent;
+    a->handler = rig_stay_silent;
     began_ms = kt_now_mono_ms();
     CHECK(rig_call(&rig,
                    "POST /data" API "/import HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab",
@@ -441,12 +420,6 @@ static void refuse_second(struct rig_node *node, const struct rig_request *reque
     }
 }
 
-static void close_all(struct rig_node *node, const struct rig_request *request)
-{
-    (void)node;
-    rig_link_close(request->link);
-}
-
 #define KEYED WRITE_WITH("Idempotency-Key: k1\r\n")
 
 static void a_write_with_a_key_is_repeated_once_when_its_connection_broke(void)
@@ -462,7 +435,7 @@ static void a_write_with_a_key_is_repeated_once_when_its_connection_broke(void)
     CHECK_INT(a->requests, 2);
     /* Once, when nobody may wait for another leader. The client's own key is not told it. */
     a->requests = 0;
-    a->handler = close_all;
+    a->handler = rig_hang_up;
     CHECK(rig_call(&rig, KEYED, &answer));
     CHECK_INT(answer.status, 504);
     OUTCOME("unknown");
@@ -572,7 +545,7 @@ static void an_import_whose_chunks_break_may_have_stored_a_part(void)
     CHECK(start(settings));
     CHECK(rig_lead(&rig, a));
     a->early = true;
-    a->handler = stay_silent;
+    a->handler = rig_stay_silent;
     CHECK(rig_client_open(&rig, &client));
     rig_client_send(&client, "POST /data" API "/import?subject=s HTTP/1.1\r\nHost: h\r\n"
                              "Transfer-Encoding: chunked\r\n\r\n9\r\nsubject,a\r\n");

@@ -191,12 +191,6 @@ static void chunks_that_break_later_break_the_clients_connection(void)
 
 /* --- clients --- */
 
-static void stay_silent(struct rig_node *self, const struct rig_request *request)
-{
-    (void)self;
-    (void)request;
-}
-
 static bool asked_at_least(void *ctx)
 {
     return node->requests >= *(unsigned *)ctx;
@@ -213,7 +207,7 @@ static void bodies_beyond_the_budget_are_streamed(void)
 
     CHECK(start(settings));
     node->early = true;
-    node->handler = stay_silent;
+    node->handler = rig_stay_silent;
     for (size_t i = 0; i < 3; i++) {
         CHECK(rig_client_open(&rig, &clients[i]));
         rig_client_send(&clients[i], "POST /data" API "/snapshot HTTP/1.1\r\nHost: h\r\n");

@@ -123,12 +123,6 @@ static void a_used_connection_that_closed_is_replaced_for_a_read(void)
     stop();
 }
 
-static void close_all(struct rig_node *node, const struct rig_request *request)
-{
-    (void)node;
-    rig_link_close(request->link);
-}
-
 static void cut_off(struct rig_node *node, const struct rig_request *request)
 {
     (void)node;
@@ -151,7 +145,7 @@ static void drain(struct rig_node *node, const struct rig_request *request)
 static void reads_are_repeated_on_another_node(void)
 {
     static void (*const handlers[])(struct rig_node *, const struct rig_request *) = {
-        close_all, cut_off, talk_nonsense, drain};
+        rig_hang_up, cut_off, talk_nonsense, drain};
 
     for (size_t i = 0; i < KT_ARRAY_LEN(handlers); i++) {
         CHECK(start(NULL));
@@ -166,7 +160,7 @@ static void reads_are_repeated_on_another_node(void)
 static void when_every_node_fails_the_last_failure_is_told(void)
 {
     CHECK(start(NULL));
-    a->handler = b->handler = c->handler = close_all;
+    a->handler = b->handler = c->handler = rig_hang_up;
     CHECK(rig_call(&rig, READ, &answer));
     CHECK_INT(answer.status, 502);
     BODY_HAS("bad_gateway");
@@ -184,17 +178,11 @@ static void the_budget_bounds_repetitions(void)
     int good;
 
     CHECK(start(settings));
-    a->handler = b->handler = close_all;
+    a->handler = b->handler = rig_hang_up;
     good = read_many(60);
     CHECK(good < 60);
     CHECK_INT(a->requests + b->requests + c->requests, 63);
     stop();
-}
-
-static void stay_silent(struct rig_node *node, const struct rig_request *request)
-{
-    (void)node;
-    (void)request;
 }
 
 static void a_node_that_does_not_answer_is_left_for_another(void)
@@ -202,7 +190,7 @@ static void a_node_that_does_not_answer_is_left_for_another(void)
     static const char *const settings[] = {"proxy.first_byte_ms=600", NULL};
 
     CHECK(start(settings));
-    a->handler = b->handler = stay_silent;
+    a->handler = b->handler = rig_stay_silent;
     CHECK_INT(read_many(3), 3);
     CHECK_INT(c->requests, 3);
     stop();
@@ -214,7 +202,7 @@ static void a_read_that_nobody_answers_ends_at_its_deadline(void)
     int64_t began_ms;
 
     CHECK(start(settings));
-    a->handler = b->handler = c->handler = stay_silent;
+    a->handler = b->handler = c->handler = rig_stay_silent;
     began_ms = kt_now_mono_ms();
     CHECK(rig_call(&rig, READ, &answer));
     CHECK_INT(answer.status, 504);
@@ -282,7 +270,7 @@ static void a_write_whose_connection_broke_is_repeated_and_then_unknown(void)
 {
     CHECK(start(NULL));
     CHECK(rig_lead(&rig, a));
-    a->handler = close_all;
+    a->handler = rig_hang_up;
     for (unsigned i = 1; i <= 3; i++) {
         CHECK(rig_call(&rig, WRITE, &answer));
         CHECK_INT(answer.status, 504);
@@ -311,7 +299,7 @@ static void a_write_without_an_answer_is_unknown_at_its_deadline(void)
 
     CHECK(start(settings));
     CHECK(rig_lead(&rig, a));
-    a->handler = stay_silent;
+    a->handler = rig_stay_silent;
     CHECK(rig_call(&rig, WRITE, &answer));
     CHECK_INT(answer.status, 504);
     BODY_HAS("\"code\":\"outcome_unknown\"");
@@ -319,36 +307,23 @@ static void a_write_without_an_answer_is_unknown_at_its_deadline(void)
     stop();
 }
 
-static const char *hint;
-
-static void not_me(struct rig_node *node, const struct rig_request *request)
-{
-    char text[300];
-
-    (void)node;
-    snprintf(text, sizeof(text),
-             "HTTP/1.1 421 Misdirected\r\nX-Kamaitachi-Leader: %s\r\nContent-Length: 0\r\n\r\n",
-             hint);
-    rig_reply(request, text);
-}
-
 static void a_write_follows_the_leader_once(void)
 {
     CHECK(start(NULL));
     CHECK(rig_lead(&rig, a));
-    a->handler = not_me;
-    hint = b->addr;
+    a->handler = rig_not_me;
+    rig.hint = b->addr;
     CHECK(rig_call(&rig, WRITE, &answer));
     CHECK_INT(answer.status, 200);
     CHECK_SLICE(kt_buf_str(&answer.body), "b");
     CHECK_SLICE(kt_buf_str(&b->last_body), "{}");
     /* Not in a circle, and not to an address that is no registered node. */
-    b->handler = not_me;
-    hint = a->addr;
+    b->handler = rig_not_me;
+    rig.hint = a->addr;
     CHECK(rig_call(&rig, WRITE, &answer));
     CHECK_INT(answer.status, 503);
     CHECK_SLICE(rig_answer_header(&answer, "X-Kamaitachi-Outcome"), "none");
-    hint = "192.0.2.1:80";
+    rig.hint = "192.0.2.1:80";
     CHECK(rig_call(&rig, WRITE, &answer));
     CHECK_INT(answer.status, 503);
     BODY_HAS("the leader is changing");

@@ -57,18 +57,12 @@ static void failover_and_forget_go_to_the_leader_in_the_gateways_name(void)
     stop();
 }
 
-static void close_all(struct rig_node *node, const struct rig_request *request)
-{
-    (void)node;
-    rig_link_close(request->link);
-}
-
 /* They have no key, and what they do is not to be done twice. */
 static void what_an_operator_asked_is_never_asked_twice(void)
 {
     CHECK(start(NULL));
     CHECK(rig_lead(&rig, b));
-    b->handler = close_all;
+    b->handler = rig_hang_up;
     CHECK(rig_call(&rig, OPERATE("/cluster/failover"), &answer));
     CHECK_INT(answer.status, 504);
     BODY_HAS("\"code\":\"outcome_unknown\"");
@@ -78,30 +72,17 @@ static void what_an_operator_asked_is_never_asked_twice(void)
     stop();
 }
 
-static const char *hint;
-
-static void not_me(struct rig_node *node, const struct rig_request *request)
-{
-    char text[300];
-
-    (void)node;
-    snprintf(text, sizeof(text),
-             "HTTP/1.1 421 Misdirected\r\nX-Kamaitachi-Leader: %s\r\nContent-Length: 0\r\n\r\n",
-             hint);
-    rig_reply(request, text);
-}
-
 static void a_node_that_does_not_lead_names_the_one_that_does(void)
 {
     CHECK(start(NULL));
     CHECK(rig_lead(&rig, a));
-    a->handler = not_me;
-    hint = c->addr;
+    a->handler = rig_not_me;
+    rig.hint = c->addr;
     CHECK(rig_call(&rig, OPERATE("/cluster/failover"), &answer));
     CHECK_INT(answer.status, 200);
     CHECK_SLICE(kt_buf_str(&answer.body), "c");
     /* Who names itself is not asked again. */
-    hint = a->addr;
+    rig.hint = a->addr;
     CHECK(rig_call(&rig, OPERATE("/cluster/failover"), &answer));
     CHECK_INT(answer.status, 503);
     BODY_HAS("the leader is changing");
@@ -219,20 +200,6 @@ static void networks_that_may_register_need_no_token(void)
 }
 
 /* A handover may take as long as an operator's request may: nobody else is asked meanwhile. */
-static struct rig_link *late;
-
-static void remember(struct rig_node *node, const struct rig_request *request)
-{
-    (void)node;
-    late = request->link;
-}
-
-static bool is_asked(void *ctx)
-{
-    (void)ctx;
-    return late != NULL;
-}
-
 static void a_handover_is_waited_for(void)
 {
     static const char *const settings[] = {"proxy.first_byte_ms=100", NULL};
@@ -241,14 +208,13 @@ static void a_handover_is_waited_for(void)
 
     CHECK(start(settings));
     CHECK(rig_lead(&rig, a));
-    a->handler = remember;
-    late = NULL;
+    a->handler = rig_keep_link;
     CHECK(rig_client_open(&rig, &client));
     rig_client_send(&client, OPERATE("/cluster/failover"));
-    CHECK(rig_wait(&rig, is_asked, NULL, "the leader is asked"));
+    CHECK(rig_wait_kept(&rig));
     kt_coord_fake_set_leader(rig.fake, b->id, b->addr, 2);
     rig_turn(&rig, 1000);
-    rig_link_write(late, done, sizeof(done) - 1);
+    rig_link_write(rig.kept, done, sizeof(done) - 1);
     CHECK(rig_client_take(&client, &answer, false));
     CHECK_INT(answer.status, 200);
     CHECK_SLICE(kt_buf_str(&answer.body), "done");

@@ -349,12 +349,6 @@ static void old_clients_generic_paths_stay_as_they_are(void)
     stop();
 }
 
-static void stay_silent(struct rig_node *node, const struct rig_request *request)
-{
-    (void)node;
-    (void)request;
-}
-
 static bool has_two(void *ctx)
 {
     return ((struct rig_node *)ctx)->requests >= 2;
@@ -368,7 +362,7 @@ static void connections_beyond_the_limit_are_told_so(void)
     struct rig_node *node;
 
     CHECK(start_with_node(settings, &node));
-    node->handler = stay_silent;
+    node->handler = rig_stay_silent;
     /* When this one has ended the gateway knows of the end of all before it. */
     CHECK(rig_client_open(&rig, &clients[0]));
     rig_client_send(&clients[0], "GET /version HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
