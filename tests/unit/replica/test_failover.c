@@ -22,20 +22,6 @@ static void begin(void)
     rig.all_electable = true;
 }
 
-/* Node 0 founds and leads first, and of the others the earlier one is preferred. */
-static void start_electable(size_t count)
-{
-    rig.options.expect = (uint32_t)count;
-    for (size_t n = 0; n < count; n++) {
-        rig.options.priority = 30 - 10 * (int32_t)n;
-        rig_start(n);
-    }
-    KT_ASSERT(rig_until_leads(0));
-    for (size_t n = 1; n < count; n++) {
-        KT_ASSERT(rig_until_applied(n, rig_applied(0)));
-    }
-}
-
 /* What no question shows. */
 struct inner {
     int64_t numbered_bytes, tail_bytes;
@@ -75,6 +61,21 @@ static bool until_in_sync(size_t node, size_t count)
 {
     struct wanted wanted = {.node = node, .count = count};
     return rig_until(are_in_sync, &wanted, "the number of those in sync");
+}
+
+/* Node 0 founds and leads first, and of the others the earlier one is preferred. */
+static bool start_in_sync(size_t count)
+{
+    rig.options.expect = (uint32_t)count;
+    for (size_t n = 0; n < count; n++) {
+        rig.options.priority = 30 - 10 * (int32_t)n;
+        rig_start(n);
+    }
+    KT_ASSERT(rig_until_leads(0));
+    for (size_t n = 1; n < count; n++) {
+        KT_ASSERT(rig_until_applied(n, rig_applied(0)));
+    }
+    return until_in_sync(0, count);
 }
 
 static bool has_log_to(void *ctx)
@@ -201,6 +202,14 @@ static void start_writers(void)
     }
 }
 
+static void end_writers(void)
+{
+    atomic_store(&enough, true);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        kt_thread_join(&writers[i].thread);
+    }
+}
+
 static bool written(void *ctx)
 {
     return atomic_load(&acknowledged_so_far) >= *(unsigned *)ctx;
@@ -217,10 +226,7 @@ static bool until_written(unsigned more)
 static void check_history(void)
 {
     uint64_t least = 0, most = 0;
-    atomic_store(&enough, true);
-    for (unsigned i = 0; i < WRITERS; i++) {
-        kt_thread_join(&writers[i].thread);
-    }
+    end_writers();
     CHECK(until_level());
     size_t leader = leader_now();
     CHECK(leader < RIG_NODES);
@@ -251,8 +257,7 @@ static void check_history(void)
 static void leaders_lost_under_writers_lose_and_double_nothing(void)
 {
     begin();
-    start_electable(3);
-    CHECK(until_in_sync(0, 3));
+    CHECK(start_in_sync(3));
     start_writers();
     for (int round = 0; round < 3; round++) {
         CHECK(until_written(5 * WRITERS));
@@ -270,8 +275,7 @@ static void leaders_lost_under_writers_lose_and_double_nothing(void)
 static void handovers_under_writers_lose_nothing(void)
 {
     begin();
-    start_electable(3);
-    CHECK(until_in_sync(0, 3));
+    CHECK(start_in_sync(3));
     start_writers();
     for (int round = 0; round < 3; round++) {
         char to[KT_ADDR_MAX];
@@ -291,8 +295,7 @@ static void leaders_that_stop_under_writers_are_followed_at_once(void)
 {
     begin();
     rig.options.ttl_s = 20; /* nobody waits for a promise to run out */
-    start_electable(3);
-    CHECK(until_in_sync(0, 3));
+    CHECK(start_in_sync(3));
     start_writers();
     CHECK(until_written(5 * WRITERS));
     kt_replica_stop(rig_replica(0));
@@ -301,10 +304,7 @@ static void leaders_that_stop_under_writers_are_followed_at_once(void)
     CHECK(rig_until(another_leads, &stopped, "the next leader"));
     CHECK(kt_now_mono_ms() - before < 10000);
     CHECK(until_written(5 * WRITERS));
-    atomic_store(&enough, true);
-    for (unsigned i = 0; i < WRITERS; i++) {
-        kt_thread_join(&writers[i].thread);
-    }
+    end_writers();
     rig_stop(0);
     rig_start(0);
     check_history();
@@ -317,12 +317,10 @@ static void leaders_that_stop_under_writers_are_followed_at_once(void)
  * fetching. */
 static void who_is_ahead_by_uncommitted_entries_wins_and_keeps_them(void)
 {
-    struct rig_job job;
-    memset(&job, 0, sizeof(job));
+    struct rig_job job = {.pad = 0};
     begin();
     rig.options.lag_timeout_ms = 6000;
-    start_electable(3);
-    CHECK(until_in_sync(0, 3));
+    CHECK(start_in_sync(3));
     WRITE(0, "s", 1);
     uint64_t end = rig_status(0)->end_seq;
     rig_refuse(0, 2);
@@ -346,12 +344,10 @@ static void who_is_ahead_by_uncommitted_entries_wins_and_keeps_them(void)
 /* The leader's disk does not take what its followers have. */
 static void an_append_that_fails_after_it_was_sent_is_kept_by_the_followers(void)
 {
-    struct rig_job job;
-    memset(&job, 0, sizeof(job));
+    struct rig_job job = {.pad = 0};
     begin();
     rig.options.lag_timeout_ms = 10000;
-    start_electable(2);
-    CHECK(until_in_sync(0, 2));
+    CHECK(start_in_sync(2));
     WRITE(0, "s", 1);
     uint64_t end = rig_status(0)->end_seq;
     rig_stall(0, false);
@@ -374,13 +370,11 @@ static void an_append_that_fails_after_it_was_sent_is_kept_by_the_followers(void
 /* Node 2 took entries 3 to 5 in one answer; node 1, which leads next, has only 3. */
 static void a_cut_in_the_middle_of_what_came_together_leaves_a_log_that_goes_on(void)
 {
-    struct rig_job jobs[2];
-    memset(jobs, 0, sizeof(jobs));
+    struct rig_job jobs[2] = {{.pad = 0}};
     begin();
     rig.options.lag_timeout_ms = 6000;
     rig.options.max_in_sync = 2;
-    start_electable(2);
-    CHECK(until_in_sync(0, 2));
+    CHECK(start_in_sync(2));
     rig.options.priority = 0;
     rig_start(2);
     WRITE(0, "s", 1);
@@ -427,12 +421,10 @@ static bool is_changing(void *ctx)
 /* Told at once, the machine would forget what it waits for, and fetch from where the log ended. */
 static void a_fault_during_an_append_is_told_when_that_is_over(void)
 {
-    struct rig_job job;
-    memset(&job, 0, sizeof(job));
+    struct rig_job job = {.pad = 0};
     begin();
     rig.options.lag_timeout_ms = 10000;
-    start_electable(2);
-    CHECK(until_in_sync(0, 2));
+    CHECK(start_in_sync(2));
     struct kt_replica *follower = rig_replica(1);
     rig_stall(1, false);
     rig_submit(&job, 0, "s", 1, RIG_WAIT_MS);
@@ -466,12 +458,10 @@ static bool is_short(void *ctx)
 
 static void with_too_few_in_sync_writes_are_refused_until_they_are_back(void)
 {
-    struct rig_job job;
-    memset(&job, 0, sizeof(job));
+    struct rig_job job = {.pad = 0};
     begin();
     rig.options.min_in_sync = 2;
-    start_electable(2);
-    CHECK(until_in_sync(0, 2));
+    CHECK(start_in_sync(2));
     WRITE(0, "s", 1);
     uint64_t applied = rig_applied(0);
     rig_refuse(0, 1);
@@ -501,8 +491,7 @@ static void linearizable_is_served_only_while_all_in_sync_have_promised(void)
     bool yes = true, no = false;
     begin();
     rig.options.lag_timeout_ms = 15000;
-    start_electable(2);
-    CHECK(until_in_sync(0, 2));
+    CHECK(start_in_sync(2));
     CHECK(rig_until(serves_linearizable, &yes, "a promise"));
     rig_refuse(0, 1);
     CHECK(rig_until(serves_linearizable, &no, "the end of the promise"));
@@ -568,8 +557,7 @@ static void an_acknowledgement_that_goes_back_takes_the_node_out_of_sync(void)
 {
     begin();
     rig.options.lag_timeout_ms = 10000; /* not for being silent */
-    start_electable(2);
-    CHECK(until_in_sync(0, 2));
+    CHECK(start_in_sync(2));
     WRITE(0, "s", 1);
     CHECK_INT(raw_fetch(0, "00000000000000aa", 1, 1), 200);
     CHECK(until_in_sync(0, 1));
@@ -626,8 +614,7 @@ static void a_follower_that_comes_to_lead_stamps_beyond_what_it_has_taken(void)
 static void who_has_stopped_still_says_that_its_epoch_is_over(void)
 {
     begin();
-    start_electable(2);
-    CHECK(until_in_sync(0, 2));
+    CHECK(start_in_sync(2));
     kt_replica_stop(rig_replica(0));
     CHECK_INT(raw_fetch(0, "00000000000000aa", 1, 0), 409);
     rig_close();
@@ -639,8 +626,7 @@ static void what_was_applied_is_counted_no_more(void)
     const int count = 10;
     begin();
     rig.options.queue_max_bytes = 256 << 20;
-    start_electable(2);
-    CHECK(until_in_sync(0, 2));
+    CHECK(start_in_sync(2));
     struct rig_job *jobs = kt_calloc((size_t)count, sizeof(*jobs));
     CHECK(jobs != NULL);
     for (int i = 0; i < count; i++) {
@@ -705,8 +691,7 @@ static void a_history_put_aside_is_still_so_after_a_restart(void)
 {
     atomic_int copied = 0;
     begin();
-    start_electable(2);
-    CHECK(until_in_sync(0, 2));
+    CHECK(start_in_sync(2));
     WRITE(0, "s", 1);
     CHECK(until_level());
     rig_stop(1);
@@ -729,8 +714,7 @@ static void a_history_put_aside_is_still_so_after_a_restart(void)
 static void a_leader_that_is_slow_to_answer_is_followed_all_the_same(void)
 {
     begin();
-    start_electable(2);
-    CHECK(until_in_sync(0, 2));
+    CHECK(start_in_sync(2));
     atomic_store(&rig.nodes[0].slow_ms, 1500);
     WRITE(0, "s", 1); /* once the slow one is out */
     CHECK(rig_until_applied(1, rig_applied(0)));
