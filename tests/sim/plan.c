@@ -35,14 +35,12 @@ const char *scenario_name(int scenario)
 
 /* --- scenarios --- */
 
-static void all(bool cleanly, int64_t for_ms)
+static void stop_all(int64_t for_ms)
 {
     for (int slot = 0; slot < SLOTS; slot++) {
-        if (w->nodes[slot].there && cleanly) {
+        if (w->nodes[slot].there) {
             node_stop(slot, NULL);
             at(for_ms, DO_START + (uint64_t)slot);
-        } else if (w->nodes[slot].there) {
-            kill_node(slot, for_ms);
         }
     }
 }
@@ -88,8 +86,6 @@ static void recover(void)
     }
 }
 
-/* Long after everything was healed: who has ended is started again to take a copy, and what cannot
- * come back is given up. What can go on without this must have done so. */
 static void start_again(struct node *node)
 {
     node_crash(node->slot);
@@ -120,6 +116,8 @@ static bool let_all_lead(void)
     return any;
 }
 
+/* Long after everything was healed: who has ended is started again to take a copy, and what cannot
+ * come back is given up. What can go on without this must have done so. */
 static void operate(void)
 {
     bool rejoins = false;
@@ -186,10 +184,10 @@ static int64_t do_scenario(int scenario)
         etcd_wipe();
         return 0;
     case 11:
-        all(false, 100);
+        kill_all_but(-1, 100);
         return 100;
     case 12:
-        all(true, 2000);
+        stop_all(2000);
         return 2000;
     case 13:
         roll(0);
