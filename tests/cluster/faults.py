@@ -271,9 +271,10 @@ class Field:
         """Does a node say that it waits for another?"""
         return other.id in (node.info()["waiting_for"] or "")
 
-    def wait_in_sync(self, names, deadline=20.0):
-        wait_until(lambda: self.in_sync() == sorted(names),
-                   "in sync are %s" % ", ".join(sorted(names)), deadline)
+    def wait_in_sync(self, nodes, deadline=20.0):
+        """Until these, and no others, are in sync."""
+        names = sorted(node.name for node in nodes)
+        wait_until(lambda: self.in_sync() == names, "in sync are %s" % ", ".join(names), deadline)
 
     # --- faults
 

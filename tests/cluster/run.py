@@ -6,10 +6,10 @@ usage: run.py [--bin DIR] [--slow FACTOR] [--quick] [--sanitized] [--lanes N] [-
 
 Only tests whose module or name contains one of the words run. --quick leaves out those that their
 module names in SLOW_TESTS, --sanitized those in PLAIN_TESTS (True: all of it), which under a
-sanitizer would run none of our code that others do not run. --lanes N runs N tests (or groups) side by side, each in a process of its
-own: most of them wait most of the time. Those that their module names in ALONE_TESTS, for they hold
-something against a time, come afterwards, one by one. Each test prints ok, FAIL or skip; the last
-line is the sum.
+sanitizer would run none of our code that others do not run. --lanes N runs N tests (or groups) side
+by side, each in a process of its own: most of them wait most of the time. Those that their module
+names in ALONE_TESTS, for they hold something against a time, come afterwards, one by one. Each test
+prints ok, FAIL or skip; the last line is the sum.
 """
 
 import argparse

@@ -15,8 +15,7 @@ def load(field):
 def a_follower_whose_disk_is_full_is_not_waited_for(bench):
     field = Field(bench, small_disks=("slave",))
     node = field.named("slave")
-    everyone = [one.name for one in field.nodes]
-    field.wait_in_sync(everyone)
+    field.wait_in_sync(field.nodes)
     node.expected_log = FULL
     with load(field) as clients:
         clients.wait(50)
@@ -26,7 +25,7 @@ def a_follower_whose_disk_is_full_is_not_waited_for(bench):
         field.disks["slave"].free()
         if not node.is_running():
             node.launch()
-        field.wait_in_sync(everyone, 30)
+        field.wait_in_sync(field.nodes, 30)
         field.judge(clients)
     no_failures(clients, "read", "write", "raise")
 
@@ -37,12 +36,11 @@ def a_leader_whose_disk_is_full_gives_way(bench):
     or not."""
     field = Field(bench, small_disks=("master",), cluster_priority=0)
     node = field.named("master")
-    everyone = [one.name for one in field.nodes]
-    field.wait_in_sync(everyone)
+    field.wait_in_sync(field.nodes)
     if field.leader() is not node:
         answer = field.leader().post("/cluster/failover", {"to": node.front})
         check(answer.status == 200, "handover: %s", answer.body)
-    field.wait_in_sync(everyone)
+    field.wait_in_sync(field.nodes)
     node.expected_log = FULL
     with load(field) as clients:
         clients.wait(50)
@@ -53,5 +51,5 @@ def a_leader_whose_disk_is_full_gives_way(bench):
         field.disks["master"].free()
         if not node.is_running():
             node.launch()
-        field.wait_in_sync(everyone, 30)
+        field.wait_in_sync(field.nodes, 30)
         field.judge(clients)

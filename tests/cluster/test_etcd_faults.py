@@ -18,7 +18,7 @@ def load(field):
 
 
 def in_sync_again(field):
-    field.wait_in_sync([node.name for node in field.nodes], 40)
+    field.wait_in_sync(field.nodes, 40)
 
 
 @test

@@ -47,11 +47,10 @@ def killing_the_leader_under_load_fails_nothing(bench):
     """kill -9 under 50 writers and 50 readers: nothing fails, nothing is lost, nothing is
     doubled."""
     field = Field(bench)
-    names = [node.name for node in field.nodes]
     with DiskProbe(bench) as probe, field.clients(
             writer=35, keyed=15, reader=25, stroller=15, session=10, counter=5, rate=4) as clients:
         for number in range(kills(3)):
-            field.wait_in_sync(names, 30)
+            field.wait_in_sync(field.nodes, 30)
             clients.wait(100)
             leader = field.leader()
             leader.kill()
@@ -72,8 +71,7 @@ def a_paused_leader_comes_back_as_a_follower(bench):
     """SIGSTOP for longer than the ttl: another leads; when it goes on, it serves nothing stale.
     Half of the clients ask the nodes themselves, also the one that was stopped."""
     field = Field(bench)
-    names = [node.name for node in field.nodes]
-    field.wait_in_sync(names)
+    field.wait_in_sync(field.nodes)
     with DiskProbe(bench) as probe, \
             field.clients(writer=5, keyed=5, reader=5, session=3, counter=2, rate=10) as clients, \
             field.clients(field.nodes, writer=9, reader=15, stroller=6, session=6, counter=3,
@@ -85,7 +83,7 @@ def a_paused_leader_comes_back_as_a_follower(bench):
         clients.wait(50)
         field.go_on(leader)
         wait_until(lambda: field.leaders() == [other], "the one that was stopped follows")
-        field.wait_in_sync(names)
+        field.wait_in_sync(field.nodes)
         clients.wait(50)
         # And for about a second, shorter than the ttl.
         leader = field.leader()
@@ -102,11 +100,10 @@ def a_paused_leader_comes_back_as_a_follower(bench):
 def a_handover_costs_no_request(bench):
     """POST /cluster/failover, to each node in turn and to whom the leader chooses."""
     field = Field(bench)
-    names = [node.name for node in field.nodes]
     with DiskProbe(bench) as probe, field.clients(
             writer=15, keyed=5, reader=15, stroller=5, session=5, counter=3, rate=8) as clients:
         for to in field.nodes[1:] + field.nodes[:1] + [None]:
-            field.wait_in_sync(names)
+            field.wait_in_sync(field.nodes)
             clients.wait(50)
             before = field.leader()
             failover(before, to and to.front)
@@ -127,16 +124,16 @@ def the_last_of_three_takes_writes(bench):
     with field.clients(writer=10, keyed=5, reader=5, session=5, counter=2, rate=8) as clients:
         killed = []
         for left in (2, 1):
-            field.wait_in_sync([node.name for node in field.running()])
+            field.wait_in_sync(field.running())
             clients.wait(50)
             killed.append(field.leader())
             killed[-1].kill()
-            field.wait_in_sync([node.name for node in field.running()])
+            field.wait_in_sync(field.running())
             equal(len(field.in_sync()), left, "in sync")
         clients.wait(50)
         for node in killed:
             node.launch()
-        field.wait_in_sync([node.name for node in field.nodes])
+        field.wait_in_sync(field.nodes)
         field.judge(clients)
     no_failures(clients, "read", "write", "raise")
 
@@ -145,13 +142,13 @@ def the_last_of_three_takes_writes(bench):
 def with_min_in_sync_2_the_last_of_three_refuses_writes(bench):
     """503, certainly not done; when another is there again, writes are taken again."""
     field = Field(bench, replication_min_in_sync=2)
-    field.wait_in_sync([node.name for node in field.nodes])
+    field.wait_in_sync(field.nodes)
     with field.clients(writer=10, keyed=5, reader=5, stroller=5, rate=8,
                        timeout_ms=3000) as clients:
         clients.wait(50)
         killed = field.followers()
         killed[0].kill()
-        field.wait_in_sync([node.name for node in field.running()])
+        field.wait_in_sync(field.running())
         clients.wait(50)
         killed[1].kill()
         last = field.leader()
@@ -179,12 +176,12 @@ def who_was_not_in_sync_leads_only_by_recover(bench):
     """It says whom it waits for. Who had more than the recovered one stops, and comes back by
     -rejoin."""
     field = Field(bench, slaves=1)
-    field.wait_in_sync(["master", "slave"])
+    field.wait_in_sync(field.nodes)
     save = {"records": [{"subject": "k0", "time": 1, "data": {"v": 1}}]}
     equal(field.gateway.data_post("save", save).status, 200, "a write to both")
     ahead, behind = field.leader(), field.followers()[0]
     behind.kill()
-    field.wait_in_sync([ahead.name])
+    field.wait_in_sync([ahead])
     for value in (2, 3):  # with the second it keeps that the first is committed
         save["records"][0]["data"]["v"] = value
         equal(field.gateway.data_post("save", save).status, 200, "a write to one")
@@ -225,11 +222,10 @@ def revoked_leases_lose_nothing(bench):
     """etcd may drop the lease of a living leader: it steps down, and nobody serves what is
     stale."""
     field = Field(bench)
-    names = [node.name for node in field.nodes]
     with field.clients(writer=10, keyed=5, reader=5, session=5, counter=3, rate=8) as clients, \
             field.clients(field.nodes, reader=9, writer=6, rate=8, timeout_ms=2000) as direct:
         for _ in range(3):
-            field.wait_in_sync(names)
+            field.wait_in_sync(field.nodes)
             clients.wait(30)
             epoch = field.leader().health()["epoch"]
             field.revoke(field.leader())
@@ -249,11 +245,10 @@ def revoked_leases_lose_nothing(bench):
 def all_leases_revoked_at_once_lose_nothing(bench):
     """For a moment nobody is registered: who asks the gateway then may be refused, no more."""
     field = Field(bench)
-    names = [node.name for node in field.nodes]
     with field.clients(writer=10, keyed=5, reader=5, session=5, counter=3, rate=8) as clients, \
             field.clients(field.nodes, reader=9, writer=6, rate=8, timeout_ms=2000) as direct:
         for _ in range(3):
-            field.wait_in_sync(names)
+            field.wait_in_sync(field.nodes)
             clients.wait(30)
             for node in field.nodes:
                 field.revoke(node)
@@ -295,11 +290,10 @@ class Feed:
 def the_feed_of_changes_skips_nothing_across_leaders(bench):
     """From whichever node a line comes, each revision comes once, and none that vanishes later."""
     field = Field(bench)
-    names = [node.name for node in field.nodes]
     with field.clients(writer=10, rate=8) as clients:
         feed = Feed(field.gateway)
         for _ in range(2):
-            field.wait_in_sync(names)
+            field.wait_in_sync(field.nodes)
             clients.wait(50)
             leader = field.leader()
             leader.kill()
@@ -318,8 +312,7 @@ def an_import_during_two_kills_is_done_once(bench):
     """Its client repeats it under its key until it is done; every record is there once."""
     count = int(os.environ.get("KT_FAULTS_RECORDS") or 60000)
     field = Field(bench, limits_import_batch_records=1000)
-    names = [node.name for node in field.nodes]
-    field.wait_in_sync(names)
+    field.wait_in_sync(field.nodes)
 
     def pieces():
         yield b"s,t,v\n"
@@ -340,8 +333,7 @@ def an_import_during_two_kills_is_done_once(bench):
     worker = threading.Thread(target=bring, daemon=True)
     worker.start()
     for part in (1, 2):
-        field.wait_in_sync(names, 60)
-        leader = field.leader()
+        field.wait_in_sync(field.nodes, 60)
         wait_until(lambda: field.leader().stats()["total_records"] >= count * part // 4 or
                    not worker.is_alive(), "a part of it is in", 600)
         check(worker.is_alive(), "it still runs: %s", answers[-1:])

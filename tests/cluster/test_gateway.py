@@ -340,7 +340,7 @@ def writes_are_done_without_a_key_when_no_more_are_remembered(bench):
 def five_hundred_writers_wait_out_an_election(bench):
     """kill -9 of the leader: they wait, ask nobody meanwhile, and all of them are served."""
     field = Field(bench)
-    field.wait_in_sync([node.name for node in field.nodes])
+    field.wait_in_sync(field.nodes)
     load = Run(bench, "-target", "http://%s/data" % field.gateway.addr, "-scenario", "writes",
                "-concurrent", 500, "-duration", 12, "-timeout", 30, "-give-up", 30, wait=False)
 

@@ -29,21 +29,22 @@ def both_sides(field, rate=6):
                           rate=rate, timeout_ms=2000))
 
 
+def field_to_cut(bench):
+    """With everybody in sync, and clients on both sides."""
+    field = Field(bench, wires=True)
+    field.wait_in_sync(field.nodes)
+    return (field, *both_sides(field))
+
+
 def others(field, node):
     return [one.name for one in field.nodes if one is not node]
-
-
-def names(field):
-    return [node.name for node in field.nodes]
 
 
 @test
 def a_leader_cut_off_from_everybody_commits_and_serves_nothing(bench):
     """Its clients still reach it. What they wrote there is refused or of unknown outcome; what lay
     in its log alone is put aside when it comes back."""
-    field = Field(bench, wires=True)
-    field.wait_in_sync(names(field))
-    through, direct = both_sides(field)
+    field, through, direct = field_to_cut(bench)
     with through, direct:
         through.wait(50)
         old = field.leader()
@@ -57,7 +58,7 @@ def a_leader_cut_off_from_everybody_commits_and_serves_nothing(bench):
         check(answer.status in (421, 503), "a linearizable read at the old one: %s", answer.body)
         equal(old.data_post("snapshot", {"subjects": ["k0"]}).status, 200, "a read of level any")
         field.wires.heal()
-        field.wait_in_sync(names(field), 30)
+        field.wait_in_sync(field.nodes, 30)
         equal(field.leaders(), [new], "who leads")
         field.judge(through, direct)
     no_failures(through, "read", "write", "raise")
@@ -74,19 +75,17 @@ def a_leader_cut_off_from_everybody_commits_and_serves_nothing(bench):
 @test
 def a_leader_cut_off_from_etcd_alone_steps_down(bench):
     """Its followers still fetch from it; by its own clock it stops before somebody else leads."""
-    field = Field(bench, wires=True)
-    field.wait_in_sync(names(field))
-    through, direct = both_sides(field)
+    field, through, direct = field_to_cut(bench)
     with through, direct:
         for state in (SILENT, RESET):
-            field.wait_in_sync(names(field), 30)
+            field.wait_in_sync(field.nodes, 30)
             through.wait(30)
             old = field.leader()
             field.wires.set(old.name, "etcd", state)
             field.leader(besides=[old], deadline=30)
             through.wait(30)
             field.wires.heal()
-        field.wait_in_sync(names(field), 30)
+        field.wait_in_sync(field.nodes, 30)
         field.judge(through, direct)
     no_failures(through, "read", "write", "raise")
 
@@ -94,20 +93,18 @@ def a_leader_cut_off_from_etcd_alone_steps_down(bench):
 @test
 def a_leader_cut_off_from_its_followers_goes_on_alone(bench):
     """It takes them out of in_sync, by etcd's word; when they are back they are taken in again."""
-    field = Field(bench, wires=True)
-    field.wait_in_sync(names(field))
-    through, direct = both_sides(field)
+    field, through, direct = field_to_cut(bench)
     with through, direct:
         for state in (SILENT, RESET):
-            field.wait_in_sync(names(field), 30)
+            field.wait_in_sync(field.nodes, 30)
             through.wait(30)
             leader = field.leader()
             field.wires.cut([leader.name], others(field, leader), state)
-            field.wait_in_sync([leader.name], 20)
+            field.wait_in_sync([leader], 20)
             through.wait(30)
             equal(field.leader(), leader, "who leads")
             field.wires.heal()
-        field.wait_in_sync(names(field), 30)
+        field.wait_in_sync(field.nodes, 30)
         field.judge(through, direct)
     no_failures(through, "read", "write", "raise")
 
@@ -116,9 +113,7 @@ def a_leader_cut_off_from_its_followers_goes_on_alone(bench):
 def one_way_cuts_lose_nothing(bench):
     """Requests arrive and their answers do not, or the other way round: between leader and
     follower, leader and etcd, gateway and leader."""
-    field = Field(bench, wires=True)
-    field.wait_in_sync(names(field))
-    through, direct = both_sides(field)
+    field, through, direct = field_to_cut(bench)
     with through, direct:
         for state in (NO_ANSWERS, NO_REQUESTS):
             leader = field.leader(deadline=40)
@@ -127,7 +122,7 @@ def one_way_cuts_lose_nothing(bench):
             wait_until(lambda: follower.name not in field.in_sync(), "it is out of in_sync")
             through.wait(20)
             field.wires.heal()
-            field.wait_in_sync(names(field), 30)
+            field.wait_in_sync(field.nodes, 30)
         for state in (NO_ANSWERS, NO_REQUESTS):
             leader = field.leader(deadline=40)
             field.wires.set(leader.name, "etcd", state)
@@ -135,7 +130,7 @@ def one_way_cuts_lose_nothing(bench):
             wait_until(lambda: leader not in field.leaders(), "it steps down", 3 * TTL)
             field.wires.heal()
             field.wait_writes(30)
-            field.wait_in_sync(names(field), 30)
+            field.wait_in_sync(field.nodes, 30)
         for state in (NO_ANSWERS, NO_REQUESTS):
             leader = field.leader(deadline=40)
             field.wires.set("gateway", leader.name, state)
@@ -149,12 +144,12 @@ def one_way_cuts_lose_nothing(bench):
 def a_gateway_cut_off_from_etcd_finds_the_next_leader(bench):
     """It keeps its last list, and a node that does not lead says who does."""
     field = Field(bench, wires=True)
-    field.wait_in_sync(names(field))
+    field.wait_in_sync(field.nodes)
     with field.clients(writer=10, keyed=5, reader=5, session=5, counter=2, rate=6) as clients:
         clients.wait(30)
         for state in (SILENT, RESET):
             field.wires.set("gateway", "etcd", state)
-            field.wait_in_sync(names(field), 30)
+            field.wait_in_sync(field.nodes, 30)
             leader = field.leader()
             leader.kill()
             field.leader(besides=[leader], deadline=4 * TTL)
@@ -169,9 +164,7 @@ def a_gateway_cut_off_from_etcd_finds_the_next_leader(bench):
 @test
 def slow_links_lose_nothing(bench):
     """Everything that one follower and etcd hear and say comes a quarter of a second later."""
-    field = Field(bench, wires=True)
-    field.wait_in_sync(names(field))
-    through, direct = both_sides(field)
+    field, through, direct = field_to_cut(bench)
     with through, direct:
         leader = field.leader()
         slow = field.followers()[0]
@@ -234,7 +227,7 @@ def _disturb(field, rng):
 
 
 def _cut_something(field, rng):
-    everyone = names(field)
+    everyone = [node.name for node in field.nodes]
     source = rng.choice(everyone + ["gateway"])
     to = rng.choice([name for name in everyone + ["etcd"] if name != source])
     state = rng.choice([SILENT, RESET, NO_ANSWERS, NO_REQUESTS, OPEN])

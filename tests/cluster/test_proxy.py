@@ -76,14 +76,20 @@ class Program:
         wait_until(lambda: self.said() == text, "it says %r, %r so far" % (text, self.said()))
 
 
-@test
-def a_link_is_cut_for_one_and_not_for_the_other(bench):
+def server_behind_a_front(bench):
+    """The wires, the server, the front's port."""
     wires = Wires(bench)
     target = free_ports(2)
     port = target + 1
     server = Program(bench, "server", SERVER, str(target))
     server.wait("up\n")
     wires.front("server", port, target)
+    return wires, server, port
+
+
+@test
+def a_link_is_cut_for_one_and_not_for_the_other(bench):
+    wires, server, port = server_behind_a_front(bench)
     one, two = (Program(bench, name, CLIENT) for name in ("one", "two"))
     one.tell("%d +a" % port)
     one.wait("+A\n")
@@ -102,12 +108,7 @@ def a_link_is_cut_for_one_and_not_for_the_other(bench):
 
 @test
 def a_silent_link_delivers_late_and_one_way_silence_lets_requests_through(bench):
-    wires = Wires(bench)
-    target = free_ports(2)
-    port = target + 1
-    server = Program(bench, "server", SERVER, str(target))
-    server.wait("up\n")
-    wires.front("server", port, target)
+    wires, server, port = server_behind_a_front(bench)
     client = Program(bench, "client", CLIENT)
     client.tell("%d +a" % port)
     client.wait("+A\n")
@@ -131,12 +132,7 @@ def a_silent_link_delivers_late_and_one_way_silence_lets_requests_through(bench)
 
 @test
 def a_delay_is_kept(bench):
-    wires = Wires(bench)
-    target = free_ports(2)
-    port = target + 1
-    server = Program(bench, "server", SERVER, str(target))
-    server.wait("up\n")
-    wires.front("server", port, target)
+    wires, _, port = server_behind_a_front(bench)
     client = Program(bench, "client", CLIENT)
     wires.set("client", "server", OPEN, delay=0.2)
     begin = time.monotonic()

@@ -30,7 +30,7 @@ def load(field):
 
 
 def in_sync_again(field, deadline=60):
-    field.wait_in_sync([node.name for node in field.nodes], deadline)
+    field.wait_in_sync(field.nodes, deadline)
 
 
 def no_pause(clients, *spans):
@@ -74,6 +74,17 @@ def big_writes(field, count, name):
             for i in range(1500)])
 
 
+def left_behind(field):
+    """A follower that is killed, and a leader whose log no longer has what comes next for it."""
+    in_sync_again(field)
+    behind = field.followers()[0]
+    behind.kill()
+    field.wait_in_sync(field.running())
+    big_writes(field, 60, "m")
+    wait_until(lambda: first_in_log(field.leader()) > 20, "the leader's log is cut", 60)
+    return behind
+
+
 @test
 def a_follower_far_behind_catches_up_under_load(bench):
     """By its log: it fetches what it missed, while the leader goes on as if nothing were."""
@@ -82,7 +93,7 @@ def a_follower_far_behind_catches_up_under_load(bench):
     in_sync_again(field)
     behind = field.followers()[0]
     behind.kill()
-    field.wait_in_sync([node.name for node in field.running()])
+    field.wait_in_sync(field.running())
     many_revisions(field, count, "m")
     missed = field.leader().revision() - count
     check(missed >= 0, "the leader stands at %d", missed + count)
@@ -104,12 +115,7 @@ def a_follower_whose_log_was_cut_away_takes_a_full_copy(bench):
     """Far behind a short log, and with an empty disk: both take a copy, while the leader goes
     on."""
     field = Field(bench, replication_log_keep_bytes="1m")
-    in_sync_again(field)
-    behind = field.followers()[0]
-    behind.kill()
-    field.wait_in_sync([node.name for node in field.running()])
-    big_writes(field, 60, "m")
-    wait_until(lambda: first_in_log(field.leader()) > 20, "the leader's log is cut", 60)
+    behind = left_behind(field)
     with load(field) as clients:
         clients.wait(100)
         since = now()
@@ -118,7 +124,7 @@ def a_follower_whose_log_was_cut_away_takes_a_full_copy(bench):
         clients.wait(20)
         spans = [(since, now())]
         behind.kill()  # for which they wait
-        field.wait_in_sync([node.name for node in field.running()])
+        field.wait_in_sync(field.running())
         clients.wait(20)
         wipe_disk(behind)
         since = now()
@@ -137,12 +143,7 @@ def a_follower_killed_during_its_copy_begins_again(bench):
     """A half copy is marked before its first byte and never served; so often the copy is broken, it
     begins again. Its leader is killed during one too."""
     field = Field(bench, wires=True, replication_log_keep_bytes="1m")
-    in_sync_again(field)
-    behind = field.followers()[0]
-    behind.kill()
-    field.wait_in_sync([node.name for node in field.running()])
-    big_writes(field, 60, "m")
-    wait_until(lambda: first_in_log(field.leader()) > 20, "the leader's log is cut", 60)
+    behind = left_behind(field)
     for node in field.running():  # so that a copy takes a while
         field.wires.set(behind.name, node.name, OPEN, delay=0.15)
     with load(field) as clients:

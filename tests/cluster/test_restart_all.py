@@ -12,7 +12,7 @@ def load(field, **more):
 
 
 def in_sync_again(field):
-    field.wait_in_sync([node.name for node in field.nodes], 40)
+    field.wait_in_sync(field.nodes, 40)
 
 
 @test
@@ -79,7 +79,7 @@ def a_node_in_sync_alone_is_waited_for(bench):
         alone = field.leader()
         for node in field.followers():
             node.kill()
-        field.wait_in_sync([alone.name])
+        field.wait_in_sync([alone])
         clients.wait(60)
         alone.kill()
         rest = [node for node in field.nodes if node is not alone]
