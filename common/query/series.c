@@ -7,16 +7,11 @@ enum kt_status query_series(struct plan *plan, const struct kt_subject *subject,
 {
     const struct kt_query_env *env = plan->env;
     struct kt_series *series = NULL;
-    bool erased = false;
     enum kt_status status = query_tick(plan, err);
     if (status == KT_OK) {
         status = kt_series_cache_get(env->cache, subject, &series, err);
     }
-    if (status == KT_OK) {
-        status = kt_store_check_erased(env->store, plan->view, &subject, 1, env->deadline_mono_ms,
-                                       &erased, err);
-    }
-    if (status == KT_OK && erased) {
+    if (status == KT_OK && kt_store_erased_since(env->store, plan->view, subject)) {
         if (env->erased) {
             *env->erased = true;
         }

@@ -400,18 +400,6 @@ static enum kt_status write_all(struct applier *a, const struct kt_entry *entrie
     return status;
 }
 
-/* See indicators_now() for why before the commit. That they stay after a failed one does no harm:
- * no row names them. */
-static void publish_indicators(struct kt_store *store, struct indicator_table *table)
-{
-    struct indicator_table *fresh = indicators_ref(table);
-    kt_mutex_lock(&store->view_mutex);
-    struct indicator_table *old = store->indicators;
-    store->indicators = fresh;
-    kt_mutex_unlock(&store->view_mutex);
-    indicators_unref(&old);
-}
-
 static void take_settings(struct applier *a)
 {
     struct kt_store *store = a->store;
@@ -488,8 +476,6 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
     status = apply_on(store, view, entries, count, results, err);
     kt_catalogue_unref(&view);
     if (status == KT_OK) {
-        publish_indicators(store, a->edit->indicators);
-        atomic_store(&store->erasing, a->erased);
         status = behind_show(store, count, err);
     }
     if (status == KT_OK) {
@@ -503,7 +489,6 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
         behind_undo(store);
         kt_catalogue_unref(&a->edit);
     }
-    atomic_store(&store->erasing, 0);
     if (status == KT_OK) {
         behind_after(store);
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* behind.c - the data is written behind: what was applied is shown at once, and stays in one open
  * transaction of the data file until there is enough of it (FLUSH_ENTRIES, or FLUSH_MS after the
- * first), or somebody reads the file. Pages that many small changes touch are so written once.
+ * first), or somebody reads the file. Pages that many small changes touch are so written once, and
+ * what is committed was always shown before: the file is never ahead of the newest view.
  *
  * The log has it all: a crash loses the open transaction, and the next open applies those entries
  * again. So does this process when a commit fails and SQLite has rolled back what is shown already:

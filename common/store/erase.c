@@ -3,9 +3,9 @@
  *
  * The records are found and deleted in pieces, so that a subject of any size takes the same memory.
  * A view is a matter of memory, while series come from the table: a question that is under way
- * finds less there than its view promises. It is told by kt_store_check_erased: a subject remembers
- * the revision that took records from it, and since the table loses them a moment before the view
- * that says so is published, `erasing` names the revision for that moment.
+ * finds less there than its view promises. It is told by kt_store_erased_since: a subject remembers
+ * the revision that took records from it, and the file loses them only once the view that says so
+ * is shown (behind.c).
  */
 #include "store/apply_internal.h"
 
@@ -15,7 +15,6 @@
 #include <string.h>
 
 #define PIECE_RECORDS 256
-#define COMMIT_LOOK_MS 10
 
 /* From a place on, which itself may be among them. */
 const char *const store_find_records_sql =
@@ -298,45 +297,16 @@ enum kt_status kt_store_count_records(struct kt_store *store, const struct kt_ch
 
 /* --- what older views still show --- */
 
-/* Until a commit that may have been read from is over, and its view published. */
-static enum kt_status await_commit(struct kt_store *store, uint64_t revision,
-                                   int64_t deadline_mono_ms, struct kt_error *err)
-{
-    for (;;) {
-        /* Set before the commit and cleared after the view is out or the commit has failed: a
-         * read that saw the commit sees one or the other here (seq_cst, as the reads of SQLite
-         * lie between). */
-        uint64_t erasing = atomic_load(&store->erasing);
-        int64_t now_ms = kt_now_mono_ms();
-        if (erasing <= revision || kt_store_applied(store) >= erasing) {
-            return KT_OK;
-        }
-        if (now_ms >= deadline_mono_ms) {
-            return kt_fail(err, KT_TIMEOUT, "records that were read are being deleted");
-        }
-        (void)kt_store_wait_applied(store, erasing, now_ms + COMMIT_LOOK_MS);
-    }
-}
-
-enum kt_status kt_store_check_erased(struct kt_store *store, const struct kt_catalogue *view,
-                                     const struct kt_subject *const *subjects, size_t count,
-                                     int64_t deadline_mono_ms, bool *ret_erased,
-                                     struct kt_error *err)
+bool kt_store_erased_since(struct kt_store *store, const struct kt_catalogue *view,
+                           const struct kt_subject *subject)
 {
     uint64_t revision = kt_catalogue_revision(view);
-    enum kt_status status = await_commit(store, revision, deadline_mono_ms, err);
-    if (status != KT_OK) {
-        return status;
-    }
-    *ret_erased = false;
     if (atomic_load(&store->erased) <= revision) {
-        return KT_OK;
+        return false;
     }
     struct kt_catalogue *newest = kt_store_view(store);
-    for (size_t i = 0; i < count && !*ret_erased; i++) {
-        const struct kt_subject *now = kt_catalogue_subject(newest, subjects[i]->number);
-        *ret_erased = !now || now->erased_revision > revision;
-    }
+    const struct kt_subject *now = kt_catalogue_subject(newest, subject->number);
+    bool erased = !now || now->erased_revision > revision;
     kt_catalogue_unref(&newest);
-    return KT_OK;
+    return erased;
 }

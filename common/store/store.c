@@ -330,7 +330,6 @@ static void free_parts(struct kt_store *store)
     applier_free(&store->applier);
     behind_done(store);
     kt_catalogue_unref(&store->view);
-    indicators_unref(&store->indicators);
     names_unref(&store->names);
     names_unref(&store->topic_names);
     kt_lock_release(&store->lock);

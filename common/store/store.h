@@ -189,14 +189,11 @@ enum kt_status kt_store_find_request(struct kt_store *store, struct kt_str key, 
 enum kt_status kt_store_count_records(struct kt_store *store, const struct kt_change_delete *erase,
                                       int64_t deadline_mono_ms, uint64_t *ret_records,
                                       uint64_t *ret_subjects, struct kt_error *err) KT_MUST_CHECK;
-/* A delete takes away what older views still show. Who answers from a view calls this once all of
- * its series are loaded: if records of one of these subjects (of the view) went meanwhile, what
- * was read may be half, and the question is to be asked again of a newer view. KT_TIMEOUT at the
- * deadline. Cheap while nothing is deleted. */
-enum kt_status kt_store_check_erased(struct kt_store *store, const struct kt_catalogue *view,
-                                     const struct kt_subject *const *subjects, size_t count,
-                                     int64_t deadline_mono_ms, bool *ret_erased,
-                                     struct kt_error *err) KT_MUST_CHECK;
+/* A delete takes away what older views still show. Who answers from a view asks this once a series
+ * is loaded: if records of the subject (of the view) went meanwhile, what was read may be half, and
+ * the question is to be asked again of a newer view. Cheap while nothing is deleted. */
+bool kt_store_erased_since(struct kt_store *store, const struct kt_catalogue *view,
+                           const struct kt_subject *subject);
 
 /* What was applied is shown at once, and in the data file at the latest half a second later, or as
  * soon as somebody reads that; the log has it in any case. This writes it now: to be called when

@@ -196,9 +196,8 @@ struct kt_store {
     struct names *names, *topic_names;
     struct store_settings settings;
 
-    struct kt_catalogue *view;          /* view_mutex */
-    struct indicator_table *indicators; /* view_mutex: at least all of any committed row */
-    atomic_uint_fast64_t applied;       /* set after the view was published */
+    struct kt_catalogue *view;    /* view_mutex */
+    atomic_uint_fast64_t applied; /* set after the view was published */
 
     struct kt_store_identity identity; /* state_mutex, with all below it */
     struct kt_buf kept, kept_growth;
@@ -215,9 +214,9 @@ struct kt_store {
     unsigned char cursor_key[KT_CURSOR_KEY_BYTES];
 
     atomic_uint_fast64_t noted_commit;
-    /* Revisions of deletes that took records away: of the newest one applied, and of one whose
-     * transaction is about to be committed (0 = none). See kt_store_check_erased. */
-    atomic_uint_fast64_t erased, erasing;
+    /* Of the newest delete that took records away; set before its view was published. See
+     * kt_store_erased_since. */
+    atomic_uint_fast64_t erased;
 };
 
 /* requests.c */

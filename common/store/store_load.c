@@ -332,7 +332,6 @@ enum kt_status data_load(struct kt_store *store, struct kt_error *err)
         status = load_subjects(&l, err);
     }
     if (status == KT_OK) {
-        store->indicators = indicators_ref(l.view->indicators);
         store_publish(store, l.view);
         l.view = NULL;
     }
@@ -376,16 +375,6 @@ static enum kt_status take_version(struct kt_store *store, struct reader *reader
     return status;
 }
 
-/* The indicators that the rows of a read may name: every table is published before the rows that
- * need it are committed, so one taken after the read began knows all that it can see. */
-static struct indicator_table *indicators_now(struct kt_store *store)
-{
-    kt_mutex_lock(&store->view_mutex);
-    struct indicator_table *table = indicators_ref(store->indicators);
-    kt_mutex_unlock(&store->view_mutex);
-    return table;
-}
-
 static enum kt_status read_series(struct kt_store *store, struct reader *reader, uint32_t subject,
                                   struct kt_error *err)
 {
@@ -395,8 +384,9 @@ static enum kt_status read_series(struct kt_store *store, struct reader *reader,
     if (status != KT_OK) {
         return status;
     }
-    struct indicator_table *table = indicators_now(store);
-    rowdata_reader_start(reader->rows, table);
+    /* Taken after the read began it knows all indicators that the rows can name. */
+    struct kt_catalogue *view = kt_store_view(store);
+    rowdata_reader_start(reader->rows, view->indicators);
     while (status == KT_OK) {
         status = take_version(store, reader, stmt, subject, err);
         if (status == KT_OK) {
@@ -404,7 +394,7 @@ static enum kt_status read_series(struct kt_store *store, struct reader *reader,
         }
     }
     db_reset(stmt);
-    indicators_unref(&table);
+    kt_catalogue_unref(&view);
     return status;
 }
 

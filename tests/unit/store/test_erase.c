@@ -494,12 +494,7 @@ static void if_revision_sees_the_entry_before_it(void)
 
 static bool erased_since(struct kt_store *store, const struct kt_catalogue *view, const char *key)
 {
-    bool erased = false;
-    const struct kt_subject *subject = kt_catalogue_find_subject(view, kt_str(key));
-    if (kt_store_check_erased(store, view, &subject, 1, INT64_MAX, &erased, &err) != KT_OK) {
-        help_fatal("check", &err);
-    }
-    return erased;
+    return kt_store_erased_since(store, view, kt_catalogue_find_subject(view, kt_str(key)));
 }
 
 static void whoever_holds_an_older_view_is_told_what_went(void)
@@ -527,23 +522,6 @@ static void whoever_holds_an_older_view_is_told_what_went(void)
     kt_store_close(&store);
 }
 
-static void a_commit_under_way_is_waited_for_up_to_the_deadline(void)
-{
-    struct kt_store *store = help_new();
-    SAVE(store, {"s", 1, "", HELP_NO_D, "a", 1});
-    struct kt_catalogue *view = kt_store_view(store);
-    const struct kt_subject *s = kt_catalogue_find_subject(view, KT_STR("s"));
-    bool erased;
-    atomic_store(&store->erasing, 3);
-    CHECK_FAILS(kt_store_check_erased(store, view, &s, 1, kt_now_mono_ms() + 20, &erased, &err),
-                KT_TIMEOUT);
-    atomic_store(&store->erasing, 0); /* it has failed */
-    CHECK_OK(kt_store_check_erased(store, view, &s, 1, kt_now_mono_ms(), &erased, &err));
-    CHECK(!erased);
-    kt_catalogue_unref(&view);
-    kt_store_close(&store);
-}
-
 /* Readers that count the records of the only subject, which is deleted and saved meanwhile: who
  * finds another number than the view has must be told. */
 struct reading {
@@ -560,10 +538,8 @@ static void read_on(void *arg)
         struct kt_catalogue *view = kt_store_view(r->store);
         const struct kt_subject *s = kt_catalogue_find_subject(view, KT_STR("s"));
         struct kt_series *series = NULL;
-        bool erased = false;
         if (s && kt_store_load_series(r->store, s->number, &series, &why) == KT_OK &&
-            kt_store_check_erased(r->store, view, &s, 1, INT64_MAX, &erased, &why) == KT_OK &&
-            !erased) {
+            !kt_store_erased_since(r->store, view, s)) {
             struct kt_bounds bounds = {ALL_D, kt_catalogue_revision(view)};
             int there = 0;
             for (size_t i = 0; i < kt_series_record_count(series); i++) {
@@ -744,7 +720,6 @@ static const struct kt_test tests[] = {
     TEST(if_revision_holds_for_every_subject_that_a_change_names),
     TEST(if_revision_sees_the_entry_before_it),
     TEST(whoever_holds_an_older_view_is_told_what_went),
-    TEST(a_commit_under_way_is_waited_for_up_to_the_deadline),
     TEST(no_reader_takes_half_an_answer_for_a_whole_one),
     TEST(any_order_of_saves_and_deletes_agrees_with_a_slow_model),
 };
