@@ -116,7 +116,7 @@ static enum kt_status make_replica(struct kt_node *node, struct kt_error *err)
     options.rejoin = node->options.rejoin;
     options.standalone = node->standalone;
     options.priority = (int32_t)config->cluster.priority;
-    options.expect = node->standalone ? 1 : (uint32_t)config->cluster.expect; /* alone is all */
+    options.expect = (uint32_t)config->cluster.expect;
     options.min_in_sync = (uint32_t)config->replication.min_in_sync;
     options.max_in_sync = (uint32_t)config->replication.max_in_sync;
     options.log_keep_bytes = config->replication.log_keep_bytes;
