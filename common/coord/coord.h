@@ -13,9 +13,10 @@
  * watch that was silent for ttl is checked by a read. All events of one etcd revision enter one
  * view together.
  *
- * Threads: two of its own (lease, watch). on_change runs on them with no lock held and must not
- * block: wake somebody. Everything else from any thread; campaign, update and resign block for at
- *          most one etcd call and are called by one thread at a time.
+ * Threads: of its own: two with etcd (lease, watch), one through another node. on_change runs on
+ *          them with no lock held and must not block: wake somebody. Everything else from any
+ *          thread; campaign, update and resign block for at most one etcd call and are called by
+ *          one thread at a time.
  * Owns:    its threads, its lease. Views are counted references.
  * Fails:   start with KT_BAD_VALUE, KT_NO_MEMORY; an etcd that does not answer is no failure of
  * start: it is tried again for ever (0.2 s … 1 s) and logged once per change.
@@ -89,6 +90,9 @@ enum kt_status kt_coord_start_standalone(const struct kt_coord_options *options,
 struct kt_coord_view *kt_coord_view(struct kt_coord *coord); /* counted; never NULL */
 struct kt_coord_view *kt_coord_view_ref(struct kt_coord_view *view);
 void kt_coord_view_unref(struct kt_coord_view **view);
+/* A data node's entry; NULL = none. Of two with one id the one that was registered first: it is the
+ * node, the other a copy of its disk. */
+const struct kt_service *kt_coord_view_node(const struct kt_coord_view *view, const char *id);
 /* What a view shows of etcd, for a node that cannot reach it: "revision":n,"complete":b,
  * "reachable":b,"keys":[{"key","value","create_revision","mod_revision","lease":"digits"}], keys
  * without the prefix. Writes members of the object that is open; KT_NO_MEMORY: it is half. */

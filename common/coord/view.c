@@ -80,6 +80,25 @@ void kt_coord_view_unref(struct kt_coord_view **view)
     kt_free(last);
 }
 
+const struct kt_service *kt_coord_view_node(const struct kt_coord_view *view, const char *id)
+{
+    const struct kt_service *found = NULL;
+
+    for (size_t i = 0; i < view->service_count; i++) {
+        const struct kt_service *service = &view->services[i];
+
+        /* Of two random ids the first characters differ mostly. */
+        if (service->role != KT_ROLE_GATEWAY && service->id[0] == id[0] &&
+            strcmp(service->id, id) == 0 &&
+            (!found || (found->state == KT_STATE_DIVERGED && service->state != KT_STATE_DIVERGED) ||
+             (service->state != KT_STATE_DIVERGED &&
+              service->create_revision < found->create_revision))) {
+            found = service;
+        }
+    }
+    return found;
+}
+
 static bool same_services(const struct kt_coord_view *a, const struct kt_coord_view *b)
 {
     if (a->service_count != b->service_count) {

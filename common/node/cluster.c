@@ -23,16 +23,6 @@ struct info {
     const struct kt_coord_view *view;
 };
 
-static const struct kt_service *find_service(const struct kt_coord_view *view, const char *id)
-{
-    for (size_t i = 0; i < view->service_count; i++) {
-        if (strcmp(view->services[i].id, id) == 0) {
-            return &view->services[i];
-        }
-    }
-    return NULL;
-}
-
 /* What is known of a member beyond its registration: the leader knows all, others themselves. */
 struct known {
     uint64_t revision;
@@ -75,7 +65,7 @@ static void write_known_ms(struct kt_jw *jw, const char *name, bool is_known, in
 
 static void write_member(const struct info *info, const struct kt_member *member, struct kt_jw *jw)
 {
-    const struct kt_service *service = find_service(info->view, member->id);
+    const struct kt_service *service = kt_coord_view_node(info->view, member->id);
     struct known known = know(info, member->id, service);
     bool is_leader = strcmp(member->id, info->status->leader_id) == 0;
     kt_jw_object(jw);

@@ -54,25 +54,9 @@ bool kt_m_set_has(const struct kt_id_set *set, const char *id)
     return false;
 }
 
-/* Of two with one id the one that was registered first: it is the node, the other a copy. */
-const struct kt_service *kt_m_service_in(const struct kt_coord_view *view, const char *id)
-{
-    const struct kt_service *found = NULL;
-    for (size_t i = 0; i < view->service_count; i++) {
-        const struct kt_service *service = &view->services[i];
-        if (service->role != KT_ROLE_GATEWAY && kt_m_same(service->id, id) &&
-            (!found || (found->state == KT_STATE_DIVERGED && service->state != KT_STATE_DIVERGED) ||
-             (service->state != KT_STATE_DIVERGED &&
-              service->create_revision < found->create_revision))) {
-            found = service;
-        }
-    }
-    return found;
-}
-
 const struct kt_service *kt_m_service_of(const struct kt_machine *machine, const char *id)
 {
-    return kt_m_service_in(machine->facts.view, id);
+    return kt_coord_view_node(machine->facts.view, id);
 }
 
 const struct kt_service *kt_m_own_entry(const struct kt_machine *machine)

@@ -473,7 +473,7 @@ void kt_machine_recovery(const struct kt_machine *machine, const struct kt_coord
     }
     for (size_t i = 0; i < set.count; i++) {
         const struct kt_member *member = kt_cluster_config_member(&machine->disk.kept, set.ids[i]);
-        if (!kt_m_service_in(view, set.ids[i]) && len < size) {
+        if (!kt_coord_view_node(view, set.ids[i]) && len < size) {
             int wrote =
                 snprintf(ret_missing + len, size - len, "%s%s%s%s%s", len ? ", " : "", set.ids[i],
                          member ? " (" : "", member ? member->addr : "", member ? ")" : "");

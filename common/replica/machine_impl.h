@@ -30,7 +30,6 @@ int64_t kt_m_ttl_ms(const struct kt_machine *machine);
 bool kt_m_set_has(const struct kt_id_set *set, const char *id);
 /* A data node's entry in the view; NULL = none. */
 const struct kt_service *kt_m_service_of(const struct kt_machine *machine, const char *id);
-const struct kt_service *kt_m_service_in(const struct kt_coord_view *view, const char *id);
 bool kt_m_is_newer(uint64_t epoch_a, uint64_t version_a, uint64_t epoch_b, uint64_t version_b);
 uint64_t kt_m_end_epoch(const struct kt_machine_log *log);
 /* This process's own entry, under its current lease; NULL = it is not in the view. */

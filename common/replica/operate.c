@@ -140,16 +140,6 @@ enum kt_status kt_replica_recover(struct kt_replica *replica, char *ret_missing,
 
 /* --- forget --- */
 
-static bool is_registered(const struct kt_coord_view *view, const char *id)
-{
-    for (size_t i = 0; i < view->service_count; i++) {
-        if (view->services[i].role != KT_ROLE_GATEWAY && strcmp(view->services[i].id, id) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 enum kt_status kt_replica_forget(struct kt_replica *replica, const char *id,
                                  int64_t deadline_mono_ms, struct kt_error *err)
 {
@@ -160,7 +150,7 @@ enum kt_status kt_replica_forget(struct kt_replica *replica, const char *id,
         status = kt_fail(err, KT_NOT_LEADER, "this node does not lead");
     } else if (!kt_cluster_config_member(&machine->disk.kept, id)) {
         status = kt_fail_field(err, KT_NOT_FOUND, "id", "id: no member has the id %s", id);
-    } else if (is_registered(replica->view, id)) {
+    } else if (kt_coord_view_node(replica->view, id)) {
         status = kt_fail_field(err, KT_CONFLICT, "id",
                                "id: %s is registered and would enter again: stop it first", id);
     } else if (!kt_replica_await_step_until(replica, deadline_mono_ms)) {

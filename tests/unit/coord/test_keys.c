@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a view shows, as JSON and back: who sees etcd through another node sees the same. */
+/* What a view shows, as JSON and back: who sees etcd through another node sees the same; and whom
+ * it means by an id. */
 #include "coord/coord_internal.h"
 #include "kt_test.h"
 
@@ -147,9 +148,33 @@ static void keys_of_no_known_kind_are_left_out(void)
     kt_facts_done(&facts);
 }
 
+static void who_was_registered_first_is_the_node_of_an_id(void)
+{
+    struct kt_service services[4];
+    struct kt_coord_view view = {.services = services, .service_count = 4};
+    memset(services, 0, sizeof(services));
+    for (size_t i = 0; i < 4; i++) {
+        kt_str_copy(services[i].id, sizeof(services[i].id), KT_STR("00000000000000a1"));
+        services[i].create_revision = 9 - (int64_t)i;
+        services[i].state = KT_STATE_WHOLE;
+    }
+    kt_str_copy(services[0].id, sizeof(services[0].id), KT_STR("00000000000000a2"));
+    services[3].role = KT_ROLE_GATEWAY;
+    CHECK(kt_coord_view_node(&view, services[1].id) == &services[2]);
+    services[2].state = KT_STATE_DIVERGED; /* it has found out that it is the copy */
+    CHECK(kt_coord_view_node(&view, services[1].id) == &services[1]);
+    services[1].state = KT_STATE_DIVERGED;
+    CHECK(kt_coord_view_node(&view, services[1].id) == &services[1]);
+    services[2].state = KT_STATE_WHOLE;
+    CHECK(kt_coord_view_node(&view, services[1].id) == &services[2]);
+    CHECK(kt_coord_view_node(&view, services[0].id) == &services[0]);
+    CHECK(!kt_coord_view_node(&view, "00000000000000a3"));
+}
+
 static const struct kt_test tests[] = {
     TEST(what_one_shows_another_sees),
     TEST(what_is_no_view_is_refused),
     TEST(keys_of_no_known_kind_are_left_out),
+    TEST(who_was_registered_first_is_the_node_of_an_id),
 };
 KT_TEST_MAIN(tests)
