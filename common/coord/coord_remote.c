@@ -133,12 +133,10 @@ static enum kt_status refusal(const struct kt_http_answer *answer, struct kt_err
     enum kt_status status = answer->status == 404   ? KT_NOT_FOUND
                             : answer->status == 409 ? KT_CONFLICT
                                                     : KT_UNAVAILABLE;
-    if (kt_json_parse(kt_buf_str(&answer->body), KT_JSON_DEPTH_DEFAULT, &doc, NULL) == KT_OK &&
-        kt_json_type(kt_json_root(doc)) == KT_JSON_OBJECT) {
-        const struct kt_json_value *text = kt_json_member(kt_json_root(doc), "status_msg");
-        if (text && kt_json_type(text) == KT_JSON_STRING) {
-            why = kt_json_string(text);
-        }
+    if (kt_json_parse(kt_buf_str(&answer->body), KT_JSON_DEPTH_DEFAULT, &doc, NULL) == KT_OK) {
+        const struct kt_json_value *text =
+            kt_json_member_as(kt_json_root(doc), "status_msg", KT_JSON_STRING);
+        why = text ? kt_json_string(text) : why;
     }
     status = kt_fail(err, status, "status %d: " KT_STR_FMT, answer->status, KT_STR_ARG(why));
     kt_json_free(&doc);
