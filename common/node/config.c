@@ -148,14 +148,12 @@ static const struct kt_conf_key keys[] = {
     {"replication", "lag_timeout", KT_CONF_MS, AT(replication.lag_timeout), 100, 60000, "1000",
      "ms", NULL,
      "A follower that is silent or behind for so long is no longer waited for by writes. Half of "
-     "it "
-     "bounds a follower's long poll.",
+     "it bounds a follower's long poll.",
      NULL},
     {"replication", "min_in_sync", KT_CONF_INT, AT(replication.min_in_sync), 1, KT_MEMBERS_MAX, "1",
      "nodes", NULL,
      "Nodes, the leader included, that must have a write before it is acknowledged; with fewer "
-     "there "
-     "writes are refused. Who founds the cluster decides.",
+     "there writes are refused. Who founds the cluster decides.",
      NULL},
     {"replication", "max_in_sync", KT_CONF_INT, AT(replication.max_in_sync), 1, KT_MEMBERS_MAX, "3",
      "nodes", NULL,

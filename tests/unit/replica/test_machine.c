@@ -359,9 +359,8 @@ static void standalone_leads_itself_at_once_again_and_again(void)
     CHECK_INT(machine.disk.kept.min_in_sync, 1);
     CHECK_INT(machine.commit_seq, 1);
 
-    disk =
-        machine
-            .disk; /* a restart: what stood for etcd is empty again, a promise is not waited for */
+    /* A restart: what stood for etcd is empty again, and a promise is not waited for. */
+    disk = machine.disk;
     forget_etcd();
     init();
     win();
