@@ -111,9 +111,9 @@ static enum kt_status check_room(const struct kt_copy_out *out, struct kt_error 
 static enum kt_status take_epochs(struct kt_copy_out *out, struct kt_error *err)
 {
     enum kt_status status = kt_store_epochs(out->store, &out->epochs, &out->epoch_count, err);
-    while (status == KT_OK && out->epoch_count > 0 &&
-           out->epochs[out->epoch_count - 1].first_seq > out->applied_seq) {
-        out->epoch_count--;
+    if (status == KT_OK) {
+        const struct kt_epoch *last = kt_epochs_at(out->epochs, out->epoch_count, out->applied_seq);
+        out->epoch_count = last ? (size_t)(last - out->epochs) + 1 : 0;
     }
     return status;
 }

@@ -214,9 +214,10 @@ static enum kt_status plan_cut(struct kt_store *store, struct cut *cut, struct k
                        (unsigned long long)floor, (unsigned long long)cut->after);
     }
     kt_mutex_lock(&store->state_mutex);
-    while (cut->epoch_count < store->epoch_count &&
-           store->epochs[cut->epoch_count].first_seq <= cut->after) {
-        cut->epoch = store->epochs[cut->epoch_count++].epoch;
+    const struct kt_epoch *at = kt_epochs_at(store->epochs, store->epoch_count, cut->after);
+    if (at) {
+        cut->epoch = at->epoch;
+        cut->epoch_count = (size_t)(at - store->epochs) + 1;
     }
     kt_mutex_unlock(&store->state_mutex);
     return log_stamp_of(store, cut->after, &cut->wall_ms, err);

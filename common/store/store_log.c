@@ -493,13 +493,10 @@ enum kt_status kt_store_log_entry_id(struct kt_store *store, uint64_t seq,
                                      struct kt_epoch *ret_epoch, struct kt_error *err)
 {
     kt_mutex_lock(&store->state_mutex);
-    size_t at = store->epoch_count;
-    while (at > 0 && store->epochs[at - 1].first_seq > seq) {
-        at--;
-    }
-    bool known = at > 0 && seq <= store->identity.end_seq;
+    const struct kt_epoch *at = kt_epochs_at(store->epochs, store->epoch_count, seq);
+    bool known = at && seq <= store->identity.end_seq;
     if (known) {
-        *ret_epoch = store->epochs[at - 1];
+        *ret_epoch = *at;
     }
     kt_mutex_unlock(&store->state_mutex);
     return known ? KT_OK
