@@ -271,24 +271,19 @@ void kt_answer_on_data(struct kt_exchange *exchange)
         fail_broken(exchange, "it answers what was not asked");
         return;
     }
-    if (!exchange->answer_parsed && !parse_answer(exchange)) {
+    /* One that is not held is judged by its head, which is here now, the others when they are
+     * whole. */
+    if (!exchange->answer_parsed &&
+        (!parse_answer(exchange) || (!exchange->answer_held && kt_dispatch_instead(exchange)))) {
         return;
     }
-    if (exchange->answer_held && exchange->answer.has_body &&
-        kt_io_len(io) < exchange->answer_head_len + (uint64_t)exchange->answer_left) {
-        kt_io_read(io, false);
-        return;
-    }
-    if (!exchange->answer_judged) {
-        exchange->answer_judged = true;
-        if (kt_dispatch_instead(exchange)) {
-            return;
-        }
-    }
-    if (exchange->answer_held) {
-        send_whole(exchange);
-    } else {
+    if (!exchange->answer_held) {
         kt_answer_pump(exchange);
+    } else if (exchange->answer.has_body &&
+               kt_io_len(io) < exchange->answer_head_len + (uint64_t)exchange->answer_left) {
+        kt_io_read(io, false);
+    } else if (!kt_dispatch_instead(exchange)) {
+        send_whole(exchange);
     }
 }
 

@@ -150,7 +150,7 @@ struct kt_exchange {
     int64_t answer_left;
     struct kt_h1_chunks answer_chunks;
     uint64_t answer_bytes;
-    bool answer_parsed, answer_held, answer_judged, answer_started, answer_done;
+    bool answer_parsed, answer_held, answer_started, answer_done;
     bool keep; /* the client's connection lives on */
     int status;
 
