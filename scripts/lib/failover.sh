@@ -91,7 +91,7 @@ print_after_kill() { # LEADER: the name of who led
     say
     say "Watch:"
     say "  watch -n 0.2 '$(again --status)'"
-    say "  tail -f ${logs@Q}/*.log      # elected, leading, in_sync …"
+    say "  tail -f ${logs@Q}/*.log      # won, leading, following …"
     [ "$node_name" = gateway ] || print_write_line
     say "Then:"
     say "  $(again --start "$node_name")"
