@@ -13,20 +13,11 @@
 #include "base/fs.h"
 #include "store/copy.h"
 #include "store/touched.h"
+#include "tests/unit/store/memory_disk.h"
 #include "tests/unit/store/store_help.h"
 
 #define CLUSTER "00000000000000cc"
 #define GIVEN_TEXT "1/ a=1; 2/ a=2"
-
-#ifndef _WIN32
-/* Hundreds of stores are opened, and what a real disk adds to each is only its fsync. */
-__attribute__((constructor)) static void use_memory_disk(void)
-{
-    if (kt_fs_is_dir("/dev/shm")) {
-        setenv("TMPDIR", "/dev/shm", 0);
-    }
-}
-#endif
 
 /* What the last open had to say; "" = nothing. */
 static char last_notice[1000];

@@ -3,18 +3,8 @@
  * After the failure the step is tried again, in the same process or after a restart; in the end all
  * must be as if nothing had happened.
  */
-#include "base/fs.h"
+#include "tests/unit/store/memory_disk.h"
 #include "tests/unit/store/store_help.h"
-
-#ifndef _WIN32
-/* Hundreds of stores are opened, and what a real disk adds to each is only its fsync. */
-__attribute__((constructor)) static void use_memory_disk(void)
-{
-    if (kt_fs_is_dir("/dev/shm")) {
-        setenv("TMPDIR", "/dev/shm", 0);
-    }
-}
-#endif
 
 enum { STEPS = 8 };
 

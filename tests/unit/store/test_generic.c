@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* test_generic.c - generic series: bytes of a change, what apply makes of it, and finding them. */
+#include "tests/unit/store/memory_disk.h"
 #include "tests/unit/store/store_help.h"
 
-#include "base/fs.h"
-
 #include <sqlite3.h>
-
-#ifndef _WIN32
-__attribute__((constructor)) static void use_memory_disk(void)
-{
-    if (kt_fs_is_dir("/dev/shm")) {
-        setenv("TMPDIR", "/dev/shm", 0);
-    }
-}
-#endif
 
 /* --- changes in one line: "5=1,2.5 7= 9=3" (a time without numbers is taken away) --- */
 

@@ -5,18 +5,10 @@
 #include "base/thread.h"
 #include "store/copy.h"
 #include "store/touched.h"
+#include "tests/unit/store/memory_disk.h"
 #include "tests/unit/store/store_help.h"
 
 #include <stdatomic.h>
-
-#ifndef _WIN32
-__attribute__((constructor)) static void use_memory_disk(void)
-{
-    if (kt_fs_is_dir("/dev/shm")) {
-        setenv("TMPDIR", "/dev/shm", 0);
-    }
-}
-#endif
 
 static struct kt_buf body; /* a save of about a kilobyte */
 

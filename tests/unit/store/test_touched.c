@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* test_touched.c - which subjects and topics each revision touched. */
 #include "store/touched.h"
+#include "tests/unit/store/memory_disk.h"
 #include "tests/unit/store/store_help.h"
 
-#include "base/fs.h"
-
 #include <sqlite3.h>
-
-#ifndef _WIN32
-__attribute__((constructor)) static void use_memory_disk(void)
-{
-    if (kt_fs_is_dir("/dev/shm")) {
-        setenv("TMPDIR", "/dev/shm", 0);
-    }
-}
-#endif
 
 /* --- changes in one line: "a:p,q b: c" saves a in p and q, b in no topic, and a record of c --- */
 
