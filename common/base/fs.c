@@ -89,6 +89,13 @@ enum kt_status kt_fs_mkdirs(const char *path, struct kt_error *err)
     return KT_OK;
 }
 
+/* Heap, NULL without memory. */
+static char *parent_of(const char *path)
+{
+    size_t len = parent_len(path);
+    return len ? kt_strndup(path, len) : kt_strdup(".");
+}
+
 enum kt_status kt_fs_mkdirs_for(const char *path, struct kt_error *err)
 {
     size_t len = parent_len(path);
@@ -178,8 +185,7 @@ static enum kt_status write_and_sync(int fd, const char *path, struct kt_str con
 
 enum kt_status kt_fs_sync_parent(const char *path, struct kt_error *err)
 {
-    size_t len = parent_len(path);
-    KT_AUTOFREE char *parent = len ? kt_strndup(path, len) : kt_strdup(".");
+    KT_AUTOFREE char *parent = parent_of(path);
     if (!parent) {
         return kt_fail(err, KT_NO_MEMORY, "sync directory of %s: out of memory", path);
     }
@@ -244,8 +250,7 @@ enum kt_status kt_fs_sync_dir(const char *path, struct kt_error *err)
 
 int64_t kt_fs_free_beside(const char *path)
 {
-    size_t len = parent_len(path);
-    KT_AUTOFREE char *parent = len ? kt_strndup(path, len) : kt_strdup(".");
+    KT_AUTOFREE char *parent = parent_of(path);
     return parent ? kt_os_free_bytes(parent) : -1;
 }
 

@@ -10,7 +10,7 @@
  *   touched.c      what each revision touched
  *   behind.c       what is shown and not yet committed to the data file
  *   copy_out.c     a full copy given             copy_in.c     … and taken
- *   copy_swap.c    … and put in place at open
+ *   copy_swap.c    … and put in place at open  detach.c      new ids for both files
  *
  * Locks, none held while another of the same line is taken:
  *   log_mutex (STORE_WRITE)    the log's write connection
