@@ -95,5 +95,8 @@ struct kt_json_value;
 enum kt_status kt_service_read(const struct kt_json_value *object, struct kt_service *ret_service,
                                struct kt_error *err) KT_MUST_CHECK;
 void kt_service_format(const struct kt_service *service, struct kt_buf *ret_json);
+/* The same as one value of a larger text. */
+struct kt_jw;
+void kt_service_write(struct kt_jw *jw, const struct kt_service *service);
 
 #endif

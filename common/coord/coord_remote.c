@@ -106,22 +106,17 @@ static enum kt_status format_body(const struct coord_remote *coord, const struct
                                   enum action action, struct kt_buf *ret_body, struct kt_error *err)
 {
     struct kt_jw jw;
-    struct kt_buf entry;
-    kt_buf_init(&entry, 0);
     kt_jw_init(&jw, ret_body);
     kt_jw_object(&jw);
     kt_jw_kv_text(&jw, "node_id", self->id);
     if (action != ASK_DEREGISTER) {
         kt_jw_kv_text(&jw, "address", coord->host);
         kt_jw_kv_u64(&jw, "port", coord->port);
-        kt_service_format(self, &entry);
         kt_jw_key_text(&jw, "service");
-        kt_jw_raw(&jw, kt_buf_str(&entry));
+        kt_service_write(&jw, self);
     }
     kt_jw_object_end(&jw);
-    enum kt_status status = kt_buf_status(&entry);
-    status = status == KT_OK ? kt_buf_status(ret_body) : status;
-    kt_buf_done(&entry);
+    enum kt_status status = kt_buf_status(ret_body);
     return status == KT_OK ? KT_OK : kt_fail(err, status, "no memory to register");
 }
 

@@ -245,37 +245,41 @@ static void write_union(struct kt_jw *jw, const struct kt_service *service)
     kt_jw_array_end(jw);
 }
 
+void kt_service_write(struct kt_jw *jw, const struct kt_service *service)
+{
+    kt_jw_object(jw);
+    kt_jw_kv_text(jw, "id", service->id);
+    kt_jw_kv_text(jw, "cluster", service->cluster);
+    kt_jw_kv_text(jw, "addr", service->addr);
+    kt_jw_kv_text(jw, "role", kt_node_role_name(service->role));
+    kt_jw_kv_text(jw, "software", service->software);
+    kt_jw_kv_bool(jw, "electable", service->electable);
+    kt_jw_kv_i64(jw, "priority", service->priority);
+    kt_jw_kv_text(jw, "state", kt_node_state_name(service->state));
+    kt_jw_key_text(jw, "kept");
+    kt_jw_object(jw);
+    kt_jw_kv_u64(jw, "version", service->kept.version);
+    kt_jw_kv_u64(jw, "epoch", service->kept.epoch);
+    kt_jw_kv_text(jw, "epoch_id", service->kept.epoch_id);
+    kt_coord_write_ids(jw, "in_sync", service->kept.in_sync, service->kept.in_sync_count);
+    write_union(jw, service);
+    kt_jw_object_end(jw);
+    kt_jw_key_text(jw, "end");
+    kt_jw_object(jw);
+    kt_jw_kv_u64(jw, "epoch", service->end_epoch);
+    kt_jw_kv_u64(jw, "seq", service->end_seq);
+    kt_jw_object_end(jw);
+    kt_jw_kv_u64(jw, "revision", service->revision);
+    kt_jw_kv_i64(jw, "started_at", service->started_at_ms);
+    if (service->via[0]) {
+        kt_jw_kv_text(jw, "via", service->via);
+    }
+    kt_jw_object_end(jw);
+}
+
 void kt_service_format(const struct kt_service *service, struct kt_buf *ret_json)
 {
     struct kt_jw jw;
-
     kt_jw_init(&jw, ret_json);
-    kt_jw_object(&jw);
-    kt_jw_kv_text(&jw, "id", service->id);
-    kt_jw_kv_text(&jw, "cluster", service->cluster);
-    kt_jw_kv_text(&jw, "addr", service->addr);
-    kt_jw_kv_text(&jw, "role", kt_node_role_name(service->role));
-    kt_jw_kv_text(&jw, "software", service->software);
-    kt_jw_kv_bool(&jw, "electable", service->electable);
-    kt_jw_kv_i64(&jw, "priority", service->priority);
-    kt_jw_kv_text(&jw, "state", kt_node_state_name(service->state));
-    kt_jw_key_text(&jw, "kept");
-    kt_jw_object(&jw);
-    kt_jw_kv_u64(&jw, "version", service->kept.version);
-    kt_jw_kv_u64(&jw, "epoch", service->kept.epoch);
-    kt_jw_kv_text(&jw, "epoch_id", service->kept.epoch_id);
-    kt_coord_write_ids(&jw, "in_sync", service->kept.in_sync, service->kept.in_sync_count);
-    write_union(&jw, service);
-    kt_jw_object_end(&jw);
-    kt_jw_key_text(&jw, "end");
-    kt_jw_object(&jw);
-    kt_jw_kv_u64(&jw, "epoch", service->end_epoch);
-    kt_jw_kv_u64(&jw, "seq", service->end_seq);
-    kt_jw_object_end(&jw);
-    kt_jw_kv_u64(&jw, "revision", service->revision);
-    kt_jw_kv_i64(&jw, "started_at", service->started_at_ms);
-    if (service->via[0]) {
-        kt_jw_kv_text(&jw, "via", service->via);
-    }
-    kt_jw_object_end(&jw);
+    kt_service_write(&jw, service);
 }
