@@ -225,6 +225,26 @@ class Server:
 
 # --- processes -----------------------------------------------------------------------------------
 
+@contextlib.contextmanager
+def undisturbed():
+    """Signals that end this program wait until the block is left: a process started within it is
+    known to who has to end it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to the main thread only
+        return
+    came, before = [], {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if callable(signal.getsignal(number)):
+            before[number] = signal.signal(number, lambda got, _frame: came.append(got))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
 class Process:
     """One program with a directory and a log; may be started again after it ended."""
 
@@ -248,7 +268,7 @@ class Process:
         environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1:exitcode=99")
         environment.setdefault("TSAN_OPTIONS", "exitcode=99:halt_on_error=0")
         environment.update(self.environment)
-        with open(self.log_path, "ab") as log:
+        with open(self.log_path, "ab") as log, undisturbed():
             self.popen = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
                                           stderr=log, cwd=self.dir, env=environment)
 

@@ -46,16 +46,6 @@ static inline struct kt_store *open_noticing(const char *path)
     return store;
 }
 
-/* "…/x.db" and ".copy" -> "…/x.copy"; good for four calls. */
-static inline const char *beside(const char *path, const char *suffix)
-{
-    static char names[4][400];
-    static int next;
-    char *name = names[next++ % 4];
-    snprintf(name, sizeof(names[0]), "%.*s%s", (int)(strlen(path) - 3), path, suffix);
-    return name;
-}
-
 static inline void keep(struct kt_store *store, uint64_t epoch, bool half_copy)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -208,8 +198,8 @@ static inline void check_no_files(const char *path)
                                            ".db.copy-wal", ".db.copy-shm",      ".db.copy-journal",
                                            ".db.give-0",   ".db.give-0-journal"};
     for (size_t i = 0; i < KT_ARRAY_LEN(suffixes); i++) {
-        if (kt_fs_exists(beside(path, suffixes[i]))) {
-            kt_test_fail(__FILE__, __LINE__, "%s is left", beside(path, suffixes[i]));
+        if (kt_fs_exists(help_beside(path, suffixes[i]))) {
+            kt_test_fail(__FILE__, __LINE__, "%s is left", help_beside(path, suffixes[i]));
         }
     }
 }

@@ -47,12 +47,22 @@ static inline struct kt_store *help_open(const char *path)
     return store;
 }
 
-/* X.db -> X.log.db, until the next call. */
+/* "…/x.db" and ".copy" -> "…/x.copy"; good for four calls. */
+static inline const char *help_beside(const char *path, const char *suffix)
+{
+    static char names[4][400];
+    static int next;
+    char *name = names[next++ % 4];
+    size_t len = strlen(path) - 3;
+    kt_str_copy(name, sizeof(names[0]), kt_str_n(path, len));
+    kt_str_copy(name + len, sizeof(names[0]) - len, kt_str(suffix));
+    return name;
+}
+
+/* X.db -> X.log.db */
 static inline const char *help_log_path(const char *path)
 {
-    static char log_path[400];
-    snprintf(log_path, sizeof(log_path), "%.*s.log.db", (int)(strlen(path) - 3), path);
-    return log_path;
+    return help_beside(path, ".log.db");
 }
 
 /* Runs SQL on either file as a stranger would. */

@@ -179,11 +179,11 @@ static void a_taker_with_another_history_keeps_it_beside(void)
     CHECK(kt_fs_exists(diverged_path()));
     char data[400], log[400], at[20];
     snprintf(at, sizeof(at), "%s", strrchr(diverged_path(), '-'));
-    snprintf(data, sizeof(data), "%s", beside(path, ".old.db"));
-    snprintf(log, sizeof(log), "%s", beside(path, ".old.log.db"));
+    snprintf(data, sizeof(data), "%s", help_beside(path, ".old.db"));
+    snprintf(log, sizeof(log), "%s", help_beside(path, ".old.log.db"));
     CHECK_OK(kt_fs_rename(diverged_path(), data, &err));
     char name[400];
-    snprintf(name, sizeof(name), "%s.diverged%s", beside(path, ".log.db"), at);
+    snprintf(name, sizeof(name), "%s.diverged%s", help_beside(path, ".log.db"), at);
     CHECK_OK(kt_fs_rename(name, log, &err));
     CHECK_OK(try_open(data, &old, &err));
     CHECK_INT(kt_store_applied(old), 3);
@@ -241,11 +241,11 @@ static void a_wal_of_the_old_files_never_meets_the_new_ones(void)
             epoch_start(taker, 3, "00000000000000e3", true);
         }
         CHECK_OK(copy(giver, taker, &err));
-        read_file(beside(path, ".db-wal"), &wal);
+        read_file(help_beside(path, ".db-wal"), &wal);
         CHECK(wal.len_bytes > 0);
         kt_store_close(&taker);
         CHECK_OK(kt_fs_write_durably(path, kt_buf_str(&data), &err));
-        CHECK_OK(kt_fs_write_durably(beside(path, ".db-wal"), kt_buf_str(&wal), &err));
+        CHECK_OK(kt_fs_write_durably(help_beside(path, ".db-wal"), kt_buf_str(&wal), &err));
         taker = open_noticing(path);
         CHECK_INT(has_diverged(path), diverged);
         check_taken(taker, node_id, 5);
@@ -321,7 +321,7 @@ static void without_a_cluster_or_a_log_nothing_is_put_aside(void)
     CHECK_OK(kt_fs_write_durably(path, KT_STR("no database, but long enough to be one"), &err));
     CHECK_FAILS(rejoin(path, &store, &err), KT_CORRUPT);
     CHECK(strstr(err.message, "this node was in none"));
-    CHECK_OK(kt_fs_remove(beside(path, ".log.db"), &err));
+    CHECK_OK(kt_fs_remove(help_beside(path, ".log.db"), &err));
     CHECK_FAILS(rejoin(path, &store, &err), KT_CORRUPT);
     CHECK(strstr(err.message, "does not know who it is"));
     check_no_files(path);

@@ -15,10 +15,10 @@ static void a_half_copy_goes_and_its_mark_stays(void)
     kt_buf_init(&memory, 0);
     fill(taker, 1);
     kt_store_close(&taker);
-    CHECK_OK(kt_fs_write_durably(beside(path, ".copy"), KT_STR("loading\n"), &err));
-    CHECK_OK(kt_fs_write_durably(beside(path, ".db.copy"), KT_STR("half"), &err));
-    CHECK_OK(kt_fs_write_durably(beside(path, ".db.copy-journal"), KT_STR("half"), &err));
-    CHECK_OK(kt_fs_write_durably(beside(path, ".log.db.copy"), KT_STR("half"), &err));
+    CHECK_OK(kt_fs_write_durably(help_beside(path, ".copy"), KT_STR("loading\n"), &err));
+    CHECK_OK(kt_fs_write_durably(help_beside(path, ".db.copy"), KT_STR("half"), &err));
+    CHECK_OK(kt_fs_write_durably(help_beside(path, ".db.copy-journal"), KT_STR("half"), &err));
+    CHECK_OK(kt_fs_write_durably(help_beside(path, ".log.db.copy"), KT_STR("half"), &err));
     taker = open_noticing(path);
     CHECK(strstr(last_notice, "was removed"));
     check_no_files(path);
@@ -26,15 +26,15 @@ static void a_half_copy_goes_and_its_mark_stays(void)
     CHECK_STR(help_tell(taker, "s", ALL_D, ALL_W), "1/ a=1");
     kt_store_close(&taker);
     /* Given up at its very end: the side file says swap, and one of the files is gone. */
-    CHECK_OK(kt_fs_write_durably(beside(path, ".copy"), KT_STR("swap\n"), &err));
-    CHECK_OK(kt_fs_write_durably(beside(path, ".log.db.copy"), KT_STR("half"), &err));
+    CHECK_OK(kt_fs_write_durably(help_beside(path, ".copy"), KT_STR("swap\n"), &err));
+    CHECK_OK(kt_fs_write_durably(help_beside(path, ".log.db.copy"), KT_STR("half"), &err));
     taker = open_noticing(path);
     check_no_files(path);
     CHECK(read_kept(taker, &memory).half_copy);
     kt_store_close(&taker);
-    CHECK_OK(kt_fs_write_durably(beside(path, ".copy"), KT_STR("what\n"), &err));
+    CHECK_OK(kt_fs_write_durably(help_beside(path, ".copy"), KT_STR("what\n"), &err));
     CHECK_FAILS(try_open(path, &taker, &err), KT_CORRUPT);
-    CHECK(strstr(err.message, beside(path, ".copy")));
+    CHECK(strstr(err.message, help_beside(path, ".copy")));
     kt_buf_done(&memory);
     kt_free((char *)path);
 }
@@ -97,20 +97,21 @@ static void any_number_of_renames_may_have_been_done(void)
         kt_store_close(&taker);
         struct sqlite3 *db = NULL; /* what was decided is in the new log already */
         char sql[600];
-        CHECK_OK(db_open(beside(path, ".log.db.copy"), DB_WHOLE, &db, &err));
+        CHECK_OK(db_open(help_beside(path, ".log.db.copy"), DB_WHOLE, &db, &err));
         snprintf(sql, sizeof(sql),
                  "ATTACH '%s' AS old; INSERT OR REPLACE INTO meta SELECT * FROM old.meta WHERE"
                  " name<>'commit_seq' AND name<>'half_copy'; INSERT OR REPLACE INTO meta"
                  " VALUES('half_copy',0)",
-                 beside(path, ".log.db"));
+                 help_beside(path, ".log.db"));
         CHECK_OK(db_exec(db, sql, &err));
         db_close(&db);
-        CHECK_OK(kt_fs_write_durably(beside(path, ".copy"), KT_STR("swap replace\n"), &err));
+        CHECK_OK(kt_fs_write_durably(help_beside(path, ".copy"), KT_STR("swap replace\n"), &err));
         if (renames >= 1) {
-            CHECK_OK(kt_fs_rename(beside(path, ".log.db.copy"), beside(path, ".log.db"), &err));
+            CHECK_OK(kt_fs_rename(help_beside(path, ".log.db.copy"), help_beside(path, ".log.db"),
+                                  &err));
         }
         if (renames >= 2) {
-            CHECK_OK(kt_fs_rename(beside(path, ".db.copy"), path, &err));
+            CHECK_OK(kt_fs_rename(help_beside(path, ".db.copy"), path, &err));
         }
         CHECK_OK(try_open(path, &taker, &err));
         check_taken(taker, node_id, 5);

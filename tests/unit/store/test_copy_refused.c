@@ -78,7 +78,7 @@ static void what_a_killed_giver_left_goes_at_the_next_open(void)
     const char *path = help_path();
     struct kt_store *giver = help_open(path);
     kt_store_close(&giver);
-    CHECK_OK(kt_fs_write_durably(beside(path, ".db.give-0"), KT_STR("half"), &err));
+    CHECK_OK(kt_fs_write_durably(help_beside(path, ".db.give-0"), KT_STR("half"), &err));
     giver = help_open(path);
     check_no_files(path);
     kt_store_close(&giver);
@@ -99,7 +99,7 @@ static void check_refused(const char *sql, const char *why)
     CHECK_OK(kt_store_copy_out_open(giver, &out, &err));
     CHECK_OK(begin(taker, &in, &err));
     CHECK_OK(transfer(out, in, (struct change_byte){false, 0}, &err));
-    CHECK_OK(db_open(beside(path, ".db.copy"), DB_WHOLE, &db, &err));
+    CHECK_OK(db_open(help_beside(path, ".db.copy"), DB_WHOLE, &db, &err));
     CHECK_OK(db_exec(db, sql, &err));
     db_close(&db);
     epochs = kt_store_copy_out_epochs(out, &count);
