@@ -4,6 +4,7 @@
 
 #include "gateway/nodes.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <string.h>
@@ -175,6 +176,23 @@ static bool fill(struct kt_gw_table *table, const struct kt_gw_table *former,
     return true;
 }
 
+/* Leases that ended all at once say little about the nodes: whose probe is good stays, until
+ * somebody is registered again. */
+static void keep_the_living(struct kt_gw_table *table, const struct kt_gw_table *former)
+{
+    for (size_t i = 0; i < former->count; i++) {
+        struct kt_gw_node *node = former->nodes[i];
+        if (kt_gw_node_is_up(node)) {
+            kt_gw_node_ref(node);
+            table->nodes[table->count++] = node;
+        }
+    }
+    if (table->count > 0) {
+        kt_log(WARN, "gateway", "nobody_registered",
+               "kept=%zu why=\"no data node is registered, and these answer\"", table->count);
+    }
+}
+
 static void publish(struct kt_nodes *nodes, struct kt_gw_table *table)
 {
     atomic_init(&table->refs, 1 + (int)nodes->slot_count);
@@ -205,6 +223,9 @@ bool kt_nodes_update(struct kt_nodes *nodes, struct kt_coord_view *view)
         kt_gw_table_unref(&table);
         kt_coord_view_unref(&view);
         return false;
+    }
+    if (former && table->count == 0) {
+        keep_the_living(table, former);
     }
     table->view = view;
     for (size_t i = 0; former && i < former->count; i++) {

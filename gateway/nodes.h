@@ -42,7 +42,7 @@ struct kt_gw_node {
      * since; 0 = no. */
     _Atomic int64_t refused_ms;
     _Atomic uint64_t revision; /* what the newest good probe said; relaxed: a hint */
-    _Atomic bool gone;         /* no longer registered */
+    _Atomic bool gone;         /* in no table any more */
     _Atomic bool probe_now;
     _Atomic uint64_t requests, failures; /* relaxed: only ever shown */
     struct kt_mutex facts_lock;
@@ -76,8 +76,8 @@ struct kt_nodes; /* opaque */
 /* wake(ctx, slot) tells the owner of a slot that a table waits there; any thread, may not block. */
 struct kt_nodes *kt_nodes_new(size_t slots, void (*wake)(void *ctx, size_t slot), void *ctx);
 void kt_nodes_free(struct kt_nodes **nodes);
-/* Makes and publishes a table of the view's data nodes; takes the view. False: out of memory,
- * nothing changed. */
+/* Makes and publishes a table of the view's data nodes; takes the view. When it has none, those of
+ * the former table that are up stay. False: out of memory, nothing changed. */
 bool kt_nodes_update(struct kt_nodes *nodes, struct kt_coord_view *view);
 /* The newest table; counted. NULL before the first update. */
 struct kt_gw_table *kt_nodes_current(struct kt_nodes *nodes);

@@ -243,7 +243,7 @@ def revoked_leases_lose_nothing(bench):
 
 @test
 def all_leases_revoked_at_once_lose_nothing(bench):
-    """For a moment nobody is registered: who asks the gateway then may be refused, no more."""
+    """For a moment nobody is registered: the gateway goes on with whom it can reach."""
     field = Field(bench)
     with field.clients(writer=10, keyed=5, reader=5, session=5, counter=3, rate=8) as clients, \
             field.clients(field.nodes, reader=9, writer=6, rate=8, timeout_ms=2000) as direct:
@@ -254,9 +254,7 @@ def all_leases_revoked_at_once_lose_nothing(bench):
                 field.revoke(node)
         clients.wait(30)
         field.judge(clients, direct)
-    for op in clients.failed("read"):
-        check(op.status == 503, "how a read failed: %s", op)
-    no_failures(clients, "write", "raise")
+    no_failures(clients, "read", "write", "raise")
 
 
 class Feed:

@@ -393,6 +393,25 @@ static void a_node_that_left_etcd_leaves_the_list_at_once_and_may_return(void)
     stop();
 }
 
+static void when_all_leave_etcd_at_once_who_is_well_stays(void)
+{
+    CHECK(start(NULL));
+    c->health = 503;
+    CHECK(rig_wait_up(&rig, 2));
+    rig_node_unregister(a);
+    rig_node_unregister(c);
+    rig_node_unregister(b); /* seen as one or one by one: b stays in any case */
+    CHECK_INT(read_many(20), 20);
+    CHECK(rig_call(&rig, "GET /health HTTP/1.1\r\nHost: h\r\n\r\n", &answer));
+    CHECK_INT(answer.status, 200);
+    a->health = b->health = 503; /* their own probes decide, as before */
+    CHECK(rig_wait_up(&rig, 0));
+    CHECK(rig_call(&rig, READ, &answer));
+    CHECK_INT(answer.status, 503);
+    BODY_HAS(b->addr);
+    stop();
+}
+
 static void a_node_that_says_it_is_not_well_gets_nothing(void)
 {
     CHECK(start(NULL));
@@ -692,6 +711,7 @@ static const struct kt_test tests[] = {
     TEST(a_write_follows_the_leader_once),
     TEST(a_leaders_refusal_is_passed_on),
     TEST(a_node_that_left_etcd_leaves_the_list_at_once_and_may_return),
+    TEST(when_all_leave_etcd_at_once_who_is_well_stays),
     TEST(a_node_that_says_it_is_not_well_gets_nothing),
     TEST(a_node_that_does_not_answer_probes_gets_nothing),
     TEST(when_etcd_goes_the_list_stays),
