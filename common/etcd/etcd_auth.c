@@ -266,11 +266,18 @@ enum kt_status kt_etcd_login(struct kt_etcd *etcd, struct etcd_slot *slot, size_
 }
 
 /* libcurl's messages about TLS and certificates all hold one of these words. */
+/* A peer that closes in the middle of the handshake, or never meant to have one, may be seen as no
+ * more than a connection that was reset. */
 static bool is_about_tls(const char *message)
 {
-    struct kt_str text = kt_str(message);
+    static const char *const words[] = {"SSL", "certificate", "reset by peer"};
 
-    return kt_str_find(text, KT_STR("SSL")) >= 0 || kt_str_find(text, KT_STR("certificate")) >= 0;
+    for (size_t i = 0; i < KT_ARRAY_LEN(words); i++) {
+        if (kt_str_find(kt_str(message), kt_str(words[i])) >= 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void kt_etcd_explain(const struct kt_etcd *etcd, size_t index, struct kt_error *err)
@@ -298,8 +305,8 @@ void kt_etcd_explain(const struct kt_etcd *etcd, size_t index, struct kt_error *
                       url, has_user ? etcd->security.user : "", why.message);
     } else if (kt_str_starts(kt_str(url), KT_STR("https://")) && is_about_tls(why.message)) {
         (void)kt_fail(err, why.status,
-                      "etcd: %s; check [etcd] ca_file, cert_file and key_file, and the names and "
-                      "dates in etcd's certificate",
+                      "etcd: %s; check [etcd] ca_file, cert_file and key_file, the names and dates "
+                      "in etcd's certificate, and that it speaks https",
                       why.message);
     } else if (kt_str_find(kt_str(why.message), KT_STR("CommonName of client")) >= 0) {
         /* With its users on, etcd's gateway takes no certificate that could be one's name. */

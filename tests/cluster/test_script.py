@@ -397,17 +397,17 @@ class StartCluster:
         nodes = ("master", "slave", "slave2")
 
         def level():
+            leader = request("127.0.0.1:%d" % self.base, "GET", "/cluster/leader").data()
             run = Run("--status", "--data-dir", self.dir)
             rows = {row[0]: row for row in map(str.split, run.out.splitlines()) if len(row) > 3}
             equal(len({rows[name][5] for name in nodes}), 1, "revisions in %s" % run.out)
-            return run.status == 0 and (run.out, rows)
-        out, rows = wait_until(level, "all are well and level", 20)
-        leader = request("127.0.0.1:%d" % self.base, "GET", "/cluster/leader").data()
-        roles = {rows[name][1]: rows[name][3] for name in nodes}
-        equal({addr: role for addr, role in roles.items() if role == "leader"},
-              {leader["address"]: "leader"}, "leaders in %s" % out)
-        check("leader: %s, epoch %d, " % (leader["address"], leader["epoch"]) in out,
-              "the leader's line: %s", out)
+            roles = {rows[name][1]: rows[name][3] for name in nodes}
+            equal({addr: role for addr, role in roles.items() if role == "leader"},
+                  {leader["address"]: "leader"}, "leaders in %s" % run.out)
+            check("leader: %s, epoch %d, " % (leader["address"], leader["epoch"]) in run.out,
+                  "the leader's line: %s", run.out)
+            return run.status == 0
+        wait_until(level, "all are well and level", 20)
 
     def _leader(self):
         """The name of who leads, as the status says it, and who else there is, once all is well."""
