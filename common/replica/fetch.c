@@ -36,6 +36,7 @@ void kt_fetch_request_format(const struct kt_fetch_request *request, struct kt_b
     kt_jw_object(&jw);
     kt_jw_kv_text(&jw, "cluster", request->cluster);
     kt_jw_kv_text(&jw, "node", request->node);
+    kt_jw_kv_text(&jw, "leader", request->leader);
     kt_jw_kv_text(&jw, "session", request->session);
     kt_jw_kv_u64(&jw, "request", request->request);
     kt_jw_kv_u64(&jw, "took", request->took);
@@ -91,6 +92,9 @@ static enum kt_status parse_fields(struct kt_json_fields *fields, struct kt_fetc
     enum kt_status status = kt_wire_id(fields, "cluster", request->cluster, err);
     if (status == KT_OK) {
         status = kt_wire_id(fields, "node", request->node, err);
+    }
+    if (status == KT_OK) {
+        status = kt_wire_id(fields, "leader", request->leader, err);
     }
     if (status == KT_OK) {
         status = kt_wire_id(fields, "session", request->session, err);

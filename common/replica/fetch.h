@@ -35,6 +35,7 @@
 struct kt_fetch_request {
     char cluster[KT_ID_LEN + 1];
     char node[KT_ID_LEN + 1];
+    char leader[KT_ID_LEN + 1]; /* whom it is for: an address may be another node's by now */
     char session[KT_ID_LEN + 1];
     uint64_t request, took;
     uint64_t epoch;

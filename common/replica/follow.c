@@ -65,6 +65,7 @@ static void fill_request(struct kt_replica *replica, struct fetch *fetch)
     size_t skip = from->vector_count > VECTOR_SENT_MAX ? from->vector_count - VECTOR_SENT_MAX : 0;
     memcpy(request->cluster, from->cluster, sizeof(request->cluster));
     memcpy(request->node, from->node, sizeof(request->node));
+    memcpy(request->leader, fetch->action.to, sizeof(request->leader));
     memcpy(request->session, from->session, sizeof(request->session));
     request->request = from->request;
     request->took = from->took;

@@ -153,6 +153,18 @@ static bool answer_ended(struct kt_replica *replica, struct held_fetch *held)
     return held->done;
 }
 
+static enum kt_status parse_for_us(const struct kt_replica *replica, struct kt_str body,
+                                   struct kt_fetch_request *ret_fetch, struct kt_error *err)
+{
+    enum kt_status status = kt_fetch_request_parse(body, ret_fetch, err);
+    if (status == KT_OK && strcmp(ret_fetch->leader, replica->machine.options.id) != 0) {
+        status = kt_fail_field(err, KT_CONFLICT, "leader", "this is node %s, not %s",
+                               replica->machine.options.id, ret_fetch->leader);
+        kt_fetch_request_done(ret_fetch);
+    }
+    return status;
+}
+
 /* Gives the request to the machine and waits for what it says; false: nothing came. Mutex held. */
 static bool ask_machine(struct kt_replica *replica, struct held_fetch *held,
                         enum kt_m_event_kind kind, int64_t deadline_ms)
@@ -328,7 +340,7 @@ void kt_replica_serve_fetch(struct kt_replica *replica, struct kt_http_request *
 {
     struct kt_error err = KT_ERROR_INIT;
     struct kt_fetch_request fetch;
-    if (kt_fetch_request_parse(request->body, &fetch, &err) != KT_OK) {
+    if (parse_for_us(replica, request->body, &fetch, &err) != KT_OK) {
         refuse(response, &err);
         return;
     }
@@ -358,7 +370,7 @@ void kt_replica_serve_copy(struct kt_replica *replica, struct kt_http_request *r
     struct kt_error err = KT_ERROR_INIT;
     struct kt_fetch_request fetch;
     struct held_fetch held;
-    if (kt_fetch_request_parse(request->body, &fetch, &err) != KT_OK) {
+    if (parse_for_us(replica, request->body, &fetch, &err) != KT_OK) {
         refuse(response, &err);
         return;
     }

@@ -27,8 +27,10 @@ static size_t who_asks(struct kt_str body)
 {
     for (size_t n = 0; n < RIG_NODES; n++) {
         struct rig_node *node = &rig.nodes[n];
+        char field[40];
         kt_mutex_lock(&node->guard);
-        bool asks = node->id[0] && kt_str_find(body, kt_str(node->id)) >= 0;
+        snprintf(field, sizeof(field), "\"node\":\"%s\"", node->id);
+        bool asks = node->id[0] && kt_str_find(body, kt_str(field)) >= 0;
         kt_mutex_unlock(&node->guard);
         if (asks) {
             return n;

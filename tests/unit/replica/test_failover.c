@@ -503,8 +503,11 @@ static void linearizable_is_served_only_while_all_in_sync_have_promised(void)
     rig_close();
 }
 
-/* A fetch as another process of node 1 would send it. */
-static int raw_fetch(size_t to, const char *session, uint64_t epoch, uint64_t after)
+#define RELEASED 0
+
+/* A fetch as another process of node 1 would send it; the answer's status, or RELEASED. */
+static int raw_fetch_of(size_t to, const char *leader, const char *session, uint64_t epoch,
+                        uint64_t after)
 {
     struct kt_fetch_request fetch;
     struct kt_http_request request;
@@ -517,6 +520,7 @@ static int raw_fetch(size_t to, const char *session, uint64_t epoch, uint64_t af
     kt_mutex_lock(&replica->mutex);
     memcpy(fetch.cluster, replica->machine.disk.cluster, sizeof(fetch.cluster));
     memcpy(fetch.node, rig.nodes[1].id, sizeof(fetch.node));
+    memcpy(fetch.leader, leader, sizeof(fetch.leader));
     memcpy(fetch.session, session, sizeof(fetch.session));
     fetch.request = 1;
     fetch.epoch = epoch;
@@ -533,11 +537,17 @@ static int raw_fetch(size_t to, const char *session, uint64_t epoch, uint64_t af
     request.arena = arena;
     kt_http_response_init(&response, arena, 1 << 20);
     kt_replica_serve_fetch(rig_replica(to), &request, &response);
-    int status = response.status;
+    bool released = kt_str_find(kt_buf_str(&response.body), KT_STR("\"released\":")) >= 0;
+    int status = released ? RELEASED : response.status;
     kt_http_response_done(&response);
     kt_buf_done(&json);
     kt_arena_free(&arena);
     return status;
+}
+
+static int raw_fetch(size_t to, const char *session, uint64_t epoch, uint64_t after)
+{
+    return raw_fetch_of(to, rig.nodes[to].id, session, epoch, after);
 }
 
 static bool has_event(size_t n, const char *what)
@@ -616,7 +626,20 @@ static void who_has_stopped_still_says_that_its_epoch_is_over(void)
     begin();
     CHECK(start_in_sync(2));
     kt_replica_stop(rig_replica(0));
-    CHECK_INT(raw_fetch(0, "00000000000000aa", 1, 0), 409);
+    CHECK_INT(raw_fetch(0, "00000000000000aa", 1, 0), RELEASED);
+    rig_close();
+}
+
+/* It may have the address of the one that does, and knows nothing of its promises. */
+static void who_never_led_an_epoch_does_not_say_that_it_is_over(void)
+{
+    begin();
+    CHECK(start_in_sync(2));
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(raw_fetch_of(1, rig.nodes[0].id, "00000000000000aa", 1, 0), 409);
+        CHECK_INT(raw_fetch_of(1, rig.nodes[0].id, "00000000000000aa", 0, 0), 409);
+        kt_replica_stop(rig_replica(1));
+    }
     rig_close();
 }
 
@@ -737,6 +760,7 @@ static const struct kt_test tests[] = {
     TEST(an_acknowledgement_that_goes_back_takes_the_node_out_of_sync),
     TEST(a_follower_that_comes_to_lead_stamps_beyond_what_it_has_taken),
     TEST(who_has_stopped_still_says_that_its_epoch_is_over),
+    TEST(who_never_led_an_epoch_does_not_say_that_it_is_over),
     TEST(what_was_applied_is_counted_no_more),
     TEST(a_history_put_aside_is_still_so_after_a_restart),
     TEST(a_leader_that_is_slow_to_answer_is_followed_all_the_same),

@@ -9,6 +9,7 @@
 #define A "aaaaaaaaaaaaaaaa"
 #define B "bbbbbbbbbbbbbbbb"
 #define C "cccccccccccccccc"
+#define D "dddddddddddddddd"
 
 /* --- requests --- */
 
@@ -17,6 +18,7 @@ static void fill_request(struct kt_fetch_request *request, struct kt_epoch *vect
     memset(request, 0, sizeof(*request));
     memcpy(request->cluster, A, sizeof(A));
     memcpy(request->node, B, sizeof(B));
+    memcpy(request->leader, D, sizeof(D));
     memcpy(request->session, C, sizeof(C));
     request->request = 7;
     request->took = 6;
@@ -43,6 +45,7 @@ static void a_request_reads_back_as_it_was_written(void)
     CHECK_OK(kt_fetch_request_parse(kt_buf_str(&json), &back, &err));
     CHECK_STR(back.cluster, A);
     CHECK_STR(back.node, B);
+    CHECK_STR(back.leader, D);
     CHECK_STR(back.session, C);
     CHECK_INT(back.request, 7);
     CHECK_INT(back.took, 6);
@@ -106,7 +109,7 @@ static void of_a_very_long_vector_the_newest_epochs_are_sent(void)
     kt_free(vector);
 }
 
-#define IDS "\"cluster\":\"" A "\",\"node\":\"" B "\",\"session\":\"" C "\","
+#define IDS "\"cluster\":\"" A "\",\"node\":\"" B "\",\"leader\":\"" D "\",\"session\":\"" C "\","
 #define NUMBERS "\"request\":1,\"took\":0,\"epoch\":1,\"after\":0,\"commit\":0"
 
 static void what_is_no_request_is_refused_by_field(void)
@@ -125,7 +128,8 @@ static void what_is_no_request_is_refused_by_field(void)
         {"{\"cluster\":\"zzzzzzzzzzzzzzzz\"}", "cluster"},
         {"{\"cluster\":\"" A "\",\"cluster\":\"" A "\"}", NULL},
         {"{\"cluster\":\"" A "\"}", "node"},
-        {"{\"cluster\":\"" A "\",\"node\":\"" B "\"}", "session"},
+        {"{\"cluster\":\"" A "\",\"node\":\"" B "\"}", "leader"},
+        {"{\"cluster\":\"" A "\",\"node\":\"" B "\",\"leader\":\"" D "\"}", "session"},
         {"{" IDS "\"request\":1}", "took"},
         {"{" IDS "\"request\":-1,\"took\":0,\"epoch\":1,\"after\":0,\"commit\":0}", "request"},
         {"{" IDS "\"request\":1.5,\"took\":0,\"epoch\":1,\"after\":0,\"commit\":0}", "request"},

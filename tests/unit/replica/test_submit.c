@@ -584,8 +584,8 @@ static int fetch_at(size_t n, const char *json)
     return status;
 }
 
-static const char *fetch_json(const char *cluster, const char *node, uint64_t epoch, uint64_t after,
-                              const char *epoch_id)
+static const char *fetch_json(size_t leader, const char *cluster, const char *node, uint64_t epoch,
+                              uint64_t after, const char *epoch_id)
 {
     static char json[600];
     static int session; /* each is a process of its own: its number is not late */
@@ -594,11 +594,12 @@ static const char *fetch_json(const char *cluster, const char *node, uint64_t ep
         snprintf(id, sizeof(id), "{\"epoch\":1,\"epoch_id\":\"%s\"}", epoch_id);
     }
     snprintf(json, sizeof(json),
-             "{\"cluster\":\"%s\",\"node\":\"%s\",\"session\":\"0123456789ab%04x\",\"request\":1,"
-             "\"took\":0,\"epoch\":%llu,\"after\":%llu,\"after_id\":%s,\"vector\":[],\"commit\":0,"
+             "{\"cluster\":\"%s\",\"node\":\"%s\",\"leader\":\"%s\","
+             "\"session\":\"0123456789ab%04x\",\"request\":1,\"took\":0,\"epoch\":%llu,\"after\":%"
+             "llu,\"after_id\":%s,\"vector\":[],\"commit\":0,"
              "\"wait_ms\":0,\"max_bytes\":1000}",
-             cluster, node, (unsigned)session++ & 0xffff, (unsigned long long)epoch,
-             (unsigned long long)after, id);
+             cluster, node, rig.nodes[leader].id, (unsigned)session++ & 0xffff,
+             (unsigned long long)epoch, (unsigned long long)after, id);
     return json;
 }
 
@@ -611,27 +612,27 @@ static void a_fetch_is_served_to_members_of_this_cluster_in_this_epoch_only(void
     memcpy(cluster, rig_status(0)->cluster_id, sizeof(cluster));
     memcpy(member, rig_status(1)->node_id, sizeof(member));
     CHECK_INT(fetch_at(0, "{"), 400);
-    CHECK_INT(fetch_at(0, fetch_json(cluster, member, 1, 0, "")), 200);
-    CHECK_INT(fetch_at(0, fetch_json(stranger, member, 1, 0, "")), 409);
+    CHECK_INT(fetch_at(0, fetch_json(0, cluster, member, 1, 0, "")), 200);
+    CHECK_INT(fetch_at(0, fetch_json(0, stranger, member, 1, 0, "")), 409);
     CHECK(strstr(answer_text, "\"code\":\"conflict\"") != NULL);
     CHECK(strstr(answer_text, cluster) != NULL);
-    CHECK_INT(fetch_at(0, fetch_json(cluster, stranger, 1, 0, "")), 409);
+    CHECK_INT(fetch_at(0, fetch_json(0, cluster, stranger, 1, 0, "")), 409);
     CHECK(strstr(answer_text, "\"code\":\"not_member\"") != NULL);
-    CHECK_INT(fetch_at(1, fetch_json(cluster, member, 2, 0, "")), 503);
+    CHECK_INT(fetch_at(1, fetch_json(1, cluster, member, 2, 0, "")), 503);
     /* An id that the log does not have: told where both agree. */
-    CHECK_INT(fetch_at(0, fetch_json(cluster, member, 1, 1, stranger)), 200);
+    CHECK_INT(fetch_at(0, fetch_json(0, cluster, member, 1, 1, stranger)), 200);
     CHECK(strstr(answer_text, "\"differs\":true") != NULL);
-    CHECK_INT(fetch_at(0, fetch_json(cluster, member, 1, 900, stranger)), 200);
+    CHECK_INT(fetch_at(0, fetch_json(0, cluster, member, 1, 900, stranger)), 200);
     CHECK(strstr(answer_text, "\"differs\":true") != NULL);
     rig_stop(0);
     rig_start(0);
     CHECK(rig_until_leads(0));
-    CHECK_INT(fetch_at(0, fetch_json(cluster, member, 1, 0, "")), 409);
+    CHECK_INT(fetch_at(0, fetch_json(0, cluster, member, 1, 0, "")), 409);
     CHECK(strstr(answer_text, "\"released\":1") != NULL);
-    CHECK_INT(fetch_at(0, fetch_json(cluster, member, 2, 0, "")), 200);
+    CHECK_INT(fetch_at(0, fetch_json(0, cluster, member, 2, 0, "")), 200);
     /* Who knows a later epoch ends this one. */
     uint64_t epoch = 2;
-    CHECK_INT(fetch_at(0, fetch_json(cluster, member, 3, 0, "")), 503);
+    CHECK_INT(fetch_at(0, fetch_json(0, cluster, member, 3, 0, "")), 503);
     CHECK(rig_until(leads_later, &epoch, "an epoch of its own"));
     rig_close();
 }
@@ -655,7 +656,7 @@ static void what_clients_hold_and_may_have_does_not_bound_a_fetch(void)
     CHECK_OK(kt_store_log_entry_id(rig.nodes[0].store, 1, &start, &err));
     CHECK(kt_budget_take(budget, 0, 1000, 0));
     answer_share = &share;
-    CHECK_INT(fetch_at(0, fetch_json(cluster, member, 1, 1, start.epoch_id)), 200);
+    CHECK_INT(fetch_at(0, fetch_json(0, cluster, member, 1, 1, start.epoch_id)), 200);
     CHECK(answer_bytes > body.len_bytes && body.len_bytes > 1 << 20);
     answer_share = NULL;
     kt_budget_give(budget, 1000);
