@@ -37,7 +37,7 @@ struct kt_control {
     struct kt_thread thread;
     uv_loop_t loop;
     uv_async_t wake;
-    uv_timer_t again; /* a view that could not be taken for want of memory */
+    uv_timer_t again; /* a view to be taken once more */
     struct kt_nodes *nodes;
     struct kt_health *health;
     struct asking *under_way;
@@ -74,6 +74,9 @@ static void take_view(struct kt_control *control)
     }
     table = kt_nodes_current(control->nodes);
     kt_health_follow(control->health, table);
+    if (table && table->kept > 0) {
+        uv_timer_start(&control->again, on_again, AGAIN_MS, 0);
+    }
     kt_gw_table_unref(&table);
 }
 

@@ -176,20 +176,31 @@ static bool fill(struct kt_gw_table *table, const struct kt_gw_table *former,
     return true;
 }
 
-/* Leases that ended all at once say little about the nodes: whose probe is good stays, until
- * somebody is registered again. */
-static void keep_the_living(struct kt_gw_table *table, const struct kt_gw_table *former)
+static bool any_is_up(const struct kt_gw_table *table)
 {
-    for (size_t i = 0; i < former->count; i++) {
-        struct kt_gw_node *node = former->nodes[i];
-        if (kt_gw_node_is_up(node)) {
-            kt_gw_node_ref(node);
-            table->nodes[table->count++] = node;
+    for (size_t i = 0; i < table->count; i++) {
+        if (kt_gw_node_is_up(table->nodes[i])) {
+            return true;
         }
     }
-    if (table->count > 0) {
-        kt_log(WARN, "gateway", "nobody_registered",
-               "kept=%zu why=\"no data node is registered, and these answer\"", table->count);
+    return false;
+}
+
+/* Leases that ended all at once say little about the nodes: whose probe is good stays, until that
+ * of somebody who is registered is. */
+static void keep_the_living(struct kt_gw_table *table, const struct kt_gw_table *former)
+{
+    for (size_t i = 0; i < former->count && table->count < KT_MEMBERS_MAX; i++) {
+        struct kt_gw_node *node = former->nodes[i];
+        if (kt_gw_node_is_up(node) && !holds(table, node)) {
+            kt_gw_node_ref(node);
+            table->nodes[table->count++] = node;
+            table->kept++;
+        }
+    }
+    if (table->kept > 0 && former->kept == 0) {
+        kt_log(WARN, "gateway", "unregistered_kept",
+               "nodes=%zu why=\"nobody who is registered answers, and these do\"", table->kept);
     }
 }
 
@@ -224,7 +235,7 @@ bool kt_nodes_update(struct kt_nodes *nodes, struct kt_coord_view *view)
         kt_coord_view_unref(&view);
         return false;
     }
-    if (former && table->count == 0) {
+    if (former && !any_is_up(table)) {
         keep_the_living(table, former);
     }
     table->view = view;

@@ -68,7 +68,8 @@ struct kt_gw_table {
     struct kt_coord_view *view; /* what it was made from */
     struct kt_gw_node *nodes[KT_MEMBERS_MAX];
     size_t count;
-    int leader; /* index into nodes; -1 = nobody leads or it is not registered */
+    size_t kept; /* of them, the last: not registered any more, and better than nobody */
+    int leader;  /* index into nodes; -1 = nobody leads or it is not registered */
 };
 void kt_gw_table_unref(struct kt_gw_table **table);
 
@@ -76,8 +77,9 @@ struct kt_nodes; /* opaque */
 /* wake(ctx, slot) tells the owner of a slot that a table waits there; any thread, may not block. */
 struct kt_nodes *kt_nodes_new(size_t slots, void (*wake)(void *ctx, size_t slot), void *ctx);
 void kt_nodes_free(struct kt_nodes **nodes);
-/* Makes and publishes a table of the view's data nodes; takes the view. When it has none, those of
- * the former table that are up stay. False: out of memory, nothing changed. */
+/* Makes and publishes a table of the view's data nodes; takes the view. While none of them is
+ * up, those of the former table that are stay: to be called again then, with the newest view.
+ * False: out of memory, nothing changed. */
 bool kt_nodes_update(struct kt_nodes *nodes, struct kt_coord_view *view);
 /* The newest table; counted. NULL before the first update. */
 struct kt_gw_table *kt_nodes_current(struct kt_nodes *nodes);
