@@ -20,6 +20,7 @@
 #define MICRO_TOPIC "stock_a_listing_pool"
 #define MICRO_DOUBLES 1024
 #define MICRO_CSV_LINES 1000
+#define MICRO_SPREAD 20 /* entries of one call, each of another subject */
 
 struct micro_world {
     struct kt_store *store;  /* the market */
@@ -34,6 +35,8 @@ struct micro_world {
     struct kt_change_builder *builder;
     struct kt_buf change, one_change, encoded, out; /* of a hundred records; of one; scratch */
     struct kt_buf csv, save, few, wide, topic, period;
+    struct kt_buf spread; /* a change of one record for each subject, encoded */
+    size_t *spread_ends;  /* of each within it */
     double doubles[MICRO_DOUBLES];
     struct kt_import_options *import_options;
     struct kt_import_report *report;

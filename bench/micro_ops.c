@@ -270,20 +270,28 @@ static void log_append_10(struct micro_world *world, uint64_t times)
 }
 
 /* What the log would hand over; the store of writes has no readers who would miss it there. */
-static void write_data(struct micro_world *world, size_t count)
+static void apply_all(struct micro_world *world, struct kt_entry *entries, size_t count)
 {
     struct kt_error err = KT_ERROR_INIT;
-    struct kt_entry entries[100];
     uint64_t seq = kt_store_applied(world->writes);
 
     for (size_t k = 0; k < count; k++) {
-        entries[k] = (struct kt_entry){.seq = ++seq,
-                                       .epoch = 1,
-                                       .wall_ms = INT64_C(1700000000000),
-                                       .key = KT_STR(""),
-                                       .body = kt_buf_str(&world->one_change)};
+        entries[k].seq = ++seq;
+        entries[k].epoch = 1;
+        entries[k].wall_ms = INT64_C(1700000000000);
+        entries[k].key = KT_STR("");
     }
     micro_must(kt_store_apply(world->writes, entries, count, NULL, &err), &err, "apply");
+}
+
+static void write_data(struct micro_world *world, size_t count)
+{
+    struct kt_entry entries[100];
+
+    for (size_t k = 0; k < count; k++) {
+        entries[k].body = kt_buf_str(&world->one_change);
+    }
+    apply_all(world, entries, count);
 }
 
 static void apply_1(struct micro_world *world, uint64_t times)
@@ -305,6 +313,25 @@ static void apply_100(struct micro_world *world, uint64_t times)
     for (uint64_t i = 0; i < times; i++) {
         write_data(world, 100);
     }
+}
+
+static void apply_spread(struct micro_world *world, uint64_t times)
+{
+    struct kt_entry entries[MICRO_SPREAD];
+
+    for (uint64_t i = 0; i < times; i++) {
+        for (size_t k = 0; k < MICRO_SPREAD; k++) {
+            size_t s = (size_t)(kt_prng_next(&world->random) % world->subjects);
+            size_t begin = s > 0 ? world->spread_ends[s - 1] : 0;
+            entries[k].body = kt_str_n(world->spread.data + begin, world->spread_ends[s] - begin);
+        }
+        apply_all(world, entries, MICRO_SPREAD);
+    }
+}
+
+static size_t spread_bytes(const struct micro_world *world)
+{
+    return MICRO_SPREAD * world->spread.len_bytes / world->subjects;
 }
 
 static size_t one_change_bytes(const struct micro_world *world)
@@ -426,6 +453,8 @@ const struct micro_op micro_ops[] = {
     {"apply_10", "10 entries applied in one call, written behind", apply_10, ten_changes_bytes, 0},
     {"apply_100", "100 entries applied in one call, written behind", apply_100,
      hundred_changes_bytes, 0},
+    {"apply_spread", "20 entries of 20 subjects applied in one call, written behind", apply_spread,
+     spread_bytes, 0},
     {"csv_parse", "1000 lines of CSV into cells", csv_parse, csv_bytes, 3},
     {"import_parse", "the same into an encoded change", import_parse, csv_bytes, 3},
 };

@@ -163,6 +163,24 @@ static void make_changes(struct micro_world *world)
     kt_change_builder_reset(world->builder);
 }
 
+/* One of a record for each subject. */
+static void make_spread(struct micro_world *world)
+{
+    struct kt_error err = KT_ERROR_INIT;
+
+    world->spread_ends = kt_calloc(world->subjects, sizeof(*world->spread_ends));
+    must_have(world->spread_ends, "changes");
+    for (size_t s = 0; s < world->subjects; s++) {
+        struct kt_change_record record = micro_record(world, s, MICRO_QUARTERS);
+        micro_must(kt_change_add_record(world->builder, &record, &err), &err, "record");
+        kt_buf_clear(&world->encoded);
+        micro_must(kt_change_encode(world->builder, &world->encoded, &err), &err, "encode");
+        kt_buf_append_str(&world->spread, kt_buf_str(&world->encoded));
+        world->spread_ends[s] = world->spread.len_bytes;
+        kt_change_builder_reset(world->builder);
+    }
+}
+
 static void ask_for(const struct micro_world *world, struct kt_buf *body, size_t subjects,
                     size_t ids, const char *more)
 {
@@ -243,9 +261,10 @@ static uint64_t warm_cache(struct micro_world *world)
 void micro_world_open(struct micro_world *world, const char *folder, size_t subjects)
 {
     struct kt_error err = KT_ERROR_INIT;
-    struct kt_buf *const bufs[] = {
-        &world->change, &world->one_change, &world->encoded, &world->out,   &world->csv,
-        &world->save,   &world->few,        &world->wide,    &world->topic, &world->period};
+    struct kt_buf *const bufs[] = {&world->change, &world->one_change, &world->encoded,
+                                   &world->out,    &world->csv,        &world->save,
+                                   &world->few,    &world->wide,       &world->topic,
+                                   &world->period, &world->spread};
 
     *world = (struct micro_world){.subjects = subjects, .random = 1, .seq = 1, .writes_seq = 1};
     for (size_t i = 0; i < KT_ARRAY_LEN(bufs); i++) {
@@ -260,6 +279,7 @@ void micro_world_open(struct micro_world *world, const char *folder, size_t subj
     world->writes = open_store(folder, "writes");
     fill_market(world);
     make_changes(world);
+    make_spread(world);
     make_texts(world);
     make_import(world);
     world->view = kt_store_view(world->store);
@@ -297,9 +317,10 @@ static void remove_store(const char *folder, const char *name)
 
 void micro_world_close(struct micro_world *world, const char *folder)
 {
-    struct kt_buf *const bufs[] = {
-        &world->change, &world->one_change, &world->encoded, &world->out,   &world->csv,
-        &world->save,   &world->few,        &world->wide,    &world->topic, &world->period};
+    struct kt_buf *const bufs[] = {&world->change, &world->one_change, &world->encoded,
+                                   &world->out,    &world->csv,        &world->save,
+                                   &world->few,    &world->wide,       &world->topic,
+                                   &world->period, &world->spread};
 
     kt_http_response_done(&world->response);
     kt_catalogue_unref(&world->view);
@@ -310,6 +331,7 @@ void micro_world_close(struct micro_world *world, const char *folder)
     kt_change_builder_free(&world->builder);
     kt_arena_free(&world->arena);
     kt_free(world->report);
+    kt_free(world->spread_ends);
     for (size_t i = 0; i < KT_ARRAY_LEN(bufs); i++) {
         kt_buf_done(bufs[i]);
     }
