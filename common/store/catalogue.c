@@ -37,6 +37,17 @@ void chunk_unref(struct chunk *chunk)
     kt_free(chunk);
 }
 
+void group_unref(struct group *group)
+{
+    if (!group || !count_down(&group->refs)) {
+        return;
+    }
+    for (size_t i = 0; i < GROUP_CHUNKS; i++) {
+        chunk_unref(group->chunks[i]);
+    }
+    kt_free(group);
+}
+
 void topics_unref(struct topic_table *table)
 {
     if (!table || !count_down(&table->refs)) {
@@ -76,10 +87,10 @@ void kt_catalogue_unref(struct kt_catalogue **view)
     if (!count_down(&v->refs)) {
         return;
     }
-    for (size_t i = 0; i < v->chunk_count; i++) {
-        chunk_unref(v->chunks[i]);
+    for (size_t i = 0; i < v->group_count; i++) {
+        group_unref(v->groups[i]);
     }
-    kt_free(v->chunks);
+    kt_free(v->groups);
     topics_unref(v->topics);
     indicators_unref(&v->indicators);
     names_unref(&v->names);
@@ -122,7 +133,9 @@ const struct kt_subject *kt_catalogue_subject(const struct kt_catalogue *view, u
     if (number >= view->subject_limit) {
         return NULL;
     }
-    const struct chunk *chunk = view->chunks[number / CHUNK_SUBJECTS];
+    const struct group *group = view->groups[number / GROUP_SUBJECTS];
+    const struct chunk *chunk =
+        group ? group->chunks[number % GROUP_SUBJECTS / CHUNK_SUBJECTS] : NULL;
     if (!chunk) {
         return NULL;
     }

@@ -77,14 +77,14 @@ struct kt_catalogue *catalogue_edit(const struct kt_catalogue *view)
     if (!edit) {
         return NULL;
     }
-    struct chunk **chunks = NULL;
-    if (view->chunk_count > 0) {
-        chunks = kt_malloc(view->chunk_count * sizeof(struct chunk *));
-        if (!chunks) {
+    struct group **groups = NULL;
+    if (view->group_count > 0) {
+        groups = kt_malloc(view->group_count * sizeof(struct group *));
+        if (!groups) {
             kt_free(edit);
             return NULL;
         }
-        memcpy(chunks, view->chunks, view->chunk_count * sizeof(struct chunk *));
+        memcpy(groups, view->groups, view->group_count * sizeof(struct group *));
     }
     *edit = (struct kt_catalogue){.subject_limit = view->subject_limit,
                                   .revision = view->revision,
@@ -96,13 +96,13 @@ struct kt_catalogue *catalogue_edit(const struct kt_catalogue *view)
                                   .topic_names = names_ref(view->topic_names),
                                   .indicators = indicators_ref(view->indicators),
                                   .topics = view->topics,
-                                  .chunks = chunks,
-                                  .chunk_count = view->chunk_count};
+                                  .groups = groups,
+                                  .group_count = view->group_count};
     atomic_init(&edit->refs, 1);
     count_up(&edit->topics->refs);
-    for (size_t i = 0; chunks && i < edit->chunk_count; i++) {
-        if (chunks[i]) {
-            count_up(&chunks[i]->refs);
+    for (size_t i = 0; groups && i < edit->group_count; i++) {
+        if (groups[i]) {
+            count_up(&groups[i]->refs);
         }
     }
     return edit;
@@ -110,19 +110,56 @@ struct kt_catalogue *catalogue_edit(const struct kt_catalogue *view)
 
 /* --- subjects --- */
 
-static bool chunks_reach(struct kt_catalogue *edit, size_t at)
+static bool groups_reach(struct kt_catalogue *edit, size_t at)
 {
-    if (at < edit->chunk_count) {
+    if (at < edit->group_count) {
         return true;
     }
-    struct chunk **chunks = kt_reallocarray(edit->chunks, at + 1, sizeof(struct chunk *));
-    if (!chunks) {
+    struct group **groups = kt_reallocarray(edit->groups, at + 1, sizeof(struct group *));
+    if (!groups) {
         return false;
     }
-    memset(chunks + edit->chunk_count, 0, (at + 1 - edit->chunk_count) * sizeof(struct chunk *));
-    edit->chunks = chunks;
-    edit->chunk_count = at + 1;
+    memset(groups + edit->group_count, 0, (at + 1 - edit->group_count) * sizeof(struct group *));
+    edit->groups = groups;
+    edit->group_count = at + 1;
     return true;
+}
+
+static struct group *group_copy(const struct group *from)
+{
+    struct group *group = from ? kt_malloc(sizeof(*group)) : kt_calloc(1, sizeof(*group));
+    if (!group) {
+        return NULL;
+    }
+    if (from) {
+        memcpy(group->chunks, from->chunks, sizeof(group->chunks));
+        for (size_t i = 0; i < GROUP_CHUNKS; i++) {
+            if (group->chunks[i]) {
+                count_up(&group->chunks[i]->refs);
+            }
+        }
+    }
+    atomic_init(&group->refs, 1);
+    return group;
+}
+
+/* The group of a number, the edit's own. */
+static struct group *own_group(struct kt_catalogue *edit, uint32_t number)
+{
+    size_t at = number / GROUP_SUBJECTS;
+    if (!groups_reach(edit, at)) {
+        return NULL;
+    }
+    struct group *group = edit->groups[at];
+    if (!group || !is_own(&group->refs)) {
+        struct group *copy = group_copy(group);
+        if (!copy) {
+            return NULL;
+        }
+        group_unref(group);
+        edit->groups[at] = group = copy;
+    }
+    return group;
 }
 
 static struct chunk *chunk_copy(const struct chunk *from)
@@ -144,23 +181,28 @@ static struct chunk *chunk_copy(const struct chunk *from)
     return chunk;
 }
 
+static struct chunk **chunk_place(struct group *group, uint32_t number)
+{
+    return &group->chunks[number % GROUP_SUBJECTS / CHUNK_SUBJECTS];
+}
+
 /* The chunk of a number, the edit's own. */
 static struct chunk *own_chunk(struct kt_catalogue *edit, uint32_t number)
 {
-    size_t at = number / CHUNK_SUBJECTS;
-    if (!chunks_reach(edit, at)) {
+    struct group *group = own_group(edit, number);
+    if (!group) {
         return NULL;
     }
-    struct chunk *chunk = edit->chunks[at];
-    if (!chunk || !is_own(&chunk->refs)) {
-        struct chunk *copy = chunk_copy(chunk);
+    struct chunk **chunk = chunk_place(group, number);
+    if (!*chunk || !is_own(&(*chunk)->refs)) {
+        struct chunk *copy = chunk_copy(*chunk);
         if (!copy) {
             return NULL;
         }
-        chunk_unref(chunk);
-        edit->chunks[at] = chunk = copy;
+        chunk_unref(*chunk);
+        *chunk = copy;
     }
-    return chunk;
+    return *chunk;
 }
 
 struct kt_subject *catalogue_subject_edit(struct kt_catalogue *edit, uint32_t number,
@@ -214,7 +256,7 @@ bool catalogue_subject_remove(struct kt_catalogue *edit, uint32_t number)
     edit->subject_count--;
     if (is_empty(chunk)) { /* subjects that come and go must not leave a trail of chunks */
         chunk_unref(chunk);
-        edit->chunks[number / CHUNK_SUBJECTS] = NULL;
+        *chunk_place(edit->groups[number / GROUP_SUBJECTS], number) = NULL;
     }
     return true;
 }
@@ -274,7 +316,8 @@ bool catalogue_set_body(struct kt_catalogue *edit, uint32_t number, const struct
     if (!body) {
         return false;
     }
-    struct body **place = &edit->chunks[number / CHUNK_SUBJECTS]->bodies[number % CHUNK_SUBJECTS];
+    struct chunk *chunk = *chunk_place(edit->groups[number / GROUP_SUBJECTS], number);
+    struct body **place = &chunk->bodies[number % CHUNK_SUBJECTS];
     if (*place && count_down(&(*place)->refs)) {
         kt_free(*place);
     }

@@ -3,7 +3,7 @@
  * An edit starts as a copy of a view that shares everything and takes copies of what it changes.
  * It is seen by nobody until it is published as the new view; dropping it undoes everything.
  *
- *   kt_catalogue -> chunks[] -> 128 subjects, each -> a body (texts, stays, tags)
+ *   kt_catalogue -> groups[] -> 64 chunks -> 16 subjects, each -> a body (texts, stays, tags)
  *                -> topics     -> each topic with its members
  *                -> indicators (keys by number, and their order)
  *
@@ -19,7 +19,11 @@
 
 #include <stdatomic.h>
 
-#define CHUNK_SUBJECTS 128u
+/* A tree of copies on write: what one change of one subject copies is a chunk, its group and the
+ * array of groups, 3 KB and 8 bytes for every 1024 subjects there are. */
+#define CHUNK_SUBJECTS 16u
+#define GROUP_CHUNKS 64u
+#define GROUP_SUBJECTS (GROUP_CHUNKS * CHUNK_SUBJECTS)
 
 struct body { /* immutable: everything of a subject but its key and revision */
     atomic_uint refs;
@@ -34,6 +38,11 @@ struct chunk {
     atomic_uint refs;
     struct kt_subject subjects[CHUNK_SUBJECTS]; /* key.data NULL = no such number */
     struct body *bodies[CHUNK_SUBJECTS];        /* NULL = nothing set yet */
+};
+
+struct group {
+    atomic_uint refs;
+    struct chunk *chunks[GROUP_CHUNKS]; /* NULL = none of its subjects is there */
 };
 
 struct topic {
@@ -70,11 +79,13 @@ struct kt_catalogue {
     struct names *topic_names;
     struct indicator_table *indicators;
     struct topic_table *topics;
-    struct chunk **chunks;
-    size_t chunk_count;
+    struct group **groups; /* NULL as in a group */
+    size_t group_count;
 };
 
-void chunk_unref(struct chunk *chunk); /* NULL is allowed */
+/* NULL is allowed. */
+void chunk_unref(struct chunk *chunk);
+void group_unref(struct group *group);
 void topics_unref(struct topic_table *table);
 
 /* A view of nothing, and the start of an edit (both with one reference). */
