@@ -43,6 +43,10 @@ void kt_replica_applied(struct kt_replica *replica)
     note_levels(replica, kt_store_applied(replica->store));
     kt_cond_broadcast(&replica->wall_cond);
     kt_tail_trim(replica);
+    if (replica->trim_waits && kt_store_checkpoint_due(replica->store)) {
+        replica->trim_waits = false;
+        kt_cond_signal(&replica->trim_cond);
+    }
 }
 
 /* --- a round: what is committed and in memory, of as many batches as there are, in one

@@ -108,6 +108,7 @@ struct kt_replica {
     bool view_changed, stopping, log_stop, apply_stop, trim_stop, etcd_stop;
     bool closing;             /* takes no new changes; what it took is finished first */
     bool stepping, log_waits; /* log_waits: the log thread has nothing to do */
+    bool trim_waits;          /* its thread is to be woken when a checkpoint is due */
     unsigned step_waiters;
     bool keep_failed; /* a KT_M_KEEP did not reach the disk: nothing may rest on it */
     int64_t keep_again_mono_ms;
@@ -224,7 +225,9 @@ void kt_replica_sign(struct kt_replica *replica, const char *path, struct kt_str
 void kt_replica_log_main(void *arg);
 void kt_replica_lead_epoch(struct kt_replica *replica);  /* write.c */
 void kt_replica_write_batch(struct kt_replica *replica); /* write.c */
-void kt_replica_follow(struct kt_replica *replica);      /* follow.c */
+/* Is what waits to be numbered now? Mutex held. write.c */
+bool kt_replica_batch_is_due(const struct kt_replica *replica);
+void kt_replica_follow(struct kt_replica *replica); /* follow.c */
 
 /* --- proposals (log.c) --- */
 void kt_proposal_unref(struct proposal *proposal); /* any thread */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The log's beginning is cut now and then, in slices. A thread of its own: it may have to wait
- * until the data is checkpointed and synced, for which no write should wait.
+/* The log's beginning is cut now and then, in slices, and the WAL of the data brought into its
+ * file. A thread of its own: both wait for the disk, for which no write should wait.
  */
 #include "base/clock.h"
 #include "base/log.h"
 #include "replica/replica_impl.h"
 
-#define TRIM_EVERY_MS 1000
-#define TRIM_FAILED_MS 60000
-#define TRIM_NEXT_MS 10 /* between slices, so that appends come first */
+#define EVERY_MS 1000
+#define FAILED_MS 60000
+#define NEXT_MS 10 /* between slices, so that appends come first */
+#define CHECKPOINT_AGAIN_MS 200
 
 /* Mutex held, given up meanwhile. Returns after how many ms to come again. */
 static int64_t trim(struct kt_replica *replica)
@@ -24,23 +25,43 @@ static int64_t trim(struct kt_replica *replica)
     replica->log.first_seq = first;
     if (status != KT_OK) {
         kt_log(WARN, "replica", "log_not_cut", "why=\"%s\"", err.message);
-        return TRIM_FAILED_MS;
+        return FAILED_MS;
     }
-    return more ? TRIM_NEXT_MS : TRIM_EVERY_MS;
+    return more ? NEXT_MS : EVERY_MS;
+}
+
+/* Mutex held, given up meanwhile. Returns after how many ms to come again, if it is still due: a
+ * reader of an older state may have kept it from being whole. */
+static int64_t checkpoint(struct kt_replica *replica)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    kt_mutex_unlock(&replica->mutex);
+    enum kt_status status = kt_store_checkpoint(replica->store, &err);
+    kt_mutex_lock(&replica->mutex);
+    if (status != KT_OK) {
+        kt_log(WARN, "replica", "no_checkpoint", "why=\"%s\"", err.message);
+    }
+    return status == KT_OK ? CHECKPOINT_AGAIN_MS : FAILED_MS;
 }
 
 void kt_replica_trim_main(void *arg)
 {
     struct kt_replica *replica = arg;
+    int64_t trim_ms = 0, checkpoint_ms = 0; /* not before */
     kt_mutex_lock(&replica->mutex);
     while (!replica->trim_stop) {
-        int64_t again_ms = TRIM_EVERY_MS;
-        if (replica->options.log_keep_bytes > 0) {
-            again_ms = trim(replica);
-        }
-        int64_t deadline_ms = kt_now_mono_ms() + again_ms;
-        while (!replica->trim_stop &&
-               kt_cond_wait(&replica->trim_cond, &replica->mutex, deadline_ms)) {
+        int64_t now_ms = kt_now_mono_ms(), wake_ms = now_ms + EVERY_MS;
+        bool is_due = kt_store_checkpoint_due(replica->store);
+        if (is_due && now_ms >= checkpoint_ms) {
+            checkpoint_ms = kt_now_mono_ms() + checkpoint(replica);
+        } else if (replica->options.log_keep_bytes > 0 && now_ms >= trim_ms) {
+            trim_ms = now_ms + trim(replica);
+        } else {
+            wake_ms = trim_ms > now_ms && trim_ms < wake_ms ? trim_ms : wake_ms;
+            wake_ms = is_due && checkpoint_ms < wake_ms ? checkpoint_ms : wake_ms;
+            replica->trim_waits = !is_due;
+            (void)kt_cond_wait(&replica->trim_cond, &replica->mutex, wake_ms);
+            replica->trim_waits = false;
         }
     }
     kt_mutex_unlock(&replica->mutex);

@@ -5,14 +5,12 @@
 #include "base/mem.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const data_sql[DATA_STMTS] = {
     [DATA_BEGIN] = "BEGIN IMMEDIATE",
     [DATA_COMMIT] = "COMMIT",
-    [DATA_SAVEPOINT] = "SAVEPOINT call",
-    [DATA_RELEASE] = "RELEASE call",
-    [DATA_UNDO] = "ROLLBACK TO call",
     [DATA_INSERT_VERSION] =
         ("INSERT INTO version(subject,time,period,declare_time,revision,line,declare_given,data)"
          " VALUES(?,?,?,?,?,?,?,?)"),
@@ -98,6 +96,7 @@ void applier_free(struct applier **applier)
     }
     struct applier *a = *applier;
     kt_free(a->facts);
+    kt_free(a->stamps);
     kt_free(a->rows);
     kt_free(a->members);
     kt_free(a->stays);
@@ -166,7 +165,8 @@ enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint64
     /* The key may have been deleted before, and kept its number: what caches and questions have of
      * that subject is not this one's. */
     subject->changed_revision = subject->touched_revision = subject->erased_revision = seq;
-    *facts = (struct subject_facts){.last_time_s = INT64_MIN, .known = true};
+    *facts = (struct subject_facts){
+        .last_time_s = INT64_MIN, .known = true, .stamp_due = facts->stamp_due};
     struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_INSERT_SUBJECT];
     db_bind_i64(stmt, 1, number);
     db_bind_text(stmt, 2, own_key);
@@ -174,12 +174,26 @@ enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint64
     return db_run(stmt, err);
 }
 
+/* Its row is to be brought up to the view. */
+static bool note_stamp(struct applier *a, uint32_t subject)
+{
+    struct subject_facts *facts = apply_facts(a, subject);
+    if (!facts || !apply_grow(&a->stamps, &a->stamp_cap, a->stamp_count, sizeof(*a->stamps))) {
+        return false;
+    }
+    if (!facts->stamp_due) {
+        facts->stamp_due = true;
+        a->stamps[a->stamp_count++] = subject;
+    }
+    return true;
+}
+
 enum kt_status apply_stamp(struct applier *a, uint32_t subject, uint64_t revision, bool records,
                            struct kt_error *err)
 {
     struct kt_str key = kt_catalogue_subject(a->edit, subject)->key;
     struct kt_subject *stamped = catalogue_subject_edit(a->edit, subject, key);
-    if (!stamped) {
+    if (!stamped || !note_stamp(a, subject)) {
         return apply_no_memory(err);
     }
     if (records && stamped->changed_revision < revision) {
@@ -190,11 +204,36 @@ enum kt_status apply_stamp(struct applier *a, uint32_t subject, uint64_t revisio
     if (stamped->touched_revision < revision) {
         stamped->touched_revision = revision;
     }
-    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_SUBJECT_REVISION];
-    db_bind_i64(stmt, 1, subject);
-    db_bind_u64(stmt, 2, stamped->changed_revision);
-    db_bind_u64(stmt, 3, stamped->touched_revision);
-    return db_run(stmt, err);
+    return KT_OK;
+}
+
+static int cmp_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+enum kt_status apply_write_stamps(struct kt_store *store, const struct kt_catalogue *view,
+                                  struct kt_error *err)
+{
+    struct applier *a = store->applier;
+    struct sqlite3_stmt *stmt = store->data_stmts[DATA_SUBJECT_REVISION];
+    enum kt_status status = KT_OK;
+    if (a->stamp_count > 1) {
+        qsort(a->stamps, a->stamp_count, sizeof(*a->stamps), cmp_number); /* the table's order */
+    }
+    for (size_t i = 0; i < a->stamp_count && status == KT_OK; i++) {
+        const struct kt_subject *subject = kt_catalogue_subject(view, a->stamps[i]);
+        a->facts[a->stamps[i]].stamp_due = false;
+        if (subject) { /* else it was deleted since */
+            db_bind_i64(stmt, 1, subject->number);
+            db_bind_u64(stmt, 2, subject->changed_revision);
+            db_bind_u64(stmt, 3, subject->touched_revision);
+            status = db_run(stmt, err);
+        }
+    }
+    a->stamp_count = 0; /* after a failure all is rolled back */
+    return status;
 }
 
 /* --- one entry --- */
@@ -257,10 +296,10 @@ static bool condition_holds(struct applier *a, const struct kt_change *change,
     return true;
 }
 
-enum kt_status apply_set_meta(struct applier *a, const char *name, int64_t value,
+enum kt_status apply_set_meta(struct kt_store *store, const char *name, int64_t value,
                               struct kt_error *err)
 {
-    struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_SET_META];
+    struct sqlite3_stmt *stmt = store->data_stmts[DATA_SET_META];
     db_bind_text(stmt, 1, kt_str(name));
     db_bind_i64(stmt, 2, value);
     return db_run(stmt, err);
@@ -291,7 +330,7 @@ static enum kt_status apply_epoch_start(struct applier *a,
                 {"max_keys", settings.max_keys},
                 {"key_window_ms", settings.key_window_ms}};
     for (size_t i = 0; i < KT_ARRAY_LEN(rows) && status == KT_OK; i++) {
-        status = apply_set_meta(a, rows[i].name, rows[i].value, err);
+        status = apply_set_meta(a->store, rows[i].name, rows[i].value, err);
     }
     return status;
 }
@@ -391,12 +430,6 @@ static enum kt_status write_all(struct applier *a, const struct kt_entry *entrie
     a->edit->revision = entries[count - 1].seq;
     a->edit->wall_ms = a->stamp_ms;
     a->edit->restored = a->settings.restored_revision != 0;
-    if (status == KT_OK) {
-        status = apply_set_meta(a, "applied_seq", (int64_t)a->edit->revision, err);
-    }
-    if (status == KT_OK) {
-        status = apply_set_meta(a, "record_count", (int64_t)a->edit->record_count, err);
-    }
     return status;
 }
 
@@ -417,6 +450,7 @@ void apply_forget_facts(struct applier *a)
     if (a->fact_cap > 0) {
         memset(a->facts, 0, a->fact_cap * sizeof(*a->facts));
     }
+    a->stamp_count = 0;
     a->requests_known = false;
 }
 
@@ -476,10 +510,8 @@ static enum kt_status apply_locked(struct kt_store *store, const struct kt_entry
     status = apply_on(store, view, entries, count, results, err);
     kt_catalogue_unref(&view);
     if (status == KT_OK) {
-        status = behind_show(store, count, err);
-    }
-    if (status == KT_OK) {
         take_settings(a);
+        behind_show(store, count);
         if (a->erased > 0) {
             atomic_store(&store->erased, a->erased);
         }

@@ -33,7 +33,12 @@ struct fold_item { /* a value named by one of several lines */
 struct subject_facts {
     int64_t last_time_s; /* greatest time of its records, INT64_MIN = none; when known */
     uint64_t counted_in; /* the entry in whose result it was counted */
+    int64_t declare_s;   /* greatest declare time of the record (last_time_s, period) */
+    uint8_t period_len;
+    char period[12]; /* of a record with a longer one nothing is known */
     bool known;
+    bool declare_known;
+    bool stamp_due; /* its revisions are to be written before the commit */
 };
 
 struct ordered_stay { /* of a subject's stays, the order in which they were named */
@@ -59,6 +64,8 @@ struct touched {
 struct applier {
     struct subject_facts *facts; /* by number */
     size_t fact_cap;
+    uint32_t *stamps; /* subjects whose stamp is due */
+    size_t stamp_count, stamp_cap;
     struct apply_row *rows;
     size_t row_count, row_cap;
     struct member_change *members;
@@ -106,9 +113,13 @@ struct subject_facts *apply_facts(struct applier *a, uint32_t subject);
 enum kt_status apply_subject_number(struct applier *a, struct kt_str key, uint64_t seq,
                                     uint32_t *ret_number, struct kt_error *err) KT_MUST_CHECK;
 
-/* Sets what changed in a subject, at this revision: its records, or else only what it says. */
+/* Sets what changed in a subject, at this revision: its records, or else only what it says. In the
+ * view at once; in the table by apply_write_stamps, once however many changes there were. */
 enum kt_status apply_stamp(struct applier *a, uint32_t subject, uint64_t revision, bool records,
                            struct kt_error *err) KT_MUST_CHECK;
+/* Before a commit; what they are is in the view. */
+enum kt_status apply_write_stamps(struct kt_store *store, const struct kt_catalogue *view,
+                                  struct kt_error *err) KT_MUST_CHECK;
 /* Writes the records that were collected so far. */
 enum kt_status apply_flush(struct applier *a, struct kt_error *err) KT_MUST_CHECK;
 
@@ -154,7 +165,7 @@ enum kt_status touched_write(struct applier *a, uint64_t seq, struct kt_error *e
 enum kt_status apply_generic(struct applier *a, const struct kt_generic_change *change,
                              int64_t wall_ms, struct kt_apply_result *result,
                              struct kt_error *err) KT_MUST_CHECK;
-enum kt_status apply_set_meta(struct applier *a, const char *name, int64_t value,
+enum kt_status apply_set_meta(struct kt_store *store, const char *name, int64_t value,
                               struct kt_error *err) KT_MUST_CHECK;
 
 /* apply_restore.c: may a change that was recorded elsewhere be taken? Else the result says why. */

@@ -58,8 +58,8 @@ static enum kt_status set_restored(struct applier *a, int64_t revision, int64_t 
 {
     a->settings.restored_revision = revision;
     a->settings.restored_wall_ms = wall_ms;
-    enum kt_status status = apply_set_meta(a, "restored_revision", revision, err);
-    return status == KT_OK ? apply_set_meta(a, "restored_wall_ms", wall_ms, err) : status;
+    enum kt_status status = apply_set_meta(a->store, "restored_revision", revision, err);
+    return status == KT_OK ? apply_set_meta(a->store, "restored_wall_ms", wall_ms, err) : status;
 }
 
 enum kt_status restore_note(struct applier *a, const struct kt_change *change, struct kt_error *err)

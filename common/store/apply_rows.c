@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static int cmp_u64(uint64_t a, uint64_t b)
 {
@@ -51,25 +52,29 @@ static enum kt_status know_last_time(struct applier *a, uint32_t subject,
     }
     facts->last_time_s = status == KT_OK ? db_i64(stmt, 0) : INT64_MIN;
     facts->known = true;
+    facts->declare_known = false;
     db_reset(stmt);
     return KT_OK;
 }
 
 /* What the table has of a record: KT_NOT_FOUND when nothing. */
 static enum kt_status greatest_declare(struct applier *a, const struct apply_row *row,
-                                       int64_t *ret_declare_s, struct kt_error *err)
+                                       struct subject_facts *facts, int64_t *ret_declare_s,
+                                       struct kt_error *err)
 {
-    struct subject_facts *facts = apply_facts(a, row->subject);
-    if (!facts) {
-        return apply_no_memory(err);
-    }
     enum kt_status status = know_last_time(a, row->subject, facts, err);
     if (status != KT_OK) {
         return status;
     }
     if (row->record->time_s > facts->last_time_s) {
         facts->last_time_s = row->record->time_s;
+        facts->declare_known = false;
         return KT_NOT_FOUND;
+    }
+    if (row->record->time_s == facts->last_time_s && facts->declare_known &&
+        kt_str_eq(row->record->period, kt_str_n(facts->period, facts->period_len))) {
+        *ret_declare_s = facts->declare_s;
+        return KT_OK;
     }
     struct sqlite3_stmt *stmt = a->store->data_stmts[DATA_GREATEST_DECLARE];
     db_bind_i64(stmt, 1, row->subject);
@@ -81,6 +86,18 @@ static enum kt_status greatest_declare(struct applier *a, const struct apply_row
         db_reset(stmt);
     }
     return status;
+}
+
+/* The newest record of a subject is the one that is written again. */
+static void note_declare(struct subject_facts *facts, const struct kt_change_record *record,
+                         int64_t declare_s)
+{
+    if (record->time_s == facts->last_time_s && record->period.len <= sizeof(facts->period)) {
+        facts->period_len = (uint8_t)record->period.len;
+        memcpy(facts->period, record->period.data, record->period.len);
+        facts->declare_s = declare_s;
+        facts->declare_known = true;
+    }
 }
 
 static enum kt_status write_row(struct applier *a, const struct apply_row *row,
@@ -142,7 +159,9 @@ static enum kt_status write_record(struct applier *a, struct apply_row *rows, si
                                    struct kt_error *err)
 {
     int64_t greatest = 0;
-    enum kt_status status = greatest_declare(a, &rows[0], &greatest, err);
+    struct subject_facts *facts = apply_facts(a, rows[0].subject);
+    enum kt_status status =
+        facts ? greatest_declare(a, &rows[0], facts, &greatest, err) : apply_no_memory(err);
     bool exists = status == KT_OK;
     if (status == KT_NOT_FOUND) {
         a->edit->record_count++;
@@ -155,6 +174,9 @@ static enum kt_status write_record(struct applier *a, struct apply_row *rows, si
                                                   : record->time_s;
         greatest = !exists || rows[i].declare_s > greatest ? rows[i].declare_s : greatest;
         exists = true;
+    }
+    if (status == KT_OK) {
+        note_declare(facts, rows[0].record, greatest);
     }
     return status == KT_OK ? write_versions(a, rows, count, err) : status;
 }

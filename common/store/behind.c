@@ -18,8 +18,8 @@
 
 #include <string.h>
 
-#define FLUSH_ENTRIES 10000
-#define FLUSH_MS 500
+#define FLUSH_ENTRIES 20000
+#define FLUSH_MS 1000
 /* A call with more than this has a transaction of its own: a reader that finds something shown and
  * not committed would have to wait for all of it. */
 #define LARGE_ENTRIES 512
@@ -111,9 +111,26 @@ static void look_for_rollback(struct kt_store *store)
     }
 }
 
+/* With all that is written once for many calls, and how far the file then is. */
+static enum kt_status commit_as(struct kt_store *store, const struct kt_catalogue *view,
+                                struct kt_error *err)
+{
+    enum kt_status status = apply_write_stamps(store, view, err);
+    if (status == KT_OK) {
+        status = apply_set_meta(store, "applied_seq", (int64_t)kt_catalogue_revision(view), err);
+    }
+    if (status == KT_OK) {
+        status =
+            apply_set_meta(store, "record_count", (int64_t)kt_catalogue_record_count(view), err);
+    }
+    return status == KT_OK ? db_run(store->data_stmts[DATA_COMMIT], err) : status;
+}
+
 static enum kt_status commit(struct kt_store *store, struct kt_error *err)
 {
-    enum kt_status status = db_run(store->data_stmts[DATA_COMMIT], err);
+    struct kt_catalogue *view = kt_store_view(store);
+    enum kt_status status = commit_as(store, view, err);
+    kt_catalogue_unref(&view);
     if (status == KT_OK) {
         note_committed(store);
     } else {
@@ -146,10 +163,10 @@ static enum kt_status redo(struct kt_store *store, struct kt_error *err)
         at = kt_catalogue_revision(view);
         kt_entries_done(&read);
     }
-    kt_catalogue_unref(&view);
     if (status == KT_OK) {
-        status = db_run(store->data_stmts[DATA_COMMIT], err);
+        status = commit_as(store, view, err);
     }
+    kt_catalogue_unref(&view);
     if (status == KT_OK) {
         note_committed(store);
         kt_log(INFO, "store", "written_again", "applied=%llu", (unsigned long long)shown);
@@ -189,37 +206,20 @@ enum kt_status behind_begin(struct kt_store *store, const struct kt_entry *entri
         behind->open = status == KT_OK;
         behind->since_mono_ms = kt_now_mono_ms();
     }
-    if (status == KT_OK) {
-        status = db_run(store->data_stmts[DATA_SAVEPOINT], err);
-        if (status != KT_OK) {
-            behind_undo(store);
-        }
-    }
     return status;
 }
 
+/* No savepoint: SQLite would keep a copy of every page that a call changes, for what hardly ever
+ * happens. What was shown is applied again, from the log. */
 void behind_undo(struct kt_store *store)
 {
-    struct behind *behind = &store->behind;
-    struct kt_error unwanted = KT_ERROR_INIT;
-    bool kept = behind->entries > 0 && db_in_transaction(store->data) &&
-                db_run(store->data_stmts[DATA_UNDO], &unwanted) == KT_OK &&
-                db_run(store->data_stmts[DATA_RELEASE], &unwanted) == KT_OK;
-    if (kept) {
-        apply_forget_facts(store->applier);
-    } else {
-        roll_back(store);
-    }
+    roll_back(store);
 }
 
-enum kt_status behind_show(struct kt_store *store, size_t count, struct kt_error *err)
+void behind_show(struct kt_store *store, size_t count)
 {
-    enum kt_status status = db_run(store->data_stmts[DATA_RELEASE], err);
-    if (status == KT_OK) {
-        store->behind.entries += count;
-        atomic_store_explicit(&store->behind.unread, true, memory_order_release);
-    }
-    return status;
+    store->behind.entries += count;
+    atomic_store_explicit(&store->behind.unread, true, memory_order_release);
 }
 
 void behind_after(struct kt_store *store)

@@ -55,7 +55,7 @@ static const char *pragmas_of(enum db_mode mode)
     case DB_DATA:
         return "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF;"
                "PRAGMA secure_delete=OFF; PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY;"
-               "PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=67108864";
+               "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864";
     case DB_SCRATCH: /* after a failure it is thrown away */
         return "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;"
                "PRAGMA cache_size=-32000; PRAGMA secure_delete=OFF";

@@ -35,23 +35,17 @@ static enum kt_status used_bytes(struct sqlite3 *db, int64_t *ret_bytes, struct 
     return status;
 }
 
-/* On a connection of its own, so that apply goes on meanwhile. */
-static enum kt_status checkpoint_data(struct kt_store *store, struct kt_error *err)
+static enum kt_status make_durable(struct kt_store *store, struct kt_error *err)
 {
-    struct sqlite3 *db = NULL;
     uint64_t applied = kt_store_applied(store); /* what the flush brings into the file at least */
     bool complete = false;
     enum kt_status status = kt_store_flush(store, err);
     if (status == KT_OK) {
-        status = db_open(store->path, DB_READER, &db, err);
-    }
-    if (status == KT_OK) {
-        status = db_checkpoint_whole(db, &complete, err);
+        status = checkpoint_data(store, &complete, err);
     }
     if (status == KT_OK && complete) {
         store->durable_applied = applied;
     }
-    db_close(&db);
     return status;
 }
 
@@ -190,7 +184,7 @@ enum kt_status kt_store_log_trim(struct kt_store *store, int64_t keep_bytes, boo
                     store->durable_applied < kt_store_applied(store);
     kt_mutex_unlock(&store->log_mutex);
     if (status == KT_OK && short_of) {
-        status = checkpoint_data(store, err);
+        status = make_durable(store, err);
     }
     if (status == KT_OK) {
         kt_mutex_lock(&store->log_mutex);

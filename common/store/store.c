@@ -180,6 +180,9 @@ static enum kt_status open_data(struct kt_store *store, struct data_ids *ids, st
         status = db_migrate(store->data, store->path, store_data_migrations,
                             store_data_migration_count, err);
     }
+    if (status == KT_OK) {
+        checkpoint_watch(store);
+    }
     return status == KT_OK ? read_data_ids(store, ids, err) : status;
 }
 

@@ -195,12 +195,16 @@ enum kt_status kt_store_count_records(struct kt_store *store, const struct kt_ch
 bool kt_store_erased_since(struct kt_store *store, const struct kt_catalogue *view,
                            const struct kt_subject *subject);
 
-/* What was applied is shown at once, and in the data file at the latest half a second later, or as
+/* What was applied is shown at once, and in the data file at the latest a second later, or as
  * soon as somebody reads that; the log has it in any case. This writes it now: to be called when
  * nothing has been applied for a while. KT_IO: what is shown could not be written; it is tried
  * again by the next call, and by the next apply. */
 enum kt_status kt_store_flush(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
 bool kt_store_is_behind(struct kt_store *store);
+/* Is enough committed to the data file's WAL that it should be brought into the file? And doing so:
+ * writes and syncs both files, beside apply and readers. One thread. */
+bool kt_store_checkpoint_due(struct kt_store *store);
+enum kt_status kt_store_checkpoint(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
 
 uint64_t kt_store_applied(struct kt_store *store);
 /* Waits until applied ≥ seq; false at the deadline. */

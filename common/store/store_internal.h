@@ -9,6 +9,7 @@
  *   generic.c      generic series from the data
  *   touched.c      what each revision touched
  *   behind.c       what is shown and not yet committed to the data file
+ *   checkpoint.c   … and what is committed and not yet in its pages
  *   copy_out.c     a full copy given             copy_in.c     … and taken
  *   copy_swap.c    … and put in place at open  detach.c      new ids for both files
  *
@@ -103,9 +104,6 @@ struct log_file {
 enum data_stmt {
     DATA_BEGIN,
     DATA_COMMIT,
-    DATA_SAVEPOINT,
-    DATA_RELEASE,
-    DATA_UNDO,
     DATA_INSERT_VERSION,
     DATA_GREATEST_DECLARE,
     DATA_LAST_TIME,
@@ -189,6 +187,7 @@ struct kt_store {
     uint64_t durable_applied; /* of who trims: a checkpoint brought it into the data file */
     struct reader_pool log_readers, data_readers;
 
+    atomic_int wal_pages; /* of the data file's, after its newest commit */
     struct sqlite3 *data; /* apply_mutex, with all below it up to the blank line */
     struct sqlite3_stmt *data_stmts[DATA_STMTS];
     struct applier *applier;
@@ -267,14 +266,20 @@ extern const char *const store_touched_sql;
 /* generic.c: names the statements that it reads with. */
 void generic_prepare(struct reader_pool *data_readers);
 
+/* checkpoint.c */
+void checkpoint_watch(struct kt_store *store); /* the data file has been opened */
+/* On a connection of its own, so that apply goes on meanwhile; complete as db_checkpoint_whole. */
+enum kt_status checkpoint_data(struct kt_store *store, bool *ret_complete,
+                               struct kt_error *err) KT_MUST_CHECK;
+
 /* behind.c; with apply_mutex held, but for the last three. */
 /* Begins what one call applies, in the open transaction. */
 enum kt_status behind_begin(struct kt_store *store, const struct kt_entry *entries, size_t count,
                             struct kt_error *err) KT_MUST_CHECK;
-void behind_undo(struct kt_store *store); /* as if the call had not been */
+/* As if the call had not been. */
+void behind_undo(struct kt_store *store);
 /* Keeps it; it may be shown now. */
-enum kt_status behind_show(struct kt_store *store, size_t count,
-                           struct kt_error *err) KT_MUST_CHECK;
+void behind_show(struct kt_store *store, size_t count);
 void behind_after(struct kt_store *store); /* commits if it is time for it */
 enum kt_status behind_flush(struct kt_store *store, struct kt_error *err) KT_MUST_CHECK;
 void behind_done(struct kt_store *store);

@@ -173,9 +173,9 @@ static void what_was_rolled_back_under_another_statement_is_made_good(void)
     struct kt_store *store = help_open(path);
     help_found(store, 4096);
     save(store, "s", 0, 1);
-    CHECK_FAILS(db_exec(store->data,
-                        "INSERT OR ROLLBACK INTO meta(name,value) VALUES('applied_seq',0)", &err),
-                KT_IO);
+    CHECK_FAILS(
+        db_exec(store->data, "INSERT OR ROLLBACK INTO revision(seq,wall_ms) VALUES(1,0)", &err),
+        KT_IO);
     CHECK(!db_in_transaction(store->data));
     save(store, "other", 0, 2); /* who applies next finds it out … */
     CHECK(newest(store, "s") == 1);
