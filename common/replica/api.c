@@ -91,7 +91,7 @@ static void enqueue(struct kt_replica *replica, struct proposal *proposal)
     replica->queue_tail = proposal;
     replica->queue_entries++;
     replica->queue_bytes += (int64_t)proposal->body.len_bytes;
-    if (replica->log_waits) {
+    if (replica->log_waits && kt_replica_batch_is_due(replica)) {
         kt_cond_signal(&replica->log_cond);
     }
 }

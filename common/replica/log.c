@@ -35,8 +35,8 @@ void kt_replica_finish(struct proposal *proposal, enum kt_status status,
         proposal->error.status = status;
     }
     proposal->done = true;
-    kt_cond_signal(&proposal->cond);
     kt_mutex_unlock(&proposal->mutex);
+    kt_cond_signal(&proposal->cond); /* who wakes with the mutex free need not sleep again */
     kt_proposal_unref(proposal);
 }
 
@@ -77,7 +77,8 @@ void kt_replica_log_main(void *arg)
         bool leads = replica->machine.role == KT_M_LEADS;
         if (replica->orders.lead) {
             kt_replica_lead_epoch(replica);
-        } else if (leads && replica->queue_head && may_number(replica)) {
+        } else if (leads && replica->queue_head && may_number(replica) &&
+                   kt_replica_batch_is_due(replica)) {
             kt_replica_write_batch(replica);
         } else if (!leads && replica->orders.follow != FOLLOW_NOTHING) {
             kt_replica_follow(replica);

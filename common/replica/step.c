@@ -420,6 +420,9 @@ static void commit(struct kt_replica *replica, uint64_t seq)
     kt_store_log_note_commit(replica->store, seq);
     kt_cond_signal(&replica->apply_cond);
     kt_cond_broadcast(&replica->changed_cond);
+    if (replica->log_waits && kt_replica_batch_is_due(replica)) {
+        kt_cond_signal(&replica->log_cond);
+    }
 }
 
 static void stopped(struct kt_replica *replica, const char *why)

@@ -72,6 +72,16 @@ static enum kt_status make_frames(struct batch *batch, struct kt_error *err)
     return KT_OK;
 }
 
+/* What comes while the batch before goes to the members' disks goes together as the next: fewer and
+ * larger ones, for a wait that each would have had anyway. What fills a batch need not wait. (The
+ * same idea for small packets: J. Nagle, RFC 896.) */
+bool kt_replica_batch_is_due(const struct kt_replica *replica)
+{
+    return replica->queue_head && (replica->log.end_seq <= replica->commit_seq ||
+                                   replica->queue_entries >= BATCH_ENTRIES_MAX ||
+                                   replica->queue_bytes >= replica->options.batch_max_bytes);
+}
+
 /* Takes what waits, in order, up to the bounds of one transaction; NULL = no memory. Mutex held. */
 static struct batch *take_batch(struct kt_replica *replica)
 {

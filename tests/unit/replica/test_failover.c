@@ -374,6 +374,7 @@ static void a_cut_in_the_middle_of_what_came_together_leaves_a_log_that_goes_on(
     begin();
     rig.options.lag_timeout_ms = 6000;
     rig.options.max_in_sync = 2;
+    rig.options.batch_max_bytes = 1; /* the next batch does not wait for the one before */
     CHECK(start_in_sync(2));
     rig.options.priority = 0;
     rig_start(2);
@@ -406,6 +407,41 @@ static void a_cut_in_the_middle_of_what_came_together_leaves_a_log_that_goes_on(
     for (size_t n = 0; n < 3; n++) {
         CHECK(rig_value(n, "s") == 3);
     }
+    rig_close();
+}
+
+static bool three_wait(void *ctx)
+{
+    (void)ctx;
+    return rig_status(0)->queue_entries == 3;
+}
+
+static void what_comes_while_a_batch_is_on_its_way_goes_together(void)
+{
+    struct rig_job jobs[4] = {{.pad = 0}};
+    static const char *const subjects[4] = {"a", "b", "c", "d"};
+    begin();
+    rig.options.lag_timeout_ms = 10000;
+    CHECK(start_in_sync(2));
+    WRITE(0, "s", 1);
+    uint64_t end = rig_status(0)->end_seq, batches = rig_status(0)->batches;
+    rig_stall(1, false);
+    rig_submit(&jobs[0], 0, subjects[0], 1, RIG_WAIT_MS);
+    CHECK(until_log(0, end + 1));
+    for (int i = 1; i < 4; i++) {
+        rig_submit(&jobs[i], 0, subjects[i], i + 1, RIG_WAIT_MS);
+    }
+    CHECK(rig_until(three_wait, NULL, "three writes that wait"));
+    CHECK_INT(rig_status(0)->end_seq, end + 1);
+    rig_go_on(1);
+    for (int i = 0; i < 4; i++) {
+        rig_join(&jobs[i]);
+        CHECK_INT(jobs[i].status, KT_OK);
+        CHECK(rig_value(0, subjects[i]) == i + 1);
+    }
+    CHECK_INT(rig_status(0)->end_seq, end + 4);
+    CHECK_INT(rig_status(0)->batches, batches + 2);
+    CHECK(until_level());
     rig_close();
 }
 
@@ -754,6 +790,7 @@ static const struct kt_test tests[] = {
     TEST(who_is_ahead_by_uncommitted_entries_wins_and_keeps_them),
     TEST(an_append_that_fails_after_it_was_sent_is_kept_by_the_followers),
     TEST(a_cut_in_the_middle_of_what_came_together_leaves_a_log_that_goes_on),
+    TEST(what_comes_while_a_batch_is_on_its_way_goes_together),
     TEST(a_fault_during_an_append_is_told_when_that_is_over),
     TEST(with_too_few_in_sync_writes_are_refused_until_they_are_back),
     TEST(linearizable_is_served_only_while_all_in_sync_have_promised),
