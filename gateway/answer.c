@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* answer.c - what comes back: held until it is whole when it fits into a buffer, else streamed.
+/* answer.c - what comes back: held until it is whole when it fits into the node's buffer; kept in
+ * memory of its own when it is longer and answers a read, within [proxy] retry_answer_bytes; else
+ * streamed. Until the client has been sent something another node can be asked.
  *
  * The framing towards the client is our own: chunks are taken apart and put together again, so that
  * nothing the node's head says can make client and gateway disagree about where an answer ends.
@@ -10,6 +12,7 @@
 
 #include "gateway/conn.h"
 #include "gateway/own.h"
+#include "gateway/upstream.h"
 
 #include <string.h>
 
@@ -216,6 +219,35 @@ static void note_revision(struct kt_exchange *exchange)
     }
 }
 
+void kt_answer_reset(struct kt_exchange *exchange)
+{
+    exchange->answer_parsed = exchange->answer_held = false;
+    exchange->answer_scan = (struct kt_h1_scan){0};
+    if (exchange->answer_kept) {
+        exchange->loop->answer_bytes -= (int64_t)exchange->answer_body.cap_bytes;
+        kt_buf_done(&exchange->answer_body);
+        kt_buf_init(&exchange->answer_body, 0);
+        exchange->answer_kept = false;
+    }
+}
+
+/* Makes room for all of a longer answer, if it is worth it and there is some. */
+static bool keep(struct kt_exchange *exchange)
+{
+    struct kt_loop *loop = exchange->loop;
+    int64_t len = exchange->answer_left;
+
+    if (exchange->route.kind != KT_CLASS_READ || !exchange->answer.has_body || len < 0 ||
+        len > loop->config->retry_answer_bytes ||
+        loop->answer_bytes + len > loop->answer_bytes_max ||
+        !kt_buf_reserve(&exchange->answer_body, (size_t)len)) {
+        return false;
+    }
+    loop->answer_bytes += (int64_t)exchange->answer_body.cap_bytes;
+    exchange->answer_sent = 0;
+    return true;
+}
+
 /* Understands the head once it is whole. False: not yet, or the exchange went another way. */
 static bool parse_answer(struct kt_exchange *exchange)
 {
@@ -257,33 +289,63 @@ static bool parse_answer(struct kt_exchange *exchange)
         !exchange->answer.has_body ||
         (exchange->answer_left >= 0 &&
          io->start + head_len + (uint64_t)exchange->answer_left <= KT_IO_BUFFER_BYTES);
+    exchange->answer_kept = !exchange->answer_held && keep(exchange);
     kt_h1_chunks_init(&exchange->answer_chunks);
     return true;
 }
 
-void kt_answer_on_data(struct kt_exchange *exchange)
+/* Gives the client more of a kept answer, unless it still has to read what it was given. */
+static void send_kept(struct kt_exchange *exchange)
+{
+    struct kt_buf *out = &exchange->loop->out;
+    struct kt_buf *body = &exchange->answer_body;
+
+    while (!exchange->answer_done && exchange->conn->io.queued_bytes == 0) {
+        size_t left = body->len_bytes - exchange->answer_sent;
+        size_t len = left < KT_IO_BUFFER_BYTES ? left : KT_IO_BUFFER_BYTES;
+        uv_buf_t pieces[2] = {uv_buf_init(out->data, (unsigned)out->len_bytes),
+                              uv_buf_init(body->data + exchange->answer_sent, (unsigned)len)};
+        bool first = !exchange->answer_started;
+
+        exchange->answer_started = true;
+        exchange->answer_sent += len;
+        exchange->answer_bytes = exchange->answer_sent;
+        exchange->answer_done = exchange->answer_sent == body->len_bytes;
+        if (!kt_io_write(&exchange->conn->io, first ? pieces : pieces + 1, first ? 2 : 1)) {
+            kt_exchange_abort(exchange);
+            return;
+        }
+        if (first && !exchange->answer_done) {
+            /* However slowly the client reads, the node is free for the next. */
+            kt_upstream_release(exchange, kt_exchange_link_is_good(exchange));
+        }
+    }
+    if (exchange->answer_done) {
+        kt_exchange_finish(exchange);
+    }
+}
+
+/* Moves what has come behind the head out of the node's buffer, which keeps the head. */
+static void collect(struct kt_exchange *exchange)
 {
     struct kt_io *io = &exchange->upstream->io;
+    size_t head_end = io->start + exchange->answer_head_len;
+    size_t got = io->end - head_end;
+    size_t taken = got < (uint64_t)exchange->answer_left ? got : (size_t)exchange->answer_left;
 
-    exchange->got_byte = true;
-    exchange->progress_ms = kt_loop_now(exchange->loop);
-    if (!exchange->sent) {
-        fail_broken(exchange, "it answers what was not asked");
-        return;
-    }
-    /* One that is not held is judged by its head, which is here now, the others when they are
-     * whole. */
-    if (!exchange->answer_parsed &&
-        (!parse_answer(exchange) || (!exchange->answer_held && kt_dispatch_instead(exchange)))) {
-        return;
-    }
-    if (!exchange->answer_held) {
-        kt_answer_pump(exchange);
-    } else if (exchange->answer.has_body &&
-               kt_io_len(io) < exchange->answer_head_len + (uint64_t)exchange->answer_left) {
+    kt_buf_append(&exchange->answer_body, io->in + head_end, taken);
+    exchange->answer_left -= (int64_t)taken;
+    if (exchange->answer_left > 0) {
+        io->end = head_end;
         kt_io_read(io, false);
     } else if (!kt_dispatch_instead(exchange)) {
-        send_whole(exchange);
+        put_answer_head(exchange);
+        if (kt_buf_status(&exchange->loop->out) != KT_OK) {
+            kt_exchange_abort(exchange);
+            return;
+        }
+        io->start = head_end + taken;
+        send_kept(exchange);
     }
 }
 
@@ -345,8 +407,8 @@ static bool send_piece(struct kt_exchange *exchange, struct kt_str piece)
     return kt_io_write(&exchange->conn->io, pieces, count);
 }
 
-/* Passes on what the node sent, unless the client still has to read what it was given. */
-void kt_answer_pump(struct kt_exchange *exchange)
+/* What the node sent so far, unless the client still has to read what it was given. */
+static void pass_on(struct kt_exchange *exchange)
 {
     struct kt_io *io = &exchange->upstream->io;
     struct kt_str piece;
@@ -374,6 +436,44 @@ void kt_answer_pump(struct kt_exchange *exchange)
     } else {
         io->start = io->end = 0;
         kt_io_read(io, true);
+    }
+}
+
+void kt_answer_on_data(struct kt_exchange *exchange)
+{
+    struct kt_io *io = &exchange->upstream->io;
+
+    exchange->got_byte = true;
+    exchange->progress_ms = kt_loop_now(exchange->loop);
+    if (!exchange->sent) {
+        fail_broken(exchange, "it answers what was not asked");
+        return;
+    }
+    /* One that is streamed is judged by its head, which is here now, the others when they are
+     * whole. */
+    if (!exchange->answer_parsed &&
+        (!parse_answer(exchange) ||
+         (!exchange->answer_held && !exchange->answer_kept && kt_dispatch_instead(exchange)))) {
+        return;
+    }
+    if (exchange->answer_kept) {
+        collect(exchange);
+    } else if (!exchange->answer_held) {
+        pass_on(exchange);
+    } else if (exchange->answer.has_body &&
+               kt_io_len(io) < exchange->answer_head_len + (uint64_t)exchange->answer_left) {
+        kt_io_read(io, false);
+    } else if (!kt_dispatch_instead(exchange)) {
+        send_whole(exchange);
+    }
+}
+
+void kt_answer_on_drained(struct kt_exchange *exchange)
+{
+    if (exchange->answer_kept && exchange->answer_started) {
+        send_kept(exchange);
+    } else if (exchange->answer_parsed && !exchange->answer_held && !exchange->answer_kept) {
+        pass_on(exchange);
     }
 }
 

@@ -172,6 +172,11 @@ static const struct kt_conf_key keys[] = {
     BYTES("proxy", "retry_body_bytes", retry_body_bytes, 0, 67108864, "1m",
           "Request bodies up to this size are read whole before they are sent, so that they can be "
           "sent again; larger ones are streamed."),
+    BYTES(
+        "proxy", "retry_answer_bytes", retry_answer_bytes, 0, 67108864, "1m",
+        "Answers to reads up to this size are kept until they are whole, so that another node can "
+        "be asked when one ends in the middle; larger ones are passed on as they come, and so are "
+        "all that would take more than a quarter of buffer_bytes together."),
     BYTES("proxy", "buffer_bytes", buffer_bytes, 1048576, 1099511627776, "256m",
           "Request bodies that are kept at a time, all together, and 64 KB for each request that "
           "waits for a leader. Beyond it bodies are streamed, and can't be sent again; who would "

@@ -146,8 +146,7 @@ void kt_dispatch_to(struct kt_exchange *exchange, struct kt_peer *peer, bool fre
     note_tried(exchange, peer->node);
     exchange->needs_fresh = fresh;
     exchange->sent = exchange->got_byte = exchange->send_broken = false;
-    exchange->answer_parsed = exchange->answer_held = false;
-    exchange->answer_scan = (struct kt_h1_scan){0};
+    kt_answer_reset(exchange);
     kt_upstream_acquire(exchange, peer, fresh);
 }
 

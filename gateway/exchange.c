@@ -33,6 +33,7 @@ struct kt_exchange *kt_exchange_new(struct kt_conn *conn)
             return NULL;
         }
         kt_buf_init(&exchange->body, 0);
+        kt_buf_init(&exchange->answer_body, 0);
     }
     /* What lies before is large and set as it is needed. */
     exchange->last_error.status = KT_OK;
@@ -68,6 +69,7 @@ static void recycle(struct kt_exchange *exchange)
     exchange->attempts = 0;
     loop->kept_bytes -= exchange->kept_bytes;
     exchange->kept_bytes = 0;
+    kt_answer_reset(exchange);
     if (exchange->body.cap_bytes > KEPT_BODY_BYTES) {
         kt_buf_done(&exchange->body);
         kt_buf_init(&exchange->body, 0);
@@ -118,9 +120,7 @@ void kt_exchange_on_client_data(struct kt_exchange *exchange)
 void kt_exchange_on_client_drained(struct kt_exchange *exchange)
 {
     exchange->progress_ms = kt_loop_now(exchange->loop);
-    if (exchange->answer_parsed && !exchange->answer_held) {
-        kt_answer_pump(exchange);
-    }
+    kt_answer_on_drained(exchange);
 }
 
 void kt_exchange_on_client_end(struct kt_exchange *exchange, bool broken)
@@ -137,6 +137,14 @@ void kt_exchange_on_client_end(struct kt_exchange *exchange, bool broken)
     }
     kt_exchange_drop(exchange);
     kt_io_close(&conn->io, true);
+}
+
+bool kt_exchange_link_is_good(const struct kt_exchange *exchange)
+{
+    bool all_sent = exchange->mode != KT_BODY_STREAM || exchange->stream_ended;
+
+    return all_sent && !exchange->send_broken && exchange->answer.head.keep_alive &&
+           !exchange->answer.until_close;
 }
 
 bool kt_exchange_may_repeat(const struct kt_exchange *exchange)
@@ -197,12 +205,9 @@ void kt_exchange_finish(struct kt_exchange *exchange)
 {
     struct kt_conn *conn = exchange->conn;
     bool keep = exchange->keep && !conn->io.broken, linger = !exchange->body_done;
-    bool all_sent = exchange->mode != KT_BODY_STREAM || exchange->stream_ended;
 
     note(exchange);
-    kt_upstream_release(exchange, exchange->answer_done && all_sent && !exchange->send_broken &&
-                                      exchange->answer.head.keep_alive &&
-                                      !exchange->answer.until_close);
+    kt_upstream_release(exchange, exchange->answer_done && kt_exchange_link_is_good(exchange));
     if (keep) {
         conn->io.start = exchange->body_off;
     }
@@ -323,8 +328,8 @@ static void on_deadline(struct kt_exchange *exchange)
     kt_exchange_fail(exchange, &err);
 }
 
-/* A node that hangs keeps its connections: what it did not begin to answer goes to another once it
- * took too long, or as soon as its probe, or etcd, or another read says that it is down. What it
+/* A node that hangs keeps its connections: what it did not answer goes to another once it took too
+ * long, or as soon as its probe, or etcd, or another read says that it is down. What it
  * was given is not given up for nothing: only while there are a node and a repetition left. A feed
  * or an export may rightly say nothing for long, and a node that waits for a revision too. */
 static void leave_if_silent(struct kt_exchange *exchange, int64_t waited_ms)
@@ -365,9 +370,10 @@ void kt_exchange_tick(struct kt_exchange *exchange, int64_t now_ms)
         on_deadline(exchange);
     } else if (exchange->peer && kt_leader_waited_for(exchange)) {
         kt_leader_tick(exchange, now_ms);
-    } else if (exchange->peer && !exchange->got_byte && exchange->body_done &&
+    } else if (exchange->peer && !exchange->answer_started && exchange->body_done &&
                exchange->route.kind == KT_CLASS_READ) {
-        leave_if_silent(exchange, now_ms - exchange->attempt_ms);
+        leave_if_silent(
+            exchange, now_ms - (exchange->got_byte ? exchange->progress_ms : exchange->attempt_ms));
     } else {
         kt_request_pass_on_if_slow(exchange);
     }

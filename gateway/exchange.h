@@ -51,6 +51,8 @@ void kt_exchange_finish(struct kt_exchange *exchange);
 /* Gives up a begun answer: the client must not take a part for the whole. */
 void kt_exchange_abort(struct kt_exchange *exchange);
 bool kt_exchange_may_repeat(const struct kt_exchange *exchange);
+/* When its answer is whole: may the connection to the node serve another? */
+bool kt_exchange_link_is_good(const struct kt_exchange *exchange);
 
 /* request.c */
 /* Counts bytes of body that are to be kept; false when the loop keeps too many already. */
@@ -107,9 +109,12 @@ void kt_leader_give_up(struct kt_exchange *exchange);
 void kt_leader_tick(struct kt_exchange *exchange, int64_t now_ms);
 
 /* answer.c */
+/* Before an attempt: nothing of an answer is there. */
+void kt_answer_reset(struct kt_exchange *exchange);
 void kt_answer_on_data(struct kt_exchange *exchange);
 void kt_answer_on_end(struct kt_exchange *exchange);
-void kt_answer_pump(struct kt_exchange *exchange);
+/* The client has read what it was given. */
+void kt_answer_on_drained(struct kt_exchange *exchange);
 /* The answer of a worker. */
 void kt_answer_own(struct kt_exchange *exchange, struct kt_own_job *job);
 /* Status line, Date, X-Request-Id and Connection of the gateway's own answers, into loop->out. */

@@ -208,6 +208,7 @@ static struct kt_loop *loop_new(struct kt_loop_shared *shared, size_t index)
     share = (uint32_t)config->pool_per_node / (uint32_t)shared->loop_count;
     loop->upstream_cap = share > 0 ? share : 1;
     loop->kept_bytes_max = config->buffer_bytes / (int64_t)shared->loop_count;
+    loop->answer_bytes_max = loop->kept_bytes_max / 4;
     loop->arena = kt_arena_new(ARENA_BYTES, 4 * ARENA_BYTES);
     loop->inbox = kt_calloc(KT_INBOX_MAX, sizeof(loop->inbox[0]));
     if (!loop->arena || !loop->inbox) {

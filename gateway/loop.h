@@ -104,6 +104,7 @@ struct kt_exchange {
     struct kt_h1_response answer; /* slices into the node's buffer */
     struct kt_error last_error;   /* of the attempts so far; message "" = none */
     char key[KT_ADDED_KEY_MAX];   /* the Idempotency-Key that the gateway adds */
+    struct kt_buf answer_body;    /* of one that is kept; counted in the loop's answer_bytes */
 
     /* From here on a recycled exchange is zeroed.
      * The body: body_off is where its next byte lies in the client's buffer. */
@@ -150,8 +151,11 @@ struct kt_exchange {
     int64_t answer_left;
     struct kt_h1_chunks answer_chunks;
     uint64_t answer_bytes;
-    bool answer_parsed, answer_held, answer_started, answer_done;
-    bool keep; /* the client's connection lives on */
+    bool answer_parsed, answer_started, answer_done;
+    bool answer_held;   /* it fits into the node's buffer, and is sent when it is whole */
+    bool answer_kept;   /* the same for one that is longer, in answer_body */
+    size_t answer_sent; /* of answer_body */
+    bool keep;          /* the client's connection lives on */
     int status;
 
     struct kt_own_job *job; /* on a worker; its answer comes through the outbox */
@@ -216,8 +220,9 @@ struct kt_loop {
     size_t key_bits_left;
     int64_t keyless_until_ms;
     int64_t drain_deadline_ms;
-    uint32_t upstream_cap;              /* connections per node on this loop */
-    int64_t kept_bytes, kept_bytes_max; /* request bodies */
+    uint32_t upstream_cap;                  /* connections per node on this loop */
+    int64_t kept_bytes, kept_bytes_max;     /* request bodies */
+    int64_t answer_bytes, answer_bytes_max; /* answers */
     size_t room_made; /* connections closed for new ones and not yet made up for */
     int64_t date_s;
     char date[30];

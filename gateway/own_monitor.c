@@ -9,6 +9,8 @@
 #include "gateway/own_counters.h"
 #include "http/envelope.h"
 
+#include <string.h>
+
 void kt_own_sum(const struct kt_own *own, struct kt_own_sums *ret_sums)
 {
     struct kt_own_sums sums = {0};
@@ -118,6 +120,20 @@ static void metric(struct kt_buf *out, const char *name, bool sinks, const char 
                   (unsigned long long)value);
 }
 
+/* One that is kept although it is not registered any more may be so again, as another object. */
+static bool is_there_twice(const struct kt_gw_table *table, size_t at)
+{
+    const struct kt_gw_node *node = table->nodes[at];
+
+    for (size_t i = 0; i < at; i++) {
+        if (strcmp(table->nodes[i]->id, node->id) == 0 &&
+            strcmp(table->nodes[i]->addr, node->addr) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void node_metric(struct kt_buf *out, const struct kt_gw_table *table, const char *name,
                         bool sinks, const char *help, uint64_t (*value_of)(struct kt_gw_node *))
 {
@@ -128,6 +144,9 @@ static void node_metric(struct kt_buf *out, const struct kt_gw_table *table, con
                   "# TYPE kamaitachi_gateway_node_%s%s %s\n",
                   name, suffix, help, name, suffix, sinks ? "gauge" : "counter");
     for (size_t i = 0; table && i < table->count; i++) {
+        if (is_there_twice(table, i)) {
+            continue;
+        }
         /* Ids are hex digits and addresses were parsed: nothing in them needs escaping. */
         kt_buf_printf(out, "kamaitachi_gateway_node_%s%s{node=\"%s\",address=\"%s\"} %llu\n", name,
                       suffix, table->nodes[i]->id, table->nodes[i]->addr,

@@ -303,14 +303,12 @@ static void put_aside(struct kt_exchange *exchange)
 {
     struct kt_io *io = &exchange->upstream->io;
     bool whole = exchange->answer_held && !exchange->answer.until_close;
-    bool all_sent = exchange->mode != KT_BODY_STREAM || exchange->stream_ended;
 
     if (whole) {
         io->start += exchange->answer_head_len +
                      (exchange->answer.has_body ? (size_t)exchange->answer_left : 0);
     }
-    kt_upstream_release(exchange, whole && all_sent && !exchange->send_broken &&
-                                      exchange->answer.head.keep_alive);
+    kt_upstream_release(exchange, whole && kt_exchange_link_is_good(exchange));
 }
 
 /* Too many keys are remembered, or the clocks differ by minutes: better done without a key, and

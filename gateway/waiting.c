@@ -313,7 +313,7 @@ void kt_waiting_enter(struct kt_exchange *exchange, int64_t delay_ms)
     }
     /* The attempt is over: what it may have done stands in maybe_done. */
     exchange->sent = exchange->got_byte = false;
-    exchange->answer_parsed = exchange->answer_held = false;
+    kt_answer_reset(exchange);
     exchange->again = false;
     exchange->reroutes = 0;
     if (exchange->waits_since_ms && kt_waiting_left_ms(exchange) <= 0) {

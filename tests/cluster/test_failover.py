@@ -9,9 +9,10 @@ KT_FAULTS_MEASURE=1 also demands the times that are promised: for a quiet machin
 import http.client
 import json
 import os
+import signal
 import threading
 
-from cluster import SLOW, check, equal, test, wait_until
+from cluster import SLOW, Failure, check, equal, test, wait_until
 from faults import PROBE, TTL, DiskProbe, Field, no_failures
 from test_resume import send, versions
 
@@ -255,6 +256,67 @@ def all_leases_revoked_at_once_lose_nothing(bench):
         clients.wait(30)
         field.judge(clients, direct)
     no_failures(clients, "read", "write", "raise")
+
+
+class LargeReads:
+    """Asks the gateway for every subject, again and again, on a few threads."""
+
+    def __init__(self, server, count, threads=5):
+        self.server, self.count = server, count
+        self.good, self.failed = 0, []
+        self.ending = threading.Event()
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self):
+        question = {"topic": "all", "ids": "v,w", "limit": self.count}
+        while not self.ending.is_set():
+            try:
+                answer = self.server.data_post("snapshot", question, timeout=30 * SLOW)
+                check(answer.status == 200 and len(answer.data()) == self.count,
+                      "answered %d: %s", answer.status, answer.body[:200])
+                check(len(answer.body) > 150000, "an answer of %d bytes", len(answer.body))
+                self.good += 1
+            except (OSError, ValueError, http.client.HTTPException, Failure) as failure:
+                self.failed.append(repr(failure))
+
+    def stop(self):
+        self.ending.set()
+        for thread in self.threads:
+            thread.join(60 * SLOW)
+
+
+@test
+def large_answers_outlive_the_nodes_that_give_them(bench):
+    """Longer than a buffer of the gateway, and asked of another node when theirs dies or stands
+    still in the middle."""
+    field = Field(bench)
+    count = 2000
+    save = {"subjects": [{"subject": "many%d" % i, "topics": ["all"]} for i in range(count)],
+            "records": [{"subject": "many%d" % i, "time": "2024-12-31",
+                         "data": {"v": i / 7, "w": i / 11}} for i in range(count)]}
+    equal(field.gateway.data_post("save", save, timeout=30 * SLOW).status, 200, "a large save")
+    field.wait_level()
+    reads = LargeReads(field.gateway, count)
+    try:
+        for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
+            seen = reads.good
+            wait_until(lambda s=seen: reads.good >= s + 30, "reads go on", 60)
+            node = field.followers()[0] if number == signal.SIGSTOP else field.leader()
+            node.signal(number)
+            seen = reads.good
+            wait_until(lambda s=seen: reads.good >= s + 30, "reads go on without it", 60)
+            if number == signal.SIGSTOP:
+                node.signal(signal.SIGCONT)
+            else:
+                node.popen.wait()
+                node.launch()
+            field.wait_in_sync(field.nodes)
+    finally:
+        reads.stop()
+    equal(reads.failed[:3], [], "%d reads failed of %d" % (
+        len(reads.failed), len(reads.failed) + reads.good))
 
 
 class Feed:

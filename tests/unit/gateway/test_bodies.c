@@ -450,25 +450,116 @@ static void a_client_that_does_not_read_holds_the_node_back(void)
     stop();
 }
 
-static void cut_off(struct rig_node *self, const struct rig_request *request)
+#define LONGER 500000
+
+static int to_break; /* so many answers are not whole */
+
+/* The first part of an answer, and nothing more if there are answers to break. */
+static bool begins_to_break(const struct rig_request *request)
 {
     struct kt_buf body;
 
-    (void)self;
+    if (to_break-- <= 0) {
+        return false;
+    }
     fill(&body, 200000);
     rig_reply(request, "HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n");
     rig_link_write(request->link, body.data, body.len_bytes);
     kt_buf_done(&body);
-    rig_link_shutdown(request->link);
+    return true;
+}
+
+static void cut_off(struct rig_node *self, const struct rig_request *request)
+{
+    if (begins_to_break(request)) {
+        rig_link_shutdown(request->link);
+    } else {
+        answer_with_length(self, request);
+    }
+}
+
+static void fall_silent(struct rig_node *self, const struct rig_request *request)
+{
+    if (!begins_to_break(request)) {
+        answer_with_length(self, request);
+    }
 }
 
 static void an_answer_that_broke_off_is_never_taken_for_whole(void)
 {
-    CHECK(start(NULL));
-    node->handler = cut_off;
+    /* Not kept at all; not kept for want of room. */
+    static const char *const settings[][2] = {{"proxy.retry_answer_bytes=0", NULL},
+                                              {"proxy.buffer_bytes=1m", NULL}};
+    for (size_t i = 0; i < KT_ARRAY_LEN(settings); i++) {
+        CHECK(start(settings[i]));
+        node->handler = cut_off;
+        to_break = 1;
+        rig_client_send(&client, GET("/data/x"));
+        CHECK(rig_client_wait_end(&client));
+        CHECK(client.in.len_bytes > 100000 && client.in.len_bytes < LONGER);
+        stop();
+    }
+}
+
+static bool is_whole(void)
+{
+    struct kt_buf body;
+    bool same;
+
+    fill(&body, large_size);
+    same = answer.status == 200 && kt_str_eq(kt_buf_str(&answer.body), kt_buf_str(&body));
+    kt_buf_done(&body);
+    return same;
+}
+
+static void a_longer_answer_that_ends_in_the_middle_is_asked_of_another(void)
+{
+    static const char *const settings[] = {"proxy.first_byte_ms=200", NULL};
+    static void (*const handlers[])(struct rig_node *, const struct rig_request *) = {cut_off,
+                                                                                      fall_silent};
+    struct rig_node *other;
+
+    CHECK(start(settings));
+    CHECK((other = rig_node_add(&rig, "other")) != NULL);
+    CHECK(rig_wait_up(&rig, 2));
+    large_size = LONGER;
+    for (size_t i = 0; i < KT_ARRAY_LEN(handlers); i++) {
+        node->handler = other->handler = handlers[i];
+        to_break = 1;
+        rig_client_send(&client, GET("/data/x"));
+        CHECK(rig_client_take(&client, &answer, false));
+        CHECK(is_whole());
+        CHECK_INT(to_break, -1);
+    }
+    /* Until there is nobody left to ask. */
+    node->handler = other->handler = cut_off;
+    to_break = 9;
     rig_client_send(&client, GET("/data/x"));
-    CHECK(rig_client_wait_end(&client));
-    CHECK(client.in.len_bytes < 500000);
+    CHECK(rig_client_take(&client, &answer, false));
+    CHECK_INT(answer.status, 502);
+    BODY_HAS("the answer was cut off");
+    /* What was kept of it is not: the next has all the room. */
+    to_break = 0;
+    rig_client_send(&client, GET("/data/x"));
+    CHECK(rig_client_take(&client, &answer, false));
+    CHECK(is_whole());
+    stop();
+}
+
+static void a_client_that_does_not_read_a_kept_answer_holds_no_node(void)
+{
+    static const char *const settings[] = {"proxy.retry_answer_bytes=64m", "proxy.buffer_bytes=1g",
+                                           "proxy.pool_per_node=1", "server.loops=1", NULL};
+    CHECK(start(settings));
+    node->handler = answer_with_length;
+    large_size = 24 * MB;
+    rig_client_pause(&client, true);
+    rig_client_send(&client, GET("/data/x"));
+    CHECK(rig_call(&rig, GET("/data/x"), &answer));
+    CHECK(is_whole());
+    rig_client_pause(&client, false);
+    CHECK(rig_client_take(&client, &answer, false));
+    CHECK(is_whole());
     stop();
 }
 
@@ -553,6 +644,8 @@ static const struct kt_test tests[] = {
     TEST(answers_of_all_sizes_and_framings_arrive_whole),
     TEST(a_client_that_does_not_read_holds_the_node_back),
     TEST(an_answer_that_broke_off_is_never_taken_for_whole),
+    TEST(a_longer_answer_that_ends_in_the_middle_is_asked_of_another),
+    TEST(a_client_that_does_not_read_a_kept_answer_holds_no_node),
     TEST(head_answers_have_a_length_and_no_body),
     TEST(http_1_0_is_kept_alive_only_when_asked),
     TEST(a_client_that_ended_its_side_still_gets_its_answer),
