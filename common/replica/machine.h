@@ -75,6 +75,9 @@ struct kt_machine_facts {
     /* The answer or copy that was asked for last is coming in, however slowly: it is not asked for
      * again. The driver gives up a connection that stands still. */
     bool receiving;
+    /* As leader: entries are about to be numbered. An answer that would only say how far is
+     * committed goes with them. */
+    bool batch_comes;
 };
 
 struct kt_m_fetch {

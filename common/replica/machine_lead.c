@@ -347,14 +347,20 @@ void kt_m_release_held(struct kt_machine *machine, const char *to)
     }
 }
 
+/* Is there something to tell who waits? */
+static bool has_news(const struct kt_machine *machine, const struct kt_machine_peer *peer)
+{
+    const struct kt_machine_facts *facts = &machine->facts;
+    return facts->log->end_seq > peer->fetch.after || facts->now_ms >= peer->waits_until_ms ||
+           (machine->commit_seq > peer->fetch.commit && !facts->batch_comes);
+}
+
 static void serve_held(struct kt_machine *machine)
 {
     const struct kt_machine_log *log = machine->facts.log;
     for (size_t i = 0; i < machine->peer_count; i++) {
         struct kt_machine_peer *peer = &machine->peers[i];
-        if (!peer->waits ||
-            (log->end_seq <= peer->fetch.after && machine->commit_seq <= peer->fetch.commit &&
-             machine->facts.now_ms < peer->waits_until_ms)) {
+        if (!peer->waits || !has_news(machine, peer)) {
             continue;
         }
         peer->waits = false;

@@ -28,6 +28,9 @@ struct kt_machine_facts kt_replica_facts(struct kt_replica *replica)
     facts.log = &replica->log;
     facts.receiving = atomic_load_explicit(&replica->receiving, memory_order_relaxed) ||
                       facts.now_ms < replica->patient_until_mono_ms;
+    facts.batch_comes = replica->queue_head &&
+                        replica->numbered_bytes <= replica->options.queue_max_bytes &&
+                        kt_machine_may_write(&replica->machine, &facts) == KT_OK;
     return facts;
 }
 
@@ -561,6 +564,17 @@ void kt_replica_await_step(struct kt_replica *replica)
     }
 }
 
+/* What waits to be numbered, and will not be here, is told so at once. */
+static void wake_log_to_refuse(struct kt_replica *replica)
+{
+    if (replica->queue_head && replica->log_waits) {
+        struct kt_machine_facts facts = kt_replica_facts(replica);
+        if (kt_machine_may_write(&replica->machine, &facts) != KT_OK) {
+            kt_cond_signal(&replica->log_cond);
+        }
+    }
+}
+
 void kt_replica_step(struct kt_replica *replica, const struct kt_m_event *event)
 {
     kt_replica_await_step(replica);
@@ -573,6 +587,7 @@ void kt_replica_step(struct kt_replica *replica, const struct kt_m_event *event)
         run_fault(replica);
     }
     kt_replica_publish(replica);
+    wake_log_to_refuse(replica);
     replica->stepping = false;
     if (replica->step_waiters > 0) {
         kt_cond_signal(&replica->step_cond);

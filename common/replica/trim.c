@@ -52,10 +52,12 @@ void kt_replica_trim_main(void *arg)
     while (!replica->trim_stop) {
         int64_t now_ms = kt_now_mono_ms(), wake_ms = now_ms + EVERY_MS;
         bool is_due = kt_store_checkpoint_due(replica->store);
-        if (is_due && now_ms >= checkpoint_ms) {
-            checkpoint_ms = kt_now_mono_ms() + checkpoint(replica);
-        } else if (replica->options.log_keep_bytes > 0 && now_ms >= trim_ms) {
-            trim_ms = now_ms + trim(replica);
+        if (replica->options.log_keep_bytes > 0 && now_ms >= trim_ms) {
+            int64_t pause_ms = trim(replica);
+            trim_ms = kt_now_mono_ms() + pause_ms;
+        } else if (is_due && now_ms >= checkpoint_ms) {
+            int64_t pause_ms = checkpoint(replica);
+            checkpoint_ms = kt_now_mono_ms() + pause_ms;
         } else {
             wake_ms = trim_ms > now_ms && trim_ms < wake_ms ? trim_ms : wake_ms;
             wake_ms = is_due && checkpoint_ms < wake_ms ? checkpoint_ms : wake_ms;

@@ -77,9 +77,14 @@ static enum kt_status make_frames(struct batch *batch, struct kt_error *err)
  * same idea for small packets: J. Nagle, RFC 896.) */
 bool kt_replica_batch_is_due(const struct kt_replica *replica)
 {
-    return replica->queue_head && (replica->log.end_seq <= replica->commit_seq ||
-                                   replica->queue_entries >= BATCH_ENTRIES_MAX ||
-                                   replica->queue_bytes >= replica->options.batch_max_bytes);
+    const struct kt_replica_options *options = &replica->options;
+    /* A queue that takes no more than this is full before a batch is. */
+    int64_t full_bytes = options->batch_max_bytes < options->queue_max_bytes / 2
+                             ? options->batch_max_bytes
+                             : options->queue_max_bytes / 2;
+    return replica->queue_head &&
+           (replica->log.end_seq <= replica->commit_seq ||
+            replica->queue_entries >= BATCH_ENTRIES_MAX || replica->queue_bytes >= full_bytes);
 }
 
 /* Takes what waits, in order, up to the bounds of one transaction; NULL = no memory. Mutex held. */

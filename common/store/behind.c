@@ -28,6 +28,9 @@
 
 #define KEY_PROBES 16
 
+_Static_assert(BEHIND_KEYS >= 3 * FLUSH_ENTRIES && (BEHIND_KEYS & (BEHIND_KEYS - 1)) == 0,
+               "the keys of one transaction find their places");
+
 static uint64_t key_hash(struct kt_str key)
 {
     return kt_hash64(key.data, key.len) | 1; /* 0 is an empty place */
@@ -259,7 +262,8 @@ enum kt_status kt_store_flush(struct kt_store *store, struct kt_error *err)
         return KT_OK;
     }
     kt_mutex_lock(&store->apply_mutex);
-    enum kt_status status = behind_flush(store, err);
+    /* Another may have done it while this one waited. */
+    enum kt_status status = kt_store_is_behind(store) ? behind_flush(store, err) : KT_OK;
     kt_mutex_unlock(&store->apply_mutex);
     return status;
 }

@@ -2,22 +2,32 @@
 /* checkpoint.c - what the WAL of the data file has is brought into the file on a thread that nobody
  * waits for: it syncs both and writes every page again, which takes a slow disk a good part of a
  * second. SQLite would have it done by whoever commits, here the thread that applies, and with it
- * everybody who waits for a write. If nobody does it, the WAL is bounded all the same.
+ * everybody who waits for a write.
+ *
+ * A WAL begins anew only where a transaction begins while all of it is in the file. Under load the
+ * next one begins before the checkpoint is over, and the WAL grows, with nearly all of it done;
+ * when it is long the commit itself brings in the rest, which is little, and the next transaction
+ * begins it anew.
  */
 #include "store/store_internal.h"
 
 #include <sqlite3.h>
 
-#define DUE_PAGES 4000  /* 16 MB */
-#define MAX_PAGES 32000 /* then the next commit does it */
+#define DUE_PAGES 4000     /* that are not in the file: 16 MB */
+#define LENGTH_PAGES 16000 /* then the commit does what is left */
 
 /* After each commit, with how many pages the WAL has. */
 static int on_commit(void *ctx, struct sqlite3 *db, const char *schema, int pages)
 {
     struct kt_store *store = ctx;
+    int done = pages;
+    if (pages < atomic_load_explicit(&store->wal_pages, memory_order_relaxed)) {
+        atomic_store_explicit(&store->wal_done, 0, memory_order_relaxed); /* it began anew */
+    }
     atomic_store_explicit(&store->wal_pages, pages, memory_order_relaxed);
-    if (pages >= MAX_PAGES) {
-        (void)sqlite3_wal_checkpoint_v2(db, schema, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (pages >= LENGTH_PAGES && sqlite3_wal_checkpoint_v2(db, schema, SQLITE_CHECKPOINT_PASSIVE,
+                                                           NULL, &done) == SQLITE_OK) {
+        atomic_store_explicit(&store->wal_done, done, memory_order_relaxed);
     }
     return SQLITE_OK; /* what was committed is; a checkpoint that failed is tried again */
 }
@@ -30,23 +40,25 @@ void checkpoint_watch(struct kt_store *store)
 enum kt_status checkpoint_data(struct kt_store *store, bool *ret_complete, struct kt_error *err)
 {
     struct sqlite3 *db = NULL;
-    int pages = atomic_load_explicit(&store->wal_pages, memory_order_relaxed);
+    int pages = 0, done = 0;
     enum kt_status status = db_open(store->path, DB_READER, &db, err);
-    *ret_complete = false;
     if (status == KT_OK) {
-        status = db_checkpoint_whole(db, ret_complete, err);
+        status = db_checkpoint_whole(db, &pages, &done, err);
     }
-    if (status == KT_OK && *ret_complete) {
-        /* Unless there was a commit meanwhile, which has said what the WAL has now. */
-        atomic_compare_exchange_strong(&store->wal_pages, &pages, 0);
+    if (status == KT_OK) {
+        atomic_store_explicit(&store->wal_done, done, memory_order_relaxed);
     }
+    *ret_complete = status == KT_OK && pages == done;
     db_close(&db);
     return status;
 }
 
 bool kt_store_checkpoint_due(struct kt_store *store)
 {
-    return atomic_load_explicit(&store->wal_pages, memory_order_relaxed) >= DUE_PAGES;
+    int pages = atomic_load_explicit(&store->wal_pages, memory_order_relaxed);
+    int done = atomic_load_explicit(&store->wal_done, memory_order_relaxed);
+    /* More done than there is: of the WAL before this one. */
+    return pages - (done <= pages ? done : 0) >= DUE_PAGES;
 }
 
 enum kt_status kt_store_checkpoint(struct kt_store *store, struct kt_error *err)

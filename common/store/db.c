@@ -201,19 +201,22 @@ void db_checkpoint(struct sqlite3 *db)
     (void)sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
-enum kt_status db_checkpoint_whole(struct sqlite3 *db, bool *ret_complete, struct kt_error *err)
+enum kt_status db_checkpoint_whole(struct sqlite3 *db, int *ret_pages, int *ret_done,
+                                   struct kt_error *err)
 {
-    int in_wal = 0, in_file = 0;
+    *ret_pages = *ret_done = 0;
     int rc =
         kt_fault_hit(KT_FAULT_IO)
             ? SQLITE_IOERR
-            : sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &in_file);
-    /* Busy: another checkpoint is under way. */
-    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY) {
+            : sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, ret_pages, ret_done);
+    if (rc == SQLITE_OK) {
+        return KT_OK;
+    }
+    if ((rc & 0xff) != SQLITE_BUSY) {
         return fail(db, rc, "checkpoint", err);
     }
-    /* in_wal is how many frames there were when it began. */
-    *ret_complete = rc == SQLITE_OK && in_wal == in_file;
+    *ret_pages = 1; /* another checkpoint is under way */
+    *ret_done = 0;
     return KT_OK;
 }
 

@@ -45,9 +45,10 @@ bool db_in_transaction(struct sqlite3 *db); /* begun, and not rolled back since 
 /* Moves the WAL into the file and empties it, as far as that succeeds. */
 void db_checkpoint(struct sqlite3 *db);
 
-/* Moves what the WAL has now into the file, both synced, without waiting for readers or writers.
- * complete: all of it got there. */
-enum kt_status db_checkpoint_whole(struct sqlite3 *db, bool *ret_complete,
+/* Moves what the WAL has now into the file, both synced, without waiting for readers or writers:
+ * how many pages there were when it began, and how many of them, the first, are in the file now.
+ * None are while another checkpoint is under way. */
+enum kt_status db_checkpoint_whole(struct sqlite3 *db, int *ret_pages, int *ret_done,
                                    struct kt_error *err) KT_MUST_CHECK;
 
 /* KT_CORRUPT with what SQLite found, unless the whole file is sound. */

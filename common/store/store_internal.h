@@ -161,7 +161,8 @@ struct copy_hold {
 enum copy_taking { COPY_NONE, COPY_LOADING, COPY_WAITS /* for the next open */ };
 
 /* The open transaction of the data file; see behind.c. */
-#define BEHIND_KEYS 16384 /* a power of two, more than entries in one transaction */
+/* Of behind.c's FLUSH_ENTRIES the threefold, so that hardly one finds no place near its own. */
+#define BEHIND_KEYS 65536
 struct behind {
     bool open;
     bool lost; /* it was rolled back although it is shown: the file is to be brought up to that */
@@ -187,7 +188,8 @@ struct kt_store {
     uint64_t durable_applied; /* of who trims: a checkpoint brought it into the data file */
     struct reader_pool log_readers, data_readers;
 
-    atomic_int wal_pages; /* of the data file's, after its newest commit */
+    atomic_int wal_pages; /* of the data file's, after its newest commit … */
+    atomic_int wal_done;  /* … and the first of them that are in the file */
     struct sqlite3 *data; /* apply_mutex, with all below it up to the blank line */
     struct sqlite3_stmt *data_stmts[DATA_STMTS];
     struct applier *applier;
@@ -268,7 +270,8 @@ void generic_prepare(struct reader_pool *data_readers);
 
 /* checkpoint.c */
 void checkpoint_watch(struct kt_store *store); /* the data file has been opened */
-/* On a connection of its own, so that apply goes on meanwhile; complete as db_checkpoint_whole. */
+/* On a connection of its own, so that apply goes on meanwhile; complete: all that there was when it
+ * began. */
 enum kt_status checkpoint_data(struct kt_store *store, bool *ret_complete,
                                struct kt_error *err) KT_MUST_CHECK;
 

@@ -14,7 +14,7 @@ static struct kt_machine_log log_facts;
 static struct kt_epoch vector[4];
 static int64_t now_ms, lease_end_ms;
 static uint64_t requests;
-static bool receiving;
+static bool receiving, batch_comes;
 
 static void count_up(void *ctx, char dest[KT_ID_LEN + 1])
 {
@@ -31,7 +31,8 @@ static void set_id(char dest[KT_ID_LEN + 1], char letter)
 
 static void step(const struct kt_m_event *event)
 {
-    struct kt_machine_facts facts = {now_ms, &view, lease_end_ms, &log_facts, receiving};
+    struct kt_machine_facts facts = {now_ms,     &view,     lease_end_ms,
+                                     &log_facts, receiving, batch_comes};
     kt_machine_step(&machine, event, &facts);
 }
 
@@ -166,6 +167,44 @@ static void an_entry_waits_for_the_whole_union(void)
     CHECK_INT(machine.commit_seq, 1);
 }
 
+/* An answer that would only say how far is committed waits for the entries that come, no longer
+ * than its fetch. */
+static void a_commit_position_goes_with_the_entries_that_follow(void)
+{
+    begin(1, true);
+    win();
+    batch_comes = true;
+    fetch('b', 1);
+    fetch('c', 1);
+    CHECK_INT(machine.commit_seq, 1);
+    CHECK(!find(KT_M_ANSWER));
+    batch_comes = false; /* it has its number */
+    log_facts.end_seq = 2;
+    tick(1);
+    CHECK(find(KT_M_ANSWER));
+    CHECK_INT(find(KT_M_ANSWER)->answer.kind, KT_M_ANSWER_ENTRIES);
+    CHECK_INT(find(KT_M_ANSWER)->answer.last_seq, 2);
+    CHECK_INT(find(KT_M_ANSWER)->answer.commit, 1);
+    log_facts.synced_seq = 2;
+    fetch('b', 2);
+    batch_comes = true;
+    fetch('c', 2);
+    CHECK_INT(machine.commit_seq, 2);
+    CHECK(!find(KT_M_ANSWER));
+    batch_comes = false; /* nothing came of it */
+    tick(1);
+    CHECK(find(KT_M_ANSWER));
+    CHECK_INT(find(KT_M_ANSWER)->answer.commit, 2);
+    fetch('b', 2);
+    fetch('c', 2);
+    batch_comes = true;
+    tick(399);
+    CHECK(!find(KT_M_ANSWER));
+    tick(2);
+    CHECK(find(KT_M_ANSWER)); /* at the end of its time */
+    batch_comes = false;
+}
+
 static void an_entry_of_another_epoch_id_acknowledges_nothing(void)
 {
     begin(1, true);
@@ -222,7 +261,8 @@ static void nobody_is_removed_below_min_in_sync_and_writes_are_refused(void)
     fetch('b', 1);
     fetch('c', 1);
     log_facts.applied_seq = machine.commit_seq;
-    struct kt_machine_facts facts = {now_ms, &view, lease_end_ms, &log_facts, receiving};
+    struct kt_machine_facts facts = {now_ms,     &view,     lease_end_ms,
+                                     &log_facts, receiving, batch_comes};
     CHECK_INT(kt_machine_may_write(&machine, &facts), KT_OK);
     tick_for(LAG_MS + 200);
     CHECK(!machine.txn.active);
@@ -765,6 +805,7 @@ static void who_waits_for_a_leader_says_what_is_missing(void)
 
 static const struct kt_test tests[] = {
     TEST(an_entry_waits_for_the_whole_union),
+    TEST(a_commit_position_goes_with_the_entries_that_follow),
     TEST(an_entry_of_another_epoch_id_acknowledges_nothing),
     TEST(a_growth_is_kept_and_its_member_needed_from_before_the_send),
     TEST(who_is_silent_is_removed_and_needed_until_that_is_settled),

@@ -8,13 +8,14 @@
 
 static struct kt_error err;
 
-/* One commit of so many pages. */
+/* So many pages: one commit, if no transaction is open. */
 static void write_pages(struct kt_store *store, unsigned pages)
 {
+    static unsigned count;
     char sql[120];
     CHECK_OK(kt_store_flush(store, &err));
-    snprintf(sql, sizeof(sql), "INSERT INTO meta(name,value) VALUES('x%llu',zeroblob(%u))",
-             (unsigned long long)help_end(store) + pages, pages * 4096);
+    snprintf(sql, sizeof(sql), "INSERT INTO meta(name,value) VALUES('x%u',zeroblob(%u))", count++,
+             pages * 4096);
     CHECK_OK(db_exec(store->data, sql, &err));
 }
 
@@ -32,6 +33,30 @@ static void it_is_due_when_the_wal_is_long_and_then_done(void)
     CHECK(kt_fs_size(store->path) > 4096 * 5000);
     write_pages(store, 10); /* the WAL begins anew */
     CHECK(!kt_store_checkpoint_due(store));
+    kt_store_close(&store);
+}
+
+/* Commits go on without a pause: the next transaction has begun when it is done. */
+static void under_load_it_is_due_for_what_is_new_alone(void)
+{
+    struct kt_store *store = help_new();
+    int made = 0;
+    int64_t longest_bytes = 0;
+    CHECK_OK(kt_store_flush(store, &err));
+    for (int i = 0; i < 40; i++) {
+        CHECK_OK(db_exec(store->data, "BEGIN IMMEDIATE", &err));
+        if (kt_store_checkpoint_due(store)) {
+            CHECK_OK(kt_store_checkpoint(store, &err));
+            CHECK(!kt_store_checkpoint_due(store));
+            made++;
+        }
+        write_pages(store, 1500);
+        CHECK_OK(db_exec(store->data, "COMMIT", &err));
+        int64_t bytes = kt_fs_size(help_beside(store->path, ".db-wal"));
+        longest_bytes = bytes > longest_bytes ? bytes : longest_bytes;
+    }
+    CHECK(made >= 5 && made <= 40 * 1500 / 4000);
+    CHECK(longest_bytes > 4096 * 10000 && longest_bytes < 4096 * 20000);
     kt_store_close(&store);
 }
 
@@ -54,10 +79,10 @@ static void a_reader_of_an_older_state_delays_it(void)
 static void when_nobody_does_it_a_commit_does(void)
 {
     struct kt_store *store = help_new();
-    write_pages(store, 20000);
+    write_pages(store, 10000);
     CHECK(kt_fs_size(store->path) < 4096 * 1000);
-    write_pages(store, 13000);
-    CHECK(kt_fs_size(store->path) > 4096 * 33000);
+    write_pages(store, 7000);
+    CHECK(kt_fs_size(store->path) > 4096 * 17000);
     write_pages(store, 10);
     CHECK(!kt_store_checkpoint_due(store));
     kt_store_close(&store);
@@ -78,6 +103,7 @@ static void one_that_fails_is_told_and_due_again(void)
 
 static const struct kt_test tests[] = {
     TEST(it_is_due_when_the_wal_is_long_and_then_done),
+    TEST(under_load_it_is_due_for_what_is_new_alone),
     TEST(a_reader_of_an_older_state_delays_it),
     TEST(when_nobody_does_it_a_commit_does),
     TEST(one_that_fails_is_told_and_due_again),
