@@ -230,6 +230,7 @@ void behind_after(struct kt_store *store)
     struct behind *behind = &store->behind;
     struct kt_error err = KT_ERROR_INIT;
     bool is_due = behind->is_large || behind->entries >= FLUSH_ENTRIES ||
+                  checkpoint_wants_commit(store) ||
                   kt_now_mono_ms() - behind->since_mono_ms >= FLUSH_MS;
     if (is_due && commit(store, &err) != KT_OK) {
         kt_log(ERROR, "store", "not_written", "applied=%llu why=\"%s\"",

@@ -5,28 +5,43 @@
  * everybody who waits for a write.
  *
  * A WAL begins anew only where a transaction begins while all of it is in the file. Under load the
- * next one begins before the checkpoint is over, and the WAL grows, with nearly all of it done;
- * when it is long the commit itself brings in the rest, which is little, and the next transaction
- * begins it anew.
+ * next one begins before the checkpoint is over, and so the WAL grows, with nearly all of it done.
+ * When it is long, what is applied is committed as soon as all before it is done: a smaller piece
+ * each time, until one is small enough for the commit itself to bring in.
  */
 #include "store/store_internal.h"
 
 #include <sqlite3.h>
 
-#define DUE_PAGES 4000     /* that are not in the file: 16 MB */
-#define LENGTH_PAGES 16000 /* then the commit does what is left */
+#define DUE_PAGES 4000   /* that are not in the file: 16 MB */
+#define LONG_PAGES 16000 /* it should begin anew … */
+#define SMALL_PAGES 1000 /* … and a commit may bring in so many … */
+#define MAX_PAGES 64000  /* … or else all there are */
+
+static int get(const atomic_int *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static int left_of(struct kt_store *store)
+{
+    int pages = get(&store->wal_pages), done = get(&store->wal_done);
+    return done <= pages ? pages - done : pages; /* more is of the WAL before this one */
+}
 
 /* After each commit, with how many pages the WAL has. */
 static int on_commit(void *ctx, struct sqlite3 *db, const char *schema, int pages)
 {
     struct kt_store *store = ctx;
-    int done = pages;
-    if (pages < atomic_load_explicit(&store->wal_pages, memory_order_relaxed)) {
-        atomic_store_explicit(&store->wal_done, 0, memory_order_relaxed); /* it began anew */
+    int done = 0;
+    if (pages < get(&store->wal_pages)) { /* it began anew */
+        atomic_store_explicit(&store->wal_done, 0, memory_order_relaxed);
     }
     atomic_store_explicit(&store->wal_pages, pages, memory_order_relaxed);
-    if (pages >= LENGTH_PAGES && sqlite3_wal_checkpoint_v2(db, schema, SQLITE_CHECKPOINT_PASSIVE,
-                                                           NULL, &done) == SQLITE_OK) {
+    bool may_end = pages >= LONG_PAGES && left_of(store) <= SMALL_PAGES;
+    if ((may_end || pages >= MAX_PAGES) &&
+        sqlite3_wal_checkpoint_v2(db, schema, SQLITE_CHECKPOINT_PASSIVE, NULL, &done) ==
+            SQLITE_OK) {
         atomic_store_explicit(&store->wal_done, done, memory_order_relaxed);
     }
     return SQLITE_OK; /* what was committed is; a checkpoint that failed is tried again */
@@ -55,10 +70,13 @@ enum kt_status checkpoint_data(struct kt_store *store, bool *ret_complete, struc
 
 bool kt_store_checkpoint_due(struct kt_store *store)
 {
-    int pages = atomic_load_explicit(&store->wal_pages, memory_order_relaxed);
-    int done = atomic_load_explicit(&store->wal_done, memory_order_relaxed);
-    /* More done than there is: of the WAL before this one. */
-    return pages - (done <= pages ? done : 0) >= DUE_PAGES;
+    int left = left_of(store);
+    return left >= DUE_PAGES || (left > 0 && get(&store->wal_pages) >= LONG_PAGES);
+}
+
+bool checkpoint_wants_commit(struct kt_store *store)
+{
+    return get(&store->wal_pages) >= LONG_PAGES && left_of(store) == 0;
 }
 
 enum kt_status kt_store_checkpoint(struct kt_store *store, struct kt_error *err)

@@ -270,6 +270,8 @@ void generic_prepare(struct reader_pool *data_readers);
 
 /* checkpoint.c */
 void checkpoint_watch(struct kt_store *store); /* the data file has been opened */
+/* Is the WAL long and done, so that what is applied since should be committed? */
+bool checkpoint_wants_commit(struct kt_store *store);
 /* On a connection of its own, so that apply goes on meanwhile; complete: all that there was when it
  * began. */
 enum kt_status checkpoint_data(struct kt_store *store, bool *ret_complete,
