@@ -240,7 +240,11 @@ static bool keep(struct kt_exchange *exchange)
     if (exchange->route.kind != KT_CLASS_READ || !exchange->answer.has_body || len < 0 ||
         len > loop->config->retry_answer_bytes ||
         loop->answer_bytes + len > loop->answer_bytes_max ||
-        !kt_buf_reserve(&exchange->answer_body, (size_t)len)) {
+        exchange->upstream->io.start + exchange->answer_head_len > KT_IO_BUFFER_BYTES / 2) {
+        return false; /* the last: the buffer has little room beside the head */
+    }
+    if (!kt_buf_reserve(&exchange->answer_body, (size_t)len)) {
+        kt_buf_init(&exchange->answer_body, 0);
         return false;
     }
     loop->answer_bytes += (int64_t)exchange->answer_body.cap_bytes;
@@ -294,13 +298,15 @@ static bool parse_answer(struct kt_exchange *exchange)
     return true;
 }
 
-/* Gives the client more of a kept answer, unless it still has to read what it was given. */
+/* Gives the client more of a kept answer, unless it still has to read what it was given. The head
+ * is in the loop's own memory, and goes at once. */
 static void send_kept(struct kt_exchange *exchange)
 {
     struct kt_buf *out = &exchange->loop->out;
     struct kt_buf *body = &exchange->answer_body;
 
-    while (!exchange->answer_done && exchange->conn->io.queued_bytes == 0) {
+    while (!exchange->answer_done &&
+           (!exchange->answer_started || exchange->conn->io.queued_bytes == 0)) {
         size_t left = body->len_bytes - exchange->answer_sent;
         size_t len = left < KT_IO_BUFFER_BYTES ? left : KT_IO_BUFFER_BYTES;
         uv_buf_t pieces[2] = {uv_buf_init(out->data, (unsigned)out->len_bytes),
@@ -413,7 +419,7 @@ static void pass_on(struct kt_exchange *exchange)
     struct kt_io *io = &exchange->upstream->io;
     struct kt_str piece;
 
-    if (exchange->conn->io.queued_bytes > 0) {
+    if (exchange->answer_started && exchange->conn->io.queued_bytes > 0) {
         kt_io_pause(io);
         return;
     }

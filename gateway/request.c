@@ -260,8 +260,9 @@ void kt_request_pump(struct kt_exchange *exchange)
     uv_buf_t pieces[4];
     struct kt_str piece;
 
+    /* Without a node: its answer is whole, and came before the end of the body. */
     if (exchange->mode != KT_BODY_STREAM || !exchange->sent || exchange->stream_ended ||
-        exchange->send_broken || exchange->upstream->io.queued_bytes > 0) {
+        exchange->send_broken || !exchange->upstream || exchange->upstream->io.queued_bytes > 0) {
         return;
     }
     if (exchange->upstream->io.broken) {

@@ -458,9 +458,10 @@ bool kt_leader_instead(struct kt_exchange *exchange)
 void kt_leader_tick(struct kt_exchange *exchange, int64_t now_ms)
 {
     struct kt_peer *leader;
+    int64_t since_ms = exchange->got_byte ? exchange->progress_ms : exchange->attempt_ms;
 
-    if (exchange->term == exchange->loop->waiting.terms || exchange->got_byte ||
-        !kt_exchange_may_repeat(exchange)) {
+    if (exchange->term == exchange->loop->waiting.terms || exchange->answer_started ||
+        (exchange->got_byte && writes(exchange)) || !kt_exchange_may_repeat(exchange)) {
         return;
     }
     leader = kt_leader_peer(exchange->loop);
@@ -470,8 +471,7 @@ void kt_leader_tick(struct kt_exchange *exchange, int64_t now_ms)
     if (!exchange->sent) {
         kt_upstream_release(exchange, false);
         kt_dispatch(exchange);
-    } else if (now_ms - exchange->attempt_ms >= HANG_MS &&
-               (!writes(exchange) || has_key(exchange))) {
+    } else if (now_ms - since_ms >= HANG_MS && (!writes(exchange) || has_key(exchange))) {
         kt_exchange_on_failed(exchange, KT_FAIL_SILENT, "it does not answer, and another leads");
     }
 }

@@ -75,8 +75,8 @@ struct kt_machine_facts {
     /* The answer or copy that was asked for last is coming in, however slowly: it is not asked for
      * again. The driver gives up a connection that stands still. */
     bool receiving;
-    /* As leader: entries are about to be numbered. An answer that would only say how far is
-     * committed goes with them. */
+    /* As leader: writes wait, and are numbered when what is in the log is committed. An answer that
+     * would only say that it is goes with them. */
     bool batch_comes;
 };
 

@@ -351,8 +351,9 @@ void kt_m_release_held(struct kt_machine *machine, const char *to)
 static bool has_news(const struct kt_machine *machine, const struct kt_machine_peer *peer)
 {
     const struct kt_machine_facts *facts = &machine->facts;
+    bool entries_come = facts->batch_comes && machine->commit_seq >= facts->log->end_seq;
     return facts->log->end_seq > peer->fetch.after || facts->now_ms >= peer->waits_until_ms ||
-           (machine->commit_seq > peer->fetch.commit && !facts->batch_comes);
+           (machine->commit_seq > peer->fetch.commit && !entries_come);
 }
 
 static void serve_held(struct kt_machine *machine)

@@ -34,7 +34,9 @@ static int on_commit(void *ctx, struct sqlite3 *db, const char *schema, int page
 {
     struct kt_store *store = ctx;
     int done = 0;
-    if (pages < get(&store->wal_pages)) { /* it began anew */
+    /* It began anew, as where the new one is shorter; one that is longer at once passes for the old
+     * one, until the next checkpoint says how much of it is done. */
+    if (pages < get(&store->wal_pages)) {
         atomic_store_explicit(&store->wal_done, 0, memory_order_relaxed);
     }
     atomic_store_explicit(&store->wal_pages, pages, memory_order_relaxed);

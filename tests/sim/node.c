@@ -76,6 +76,7 @@ void node_look(struct node *node, struct kt_machine_facts *facts, struct kt_mach
             view->own_key_present = true;
         }
     }
+    *facts = (struct kt_machine_facts){0};
     facts->now_ms = local_ms(node);
     facts->view = view;
     facts->lease_end_ms = node->lease.id ? node->lease.end_ms : 0;

@@ -563,6 +563,54 @@ static void a_client_that_does_not_read_a_kept_answer_holds_no_node(void)
     stop();
 }
 
+/* The node is let go of while its client has neither sent all nor read all. */
+static void a_kept_answer_may_come_before_the_end_of_the_body(void)
+{
+    static const char *const settings[] = {"proxy.retry_answer_bytes=64m", "proxy.buffer_bytes=1g",
+                                           "proxy.retry_body_bytes=1000", NULL};
+    struct kt_buf body;
+
+    CHECK(start(settings));
+    node->early = true;
+    node->handler = answer_with_length;
+    large_size = 24 * MB;
+    fill(&body, 500000);
+    rig_client_pause(&client, true);
+    rig_client_send(&client, "POST /data/kamaitachi/api/data/v1/snapshot HTTP/1.1\r\nHost: h\r\n"
+                             "Content-Length: 900000\r\n\r\n");
+    rig_client_send_n(&client, body.data, 5000);
+    CHECK(rig_wait(&rig, was_asked, NULL, "the request at the node"));
+    rig_turn(&rig, 300); /* long enough for its answer to be whole */
+    rig_client_send_n(&client, body.data, body.len_bytes);
+    rig_turn(&rig, 100);
+    rig_client_pause(&client, false);
+    CHECK(rig_client_take(&client, &answer, false));
+    CHECK(is_whole());
+    kt_buf_done(&body);
+    stop();
+}
+
+static void a_leader_that_stands_still_in_an_answer_is_left_for_the_next(void)
+{
+    static const char *const settings[] = {"proxy.failover_wait=30000", NULL};
+    struct rig_node *other;
+
+    CHECK(start(settings));
+    CHECK((other = rig_node_add(&rig, "other")) != NULL);
+    CHECK(rig_wait_up(&rig, 2));
+    node->handler = other->handler = fall_silent;
+    to_break = 1;
+    large_size = LONGER;
+    rig_client_send(&client, "GET /data/x HTTP/1.1\r\nHost: h\r\n"
+                             "X-Kamaitachi-Consistency: leader\r\n\r\n");
+    CHECK(rig_wait(&rig, was_asked, NULL, "the request at the leader"));
+    CHECK(rig_lead(&rig, other));
+    CHECK(rig_client_take(&client, &answer, false));
+    CHECK(is_whole());
+    CHECK_INT(other->requests, 1);
+    stop();
+}
+
 static void head_answers_have_a_length_and_no_body(void)
 {
     CHECK(start(NULL));
@@ -646,6 +694,8 @@ static const struct kt_test tests[] = {
     TEST(an_answer_that_broke_off_is_never_taken_for_whole),
     TEST(a_longer_answer_that_ends_in_the_middle_is_asked_of_another),
     TEST(a_client_that_does_not_read_a_kept_answer_holds_no_node),
+    TEST(a_kept_answer_may_come_before_the_end_of_the_body),
+    TEST(a_leader_that_stands_still_in_an_answer_is_left_for_the_next),
     TEST(head_answers_have_a_length_and_no_body),
     TEST(http_1_0_is_kept_alive_only_when_asked),
     TEST(a_client_that_ended_its_side_still_gets_its_answer),
