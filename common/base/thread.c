@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
 #ifdef _WIN32
 #include <windows.h>
 #else
-#include <sched.h>
 #include <unistd.h>
 #endif
 
@@ -262,15 +264,6 @@ void kt_thread_join(struct kt_thread *thread)
         KT_ASSERT(pthread_join(thread->impl, NULL) == 0);
         thread->running = false;
     }
-}
-
-void kt_thread_yield(void)
-{
-#ifdef _WIN32
-    (void)SwitchToThread();
-#else
-    (void)sched_yield();
-#endif
 }
 
 const char *kt_thread_name(void)

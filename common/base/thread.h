@@ -76,8 +76,6 @@ struct kt_thread {
 enum kt_status kt_thread_start(struct kt_thread *thread, const char *name, kt_thread_fn fn,
                                void *arg, struct kt_error *err) KT_MUST_CHECK;
 void kt_thread_join(struct kt_thread *thread); /* nothing when not running */
-/* Lets others go first that are ready to run and wait for this processor. */
-void kt_thread_yield(void);
 const char *kt_thread_name(void);
 
 /* Cores that this process may use, ≥ 1. */

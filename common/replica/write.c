@@ -183,23 +183,10 @@ static void put_batch(struct kt_replica *replica, struct batch *batch, struct kt
     kt_batch_unref(batch);
 }
 
-/* Writes whose threads are ready and have no processor come into the same batch; when there is none
- * this costs nothing. Mutex held, given up meanwhile. */
-static void let_others_in(struct kt_replica *replica)
-{
-    kt_mutex_unlock(&replica->mutex);
-    kt_thread_yield();
-    kt_mutex_lock(&replica->mutex);
-}
-
 void kt_replica_write_batch(struct kt_replica *replica)
 {
     struct kt_error err = KT_ERROR_INIT;
     enum kt_status status = KT_OK;
-    let_others_in(replica);
-    if (!replica->queue_head || replica->machine.role != KT_M_LEADS) {
-        return;
-    }
     uint64_t epoch = replica->machine.disk.epoch;
     struct batch *batch = take_batch(replica);
     if (!batch) {
