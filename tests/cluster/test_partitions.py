@@ -13,7 +13,7 @@ import os
 import random
 import time
 
-from cluster import check, equal, test, wait_until
+from cluster import SLOW, check, equal, test, wait_until
 from faults import TTL, Field, compact, no_failures
 from proxy import NO_ANSWERS, NO_REQUESTS, OPEN, RESET, SILENT
 
@@ -51,7 +51,7 @@ def a_leader_cut_off_from_everybody_commits_and_serves_nothing(bench):
         through.wait(50)
         old = field.leader()
         field.wires.cut([old.name], others(field, old) + ["etcd", "gateway"])
-        answer = old.data_post("save", large, {"X-Kamaitachi-Timeout-Ms": "500"})
+        answer = old.data_post("save", large, {"X-Kamaitachi-Timeout-Ms": "%d" % (500 * SLOW)})
         equal([answer.status, answer.headers["x-kamaitachi-outcome"]], [504, "unknown"],
               "a write that nobody else has: %s" % answer.body)
         new = field.leader(besides=[old], deadline=30)

@@ -535,8 +535,8 @@ static void a_follower_holds_what_the_leaders_answers_have_shown(void)
     begin_cluster(2);
     for (int i = 0; i < 20; i++) {
         WRITE(0, "s", i);
+        uint64_t revision = rig_applied(0); /* before the moment: an election adds an entry */
         int64_t written_ms = kt_now_wall_ms();
-        uint64_t revision = rig_applied(0);
         CHECK_OK(kt_replica_hold(rig_replica(1), 0, written_ms, in(RIG_WAIT_MS), &err));
         CHECK(rig_applied(1) >= revision);
     }
