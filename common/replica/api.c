@@ -209,10 +209,12 @@ enum kt_status kt_replica_submit(struct kt_replica *replica, struct kt_str key, 
 
 /* --- hold --- */
 
-/* Where the leader's clock stands now, as far as this node can tell. Mutex held. */
+/* Where the leader's clock stands now, as far as this node can tell, and never less: a moment that
+ * has come must not pass for one that has not. The three readings are cut to whole milliseconds.
+ * Mutex held. */
 static int64_t leader_now_ms(const struct kt_replica *replica)
 {
-    return replica->leader_wall_ms + (kt_now_mono_ms() - replica->leader_wall_mono_ms);
+    return replica->leader_wall_ms + (kt_now_mono_ms() - replica->leader_wall_mono_ms) + 2;
 }
 
 /* By the clock of the lease as it is now: a process that stood still may not have stepped yet. */

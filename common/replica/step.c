@@ -324,16 +324,15 @@ static void order_step_down(struct kt_replica *replica, const char *why)
 
 /* --- answers to fetches --- */
 
-/* Every stamp up to this one is at or below the commit position told with it; 0 = nothing can be
- * said yet. */
-static int64_t told_wall_ms(struct kt_replica *replica)
+/* Every stamp up to this one is at or below the commit position told with it, which the same step
+ * may have moved on since; 0 = nothing can be said yet. */
+static int64_t told_wall_ms(struct kt_replica *replica, uint64_t commit_seq)
 {
     int64_t now_ms = kt_now_wall_ms();
-    const struct kt_machine *machine = &replica->machine;
-    if (machine->commit_seq < machine->epoch_start_seq) {
+    if (commit_seq < replica->machine.epoch_start_seq) {
         return 0;
     }
-    int64_t open_ms = kt_tail_wall_ms(replica, machine->commit_seq);
+    int64_t open_ms = kt_tail_wall_ms(replica, commit_seq);
     if (!open_ms) {
         open_ms = replica->in_flight_wall_ms;
     }
@@ -395,7 +394,7 @@ static void answer(struct kt_replica *replica, const struct kt_m_action *action)
             held->answer.kind = KT_M_ANSWER_REFUSED;
         }
     }
-    held->now_wall_ms = told_wall_ms(replica);
+    held->now_wall_ms = told_wall_ms(replica, answer->commit);
     held->clock_wall_ms = kt_now_wall_ms(); /* not before what was told */
     held->done = true;
     if (answer->kind == KT_M_ANSWER_RELEASED) {

@@ -554,6 +554,23 @@ static void a_follower_holds_what_the_leaders_answers_have_shown(void)
     rig_close();
 }
 
+/* Its estimate of the leader's clock is made of readings that are cut to milliseconds. */
+static void a_moment_that_has_just_come_is_not_taken_for_the_future(void)
+{
+    begin_cluster(2);
+    WRITE(0, "s", 1);
+    struct kt_replica *follower = rig_replica(1);
+    rig.nodes[0].cut_off = true;
+    kt_mutex_lock(&follower->mutex);
+    int64_t now_ms = kt_now_wall_ms();
+    follower->leader_wall_ms = now_ms - 1;
+    follower->leader_wall_mono_ms = kt_now_mono_ms();
+    follower->held_wall_ms = now_ms - 1;
+    kt_mutex_unlock(&follower->mutex);
+    CHECK_FAILS(kt_replica_hold(follower, 0, now_ms, in(0), &err), KT_UNAVAILABLE);
+    rig_close();
+}
+
 /* --- what a fetch is refused for --- */
 
 static char answer_text[4096];
@@ -682,6 +699,7 @@ static const struct kt_test tests[] = {
     TEST(a_leader_holds_the_past_and_never_stamps_into_it_again),
     TEST(a_leader_waits_for_the_batch_that_is_within_the_bound),
     TEST(a_follower_holds_what_the_leaders_answers_have_shown),
+    TEST(a_moment_that_has_just_come_is_not_taken_for_the_future),
     TEST(a_fetch_is_served_to_members_of_this_cluster_in_this_epoch_only),
     TEST(what_clients_hold_and_may_have_does_not_bound_a_fetch),
 };
